@@ -1,0 +1,1 @@
+//! What crosses Orbital: ids, revisions, facts, events, problem codes. No I/O.

@@ -1,0 +1,1 @@
+//! The machine, handed in: clocks, randomness, process hardening.

@@ -1,0 +1,1 @@
+//! HTTP as every component speaks it: problems, ETags, limits, pages, health.

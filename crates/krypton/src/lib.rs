@@ -1,0 +1,1 @@
+//! The Krypton Core: the Builder. Makes, rotates and uses the keys.

@@ -1,0 +1,2 @@
+//! The `openkcm` binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The mesh: envelope, signatures, lanes, outbox, inbox, transports.

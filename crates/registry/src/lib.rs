@@ -1,0 +1,1 @@
+//! The CMK Registry: the Architect. Says what should exist.

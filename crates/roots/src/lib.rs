@@ -1,0 +1,1 @@
+//! L1 providers: the customer's own roots of trust, behind one trait.

@@ -1,0 +1,1 @@
+//! Plaintext keys: locked, undumpable, wiped; and the one AEAD that uses them.

@@ -1,0 +1,1 @@
+//! The landscape under a seeded scheduler.
