@@ -1,0 +1,74 @@
+//! The CMK Server's facts: pointers, revocations, leases.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{LinkEpoch, Period, RegionId, RootRef, TenantId};
+
+/// Whether a pointer may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkState {
+    /// The tenant's roots may be used.
+    Linked,
+    /// They may not.
+    Unlinked,
+}
+
+/// `L1.Reference`: a tenant's pointer, linked or unlinked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct L1Reference {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The revision that made the link that this speaks of.
+    pub epoch: LinkEpoch,
+    /// Whether it may be used.
+    pub state: LinkState,
+    /// The roots, the preferred one first; any one of them opens.
+    pub roots: Vec<RootRef>,
+    /// The tenant's own key (Ed25519, base64), pinned at the first link: its signature lets a Core
+    /// re-seal to a different root at once.
+    pub owner_key: Option<String>,
+    /// The tenant's own lease, where it is stricter than the landscape's.
+    pub ttl: Option<Period>,
+}
+
+/// `L1.Revoke`: every link up to and including this epoch is dead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct L1Revoke {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The last epoch that it ends.
+    pub epoch: LinkEpoch,
+    /// Why, for the operator.
+    pub reason: String,
+}
+
+/// A tenant on which the CMK Server and a Core do not agree, with what the CMK Server says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dispute {
+    /// The tenant, whose lease is not renewed.
+    pub tenant: TenantId,
+    /// The epoch that holds.
+    pub epoch: LinkEpoch,
+    /// Whether it may be used.
+    pub state: LinkState,
+}
+
+/// `Sovereign.Lease`: the CMK Server saw a Core's manifest and agrees, but for the disputes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SovereignLease {
+    /// The Core's region.
+    pub region: RegionId,
+    /// The Core's incarnation that is leased.
+    pub incarnation: u64,
+    /// The nonce of the manifest that it answers: the lease counts from when that one was sent.
+    pub nonce: String,
+    /// How long it holds.
+    pub ttl: Period,
+    /// The tenants that it does not renew.
+    pub disputes: Vec<Dispute>,
+}
