@@ -1,0 +1,82 @@
+//! The one writer of a store: takes changes in order, and commits those that wait together.
+//!
+//! Each change runs within a savepoint, so that one that fails (or panics) takes only itself back.
+//! Replies are sent after the commit was synced, never before.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, watch};
+
+use crate::sqlite::View;
+use crate::{StoreError, Write};
+
+/// Changes that may wait for the writer before those who bring more have to wait themselves.
+pub(crate) const MAX_WAITING_JOBS: usize = 1024;
+
+/// Changes that share one commit at most: bounds how long the first of them waits for the last.
+const MAX_JOBS_PER_COMMIT: usize = 256;
+
+/// Tells whoever asked for a change how the commit went.
+pub(crate) type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// A change: says whether its writes are to be kept, and how to answer.
+pub(crate) type Job = Box<dyn FnOnce(&mut dyn Write) -> (bool, Reply) + Send>;
+
+pub(crate) struct Writer {
+    pub(crate) connection: Connection,
+    pub(crate) queue: mpsc::Receiver<Job>,
+    pub(crate) committed: watch::Sender<u64>,
+    /// Held for as long as the database is open.
+    pub(crate) lock: File,
+}
+
+impl Writer {
+    pub(crate) fn spawn(self) {
+        std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || self.run())
+            .expect("the operating system starts one thread per store at start-up");
+    }
+
+    fn run(mut self) {
+        while let Some(first) = self.queue.blocking_recv() {
+            let mut replies = Vec::new();
+            let outcome = self.commit(first, &mut replies);
+            if let Err(error) = &outcome {
+                tracing::error!(%error, changes = replies.len(), "a commit failed; its changes were refused");
+                // Without an open transaction this fails, and there is nothing to take back.
+                let _ = self.connection.execute_batch("ROLLBACK");
+            } else {
+                self.committed.send_modify(|count| *count += 1);
+            }
+            for reply in replies {
+                reply(outcome.clone());
+            }
+        }
+        drop(self.lock);
+    }
+
+    fn commit(&mut self, first: Job, replies: &mut Vec<Reply>) -> Result<(), StoreError> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let mut next = Some(first);
+        while let Some(job) = next {
+            replies.extend(run_in_savepoint(&self.connection, job)?);
+            next = if replies.len() < MAX_JOBS_PER_COMMIT { self.queue.try_recv().ok() } else { None };
+        }
+        self.connection.execute_batch("COMMIT")?;
+        Ok(())
+    }
+}
+
+/// Runs one change. One that panics has no reply: its caller sees the store as closed to it.
+fn run_in_savepoint(connection: &Connection, job: Job) -> Result<Option<Reply>, StoreError> {
+    connection.prepare_cached("SAVEPOINT change")?.execute([])?;
+    let outcome = catch_unwind(AssertUnwindSafe(|| job(&mut View(connection))));
+    if !matches!(outcome, Ok((true, _))) {
+        connection.prepare_cached("ROLLBACK TO change")?.execute([])?;
+    }
+    connection.prepare_cached("RELEASE change")?.execute([])?;
+    Ok(outcome.ok().map(|(_, reply)| reply))
+}
