@@ -1,0 +1,114 @@
+//! The outbox: what a component has yet to tell, in its own store.
+//!
+//! A change and the letter that tells of it are committed in one transaction. Only the latest letter
+//! for each audience and subject waits; a letter is forgotten when the mesh holds it durably, never
+//! before, and only if it is still the same letter.
+
+use openkcm_contracts::{Audience, Lane};
+use openkcm_store::{Read, StoreError, Table, Write};
+
+use crate::Letter;
+
+/// The letters that wait, in the order in which they were written, by lane.
+pub const LETTERS: Table<Letter> = Table::new("outbox");
+/// For each lane, audience and subject the number of the letter that waits; and the next number.
+pub const LATEST: Table<u64> = Table::new("outbox_latest");
+
+/// A letter that waits, with its number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its number: never used twice.
+    pub number: u64,
+    /// The letter.
+    pub letter: Letter,
+}
+
+/// How much waits on a lane.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// How many letters, counted up to [`COUNT_LIMIT`].
+    pub letters: usize,
+    /// When the oldest of them was written, in milliseconds since the Unix epoch.
+    pub oldest_millis: Option<u64>,
+}
+
+/// Letters are counted up to here; more are shown as this many.
+pub const COUNT_LIMIT: usize = 100_000;
+
+/// Not a lane's prefix, so never a letter's key.
+const NEXT: &str = "next";
+
+/// Puts a letter into the outbox, in the place of an earlier one about the same thing.
+///
+/// # Errors
+/// When the store can't be written.
+pub fn put(tx: &mut dyn Write, letter: &Letter) -> Result<(), StoreError> {
+    let lane = letter.lane();
+    let latest = latest_key(lane, &letter.audience, &letter.subject);
+    if let Some(superseded) = LATEST.get(tx.as_read(), &latest)? {
+        LETTERS.delete(tx, &letter_key(lane, superseded))?;
+    }
+    // Numbers are never reused: a publisher that comes back to forget an older letter must not take
+    // a newer one with it.
+    let number = LATEST.get(tx.as_read(), NEXT)?.unwrap_or(1);
+    LATEST.put(tx, NEXT, &(number + 1))?;
+    LATEST.put(tx, &latest, &number)?;
+    LETTERS.put(tx, &letter_key(lane, number), letter)
+}
+
+/// The letters of a lane that wait, the oldest first.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn waiting(store: &dyn Read, lane: Lane, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+    let prefix = lane_prefix(lane);
+    let letters = LETTERS.list(store, &prefix, None, limit)?;
+    Ok(letters
+        .into_iter()
+        .filter_map(|(key, letter)| {
+            let number = u64::from_str_radix(key.strip_prefix(&prefix)?, 16).ok()?;
+            Some(Waiting { number, letter })
+        })
+        .collect())
+}
+
+/// Forgets letters that the mesh holds durably; one that was replaced meanwhile stays replaced.
+///
+/// # Errors
+/// When the store can't be written.
+pub fn forget(tx: &mut dyn Write, lane: Lane, told: &[Waiting]) -> Result<(), StoreError> {
+    for Waiting { number, letter } in told {
+        LETTERS.delete(tx, &letter_key(lane, *number))?;
+        let latest = latest_key(lane, &letter.audience, &letter.subject);
+        if LATEST.get(tx.as_read(), &latest)? == Some(*number) {
+            LATEST.delete(tx, &latest)?;
+        }
+    }
+    Ok(())
+}
+
+/// How much waits on a lane.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn depth(store: &dyn Read, lane: Lane) -> Result<Depth, StoreError> {
+    let prefix = lane_prefix(lane);
+    let oldest = LETTERS.list(store, &prefix, None, 1)?;
+    let scan = openkcm_store::Scan { prefix: prefix.as_bytes(), after: None, limit: COUNT_LIMIT };
+    Ok(Depth {
+        letters: store.scan(LETTERS.space(), scan)?.len(),
+        oldest_millis: oldest.first().map(|(_, letter)| letter.written_at.as_millis()),
+    })
+}
+
+fn lane_prefix(lane: Lane) -> String {
+    format!("{}/", lane.number())
+}
+
+fn letter_key(lane: Lane, number: u64) -> String {
+    format!("{}{number:016x}", lane_prefix(lane))
+}
+
+fn latest_key(lane: Lane, audience: &Audience, subject: &str) -> String {
+    format!("{}{audience}/{subject}", lane_prefix(lane))
+}

@@ -1,0 +1,89 @@
+//! Transports: who carries messages. One trait, and one suite of contract tests for all of them
+//! (`tests/transport_contract.rs`).
+//!
+//! A transport delivers at least once, keeps the order of what one publisher published to one
+//! subject, keeps at least the last message of each subject of a compacted lane, and answers a
+//! publication only when it is durable. It needs to be believed in nothing else.
+
+pub(crate) mod embedded;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{Message, Stream};
+
+/// Where a message lies in its stream. Positions of one mesh and stream are ordered.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Position {
+    /// Which mesh: one that was made anew counts anew, and is read from its beginning.
+    pub mesh: String,
+    /// The message's number in its stream.
+    pub sequence: u64,
+}
+
+/// A message and where it lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    /// Where it lies.
+    pub position: Position,
+    /// The message.
+    pub message: Message,
+}
+
+/// What a subscription delivers at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Messages in the order of their stream; none when this only tells that all were read.
+    pub messages: Vec<Delivered>,
+    /// Whether nothing lay beyond them when they were read.
+    pub caught_up: bool,
+}
+
+/// What became of a published message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// It is durable.
+    Stored,
+    /// The mesh holds a newer word about the same thing; this one was not stored.
+    Superseded,
+}
+
+/// Why a transport did not do what it was asked. All of these are worth another try.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TransportError {
+    /// The mesh can't be reached, or does not take messages.
+    #[error("the mesh does not answer: {0}")]
+    Unavailable(String),
+}
+
+/// Who carries messages.
+#[async_trait]
+pub trait Transport: Send + Sync + 'static {
+    /// Publishes messages in this order, and answers for each when all are durable. When it fails,
+    /// any of them may have been stored.
+    ///
+    /// # Errors
+    /// When the mesh does not take them now.
+    async fn publish(&self, messages: Vec<Message>) -> Result<Vec<Published>, TransportError>;
+
+    /// Reads a stream: what lies after a position, or from the beginning, and then what comes.
+    ///
+    /// # Errors
+    /// When the mesh can't be read now.
+    async fn subscribe(
+        &self,
+        stream: &Stream,
+        after: Option<Position>,
+    ) -> Result<Box<dyn Subscription>, TransportError>;
+}
+
+/// A reader of one stream.
+#[async_trait]
+pub trait Subscription: Send {
+    /// Waits for the next messages, at most so many. The first answer may be an empty one that
+    /// tells that nothing waits; later ones are never empty.
+    ///
+    /// # Errors
+    /// When the mesh can't be read now; a new subscription goes on from the last position.
+    async fn next(&mut self, max: usize) -> Result<Batch, TransportError>;
+}

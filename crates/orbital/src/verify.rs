@@ -1,0 +1,154 @@
+//! Verification: nothing of an event is believed before its signature was.
+//!
+//! Checked in this order: the envelope's form, that it lies on the stream that it speaks of, that its
+//! signer is known and may say this, the signature, the expiry; only then is the body read, and must
+//! be about the subject that was signed.
+
+use std::collections::HashMap;
+
+use aws_lc_rs::signature::ParsedPublicKey;
+use openkcm_contracts::{Audience, Event, EventType, RegionId, Revision, TenantId, Timestamp};
+
+use crate::{Envelope, EnvelopeError, Message, TrustBundle, TrustError, TrustedKey};
+
+/// Believes or refuses messages.
+#[derive(Debug)]
+pub struct Verifier {
+    keys: HashMap<String, (TrustedKey, ParsedPublicKey)>,
+}
+
+/// An event whose author is proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The event.
+    pub event: Event,
+    /// Its author's revision.
+    pub revision: Revision,
+    /// Who it is for.
+    pub audience: Audience,
+    /// The region of the Core that said it; an authority has none.
+    pub region: Option<RegionId>,
+}
+
+/// Why a message is not believed, or not understood.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejection {
+    /// It has no readable envelope.
+    #[error("the envelope is damaged")]
+    Envelope(#[source] EnvelopeError),
+    /// Its envelope speaks of another stream or subject than the one that it came on.
+    #[error("the envelope names another address")]
+    Misplaced,
+    /// No key of this id is trusted.
+    #[error("the signer {0:?} is not in the trust bundle")]
+    UnknownSigner(String),
+    /// The signer may not say this.
+    #[error("a {role} may not say {kind}")]
+    NotItsWord {
+        /// Whom the key speaks for.
+        role: openkcm_contracts::Role,
+        /// What it said.
+        kind: String,
+    },
+    /// The signature does not fit.
+    #[error("the signature is wrong")]
+    Signature,
+    /// It is of the past.
+    #[error("it expired at {0}")]
+    Expired(Timestamp),
+    /// It is authentic, and this version can't read it: poison, to be kept and shown.
+    #[error("it is authentic and can't be read: {reason}")]
+    Unreadable {
+        /// What is wrong.
+        reason: String,
+        /// Whom it concerns, as far as its subject tells.
+        tenant: Option<TenantId>,
+        /// Whether it takes away the right to serve: then its tenant is refused until it is read.
+        revokes: bool,
+    },
+}
+
+impl Verifier {
+    /// From a trust bundle.
+    ///
+    /// # Errors
+    /// When a key of it is not what it says.
+    pub fn new(bundle: &TrustBundle) -> Result<Self, TrustError> {
+        let keys = bundle.parse()?;
+        Ok(Self { keys: keys.into_iter().map(|(key, parsed)| (key.id.clone(), (key, parsed))).collect() })
+    }
+
+    /// Believes a message, or says why not.
+    ///
+    /// # Errors
+    /// See [`Rejection`]; only [`Rejection::Unreadable`] is worth keeping.
+    pub fn verify(&self, message: &Message, now: Timestamp) -> Result<Verified, Rejection> {
+        let envelope = Envelope::read(message).map_err(Rejection::Envelope)?;
+        let address = &message.address;
+        if envelope.audience != address.stream.audience || envelope.subject != address.subject {
+            return Err(Rejection::Misplaced);
+        }
+        let Some((key, public_key)) = self.keys.get(&envelope.key_id) else {
+            return Err(Rejection::UnknownSigner(envelope.key_id));
+        };
+        let kind = EventType::from_wire_name(&envelope.kind);
+        if kind.is_some_and(|kind| !kind.may_be_said_by(key.role)) {
+            return Err(Rejection::NotItsWord { role: key.role, kind: envelope.kind });
+        }
+        check_signature(&envelope, message, public_key)?;
+        if let Some(at) = envelope.expires.filter(|at| *at < now) {
+            return Err(Rejection::Expired(at));
+        }
+        let Some(kind) = kind else {
+            return Err(unreadable(&envelope, format!("the type {} is not known here", envelope.kind)));
+        };
+        if kind.lane() != address.stream.lane {
+            return Err(Rejection::Misplaced);
+        }
+        let event = Event::from_body(kind, &message.body)
+            .map_err(|error| unreadable(&envelope, format!("{error}: {}", error.source)))?;
+        check_content(&event, &envelope, key)?;
+        Ok(Verified {
+            event,
+            revision: envelope.revision,
+            audience: envelope.audience,
+            region: key.region.clone(),
+        })
+    }
+}
+
+fn check_signature(envelope: &Envelope, message: &Message, key: &ParsedPublicKey) -> Result<(), Rejection> {
+    let bytes = Envelope::signed_bytes(
+        &envelope.kind,
+        &envelope.subject,
+        &envelope.audience,
+        envelope.revision,
+        envelope.expires,
+        &message.body,
+    );
+    key.verify_sig(&bytes, &envelope.signature).map_err(|_| Rejection::Signature)
+}
+
+/// The body must be about the signed subject, and a Core speaks only for itself.
+fn check_content(event: &Event, envelope: &Envelope, key: &TrustedKey) -> Result<(), Rejection> {
+    if event.subject().as_str() != envelope.subject {
+        return Err(Rejection::Misplaced);
+    }
+    let speaks_for = match event {
+        Event::KeySealed(fact) => Some(&fact.maker),
+        Event::StateManifest(fact) => Some(&fact.region),
+        _ => None,
+    };
+    if speaks_for.is_some() && speaks_for != key.region.as_ref() {
+        return Err(Rejection::NotItsWord { role: key.role, kind: envelope.kind.clone() });
+    }
+    Ok(())
+}
+
+fn unreadable(envelope: &Envelope, reason: String) -> Rejection {
+    Rejection::Unreadable {
+        reason,
+        tenant: Envelope::tenant_of(&envelope.subject),
+        revokes: envelope.subject.starts_with("revoke."),
+    }
+}

@@ -1,0 +1,6 @@
+fn store<T: serde::Serialize>(_: &T) {}
+
+fn main() {
+    let key = openkcm_secrets::SecretKey::generate(&openkcm_host::OsEntropy::new()).unwrap();
+    store(&key);
+}
