@@ -1,0 +1,230 @@
+//! The Core's control: what has to be opened, made, rotated and refused, given what is held.
+//!
+//! Plain code. It is handed a view of the store, the time and an entropy; it changes the keyring and
+//! its own memory, and returns effects: jobs for the L1 provider, and new versions to keep. The shell
+//! (`service`) and the simulator run the same code.
+//!
+//! Memory is a function of what was committed: every step reads the store as it is now and settles
+//! the keyring to it, so a crash loses nothing but opened keys, and a step may be repeated.
+//!
+//! | input | step |
+//! | --- | --- |
+//! | an intake was absorbed and committed | [`Core::settle`] |
+//! | the provider answered | [`Core::unsealed`], [`Core::sealed`] |
+//! | new versions were kept | [`Core::kept`] |
+//! | letters are durable on the mesh | [`Core::told`] |
+//! | time has come | [`Core::due`] |
+//! | a caller asks | [`Core::rotate`], [`Core::demand`] |
+
+mod agenda;
+mod effects;
+mod make;
+mod service;
+mod system;
+mod tenant;
+
+pub use agenda::{Agenda, Thing};
+pub use effects::{Effects, RotateError, SealJob, Sealed, UnsealJob, Unsealed};
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use openkcm_contracts::v1::KeySealed;
+use openkcm_contracts::{
+    Event, EventType, KeyPath, Lane, RegionId, ServicePath, SystemPath, Timestamp, VersionId,
+};
+use openkcm_host::Entropy;
+use openkcm_orbital::outbox::{self, Waiting};
+use openkcm_store::{Read, StoreError};
+
+use crate::keyring::Keyring;
+use crate::store::{self, Changes};
+use system::System;
+
+/// How long a region that is asked for a key without a version waits for another region's, which is as
+/// a rule under way, before it makes its own.
+const DEMAND_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long after a store refused new versions making them is tried again.
+const KEEP_RETRY: Duration = Duration::from_secs(1);
+
+/// The control state of one region's Core.
+pub struct Core {
+    region: RegionId,
+    keyring: Arc<Keyring>,
+    entropy: Arc<dyn Entropy>,
+    /// Systems of tenants that are served.
+    systems: HashMap<SystemPath, System>,
+    agenda: Agenda,
+    /// Versions whose sealed form is not yet known to be durable on the mesh.
+    at_risk: HashSet<VersionId>,
+    /// Whether the mesh was read to its end once, or given up on: before that nothing is made, since
+    /// what is missing here may only be on its way.
+    hydrated: bool,
+    /// What would have been made, had the mesh been read.
+    postponed: Vec<Thing>,
+}
+
+impl Core {
+    /// A Core that has settled nothing yet.
+    pub fn new(region: RegionId, keyring: Arc<Keyring>, entropy: Arc<dyn Entropy>) -> Self {
+        Self {
+            region,
+            keyring,
+            entropy,
+            systems: HashMap::new(),
+            agenda: Agenda::default(),
+            at_risk: HashSet::new(),
+            hydrated: false,
+            postponed: Vec::new(),
+        }
+    }
+
+    /// Settles everything that is held: the first step after a start.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn start(&mut self, view: &dyn Read, now: Timestamp) -> Result<Effects, StoreError> {
+        for Waiting { letter, .. } in outbox::waiting(view, Lane::Sealed, usize::MAX)? {
+            if let Ok(Event::KeySealed(sealed)) =
+                Event::from_body(EventType::KeySealed, letter.body.as_bytes())
+            {
+                self.at_risk.insert(sealed.version);
+            }
+        }
+        let tenants = store::tenants(view)?.into_iter().collect();
+        self.settle(view, &Changes { tenants, ..Changes::default() }, now)
+    }
+
+    /// Brings keyring and agenda in line with what was committed.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn settle(
+        &mut self,
+        view: &dyn Read,
+        changes: &Changes,
+        now: Timestamp,
+    ) -> Result<Effects, StoreError> {
+        let mut effects = Effects::default();
+        for id in &changes.tenants {
+            self.settle_tenant(view, id, now, &mut effects)?;
+        }
+        for path in changes.systems.iter().filter(|path| !changes.tenants.contains(&path.tenant)) {
+            self.settle_system_and_services(view, path, now, &mut effects)?;
+        }
+        for path in &changes.services {
+            let covered =
+                changes.tenants.contains(&path.tenant) || changes.systems.contains(&path.system_path());
+            if !covered {
+                self.settle_service(view, path, now, false, &mut effects)?;
+            }
+        }
+        Ok(effects)
+    }
+
+    /// The mesh was read to its end, or is away: from now on, what is missing may be made.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn hydrated(&mut self, view: &dyn Read, now: Timestamp) -> Result<Effects, StoreError> {
+        self.hydrated = true;
+        let mut changes = Changes::default();
+        for thing in std::mem::take(&mut self.postponed) {
+            changes.key(thing);
+        }
+        self.settle(view, &changes, now)
+    }
+
+    /// Does what has become due. Ask again at [`Core::next_due`].
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn due(&mut self, view: &dyn Read, now: Timestamp) -> Result<Effects, StoreError> {
+        let mut effects = Effects::default();
+        for thing in self.agenda.take_due(now) {
+            match thing {
+                KeyPath::System(path) => self.settle_due_system(view, &path, now, &mut effects)?,
+                KeyPath::Service(path) => self.settle_service(view, &path, now, true, &mut effects)?,
+            }
+        }
+        Ok(effects)
+    }
+
+    /// When something becomes due next.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.agenda.next_due()
+    }
+
+    /// New versions are committed: they come into use.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn kept(
+        &mut self,
+        view: &dyn Read,
+        made: &[KeySealed],
+        now: Timestamp,
+    ) -> Result<Effects, StoreError> {
+        let mut changes = Changes::default();
+        for sealed in made {
+            self.at_risk.insert(sealed.version);
+            if let KeyPath::System(path) = sealed.path()
+                && let Some(system) = self.systems.get_mut(&path)
+                && let Some((version, l2)) = system.unkept.take_if(|(version, _)| *version == sealed.version)
+            {
+                system.versions.insert(version, l2);
+            }
+            changes.key(sealed.path());
+        }
+        self.settle(view, &changes, now)
+    }
+
+    /// New versions could not be committed: they never existed.
+    pub fn not_kept(&mut self, made: &[KeySealed]) {
+        for sealed in made {
+            if let KeyPath::System(path) = sealed.path()
+                && let Some(system) = self.systems.get_mut(&path)
+            {
+                system.unkept = None;
+            }
+            self.agenda.at_latest(sealed.path(), sealed.made_at.after(KEEP_RETRY));
+        }
+    }
+
+    /// Letters are durable on the mesh: the versions that they tell of are no longer at risk.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn told(
+        &mut self,
+        view: &dyn Read,
+        letters: &[Waiting],
+        now: Timestamp,
+    ) -> Result<Effects, StoreError> {
+        let mut changes = Changes::default();
+        for Waiting { letter, .. } in letters {
+            let event = EventType::from_wire_name(&letter.kind)
+                .and_then(|kind| Event::from_body(kind, letter.body.as_bytes()).ok());
+            if let Some(Event::KeySealed(sealed)) = event
+                && self.at_risk.remove(&sealed.version)
+            {
+                changes.key(sealed.path());
+            }
+        }
+        self.settle(view, &changes, now)
+    }
+
+    /// A caller asked for a key that has no version here: this region makes one soon, unless another's
+    /// arrives first.
+    pub fn demand(&mut self, path: &ServicePath, now: Timestamp) {
+        self.agenda.at_latest(KeyPath::Service(path.clone()), now.after(DEMAND_PATIENCE));
+        self.agenda.at_latest(KeyPath::System(path.system_path()), now.after(DEMAND_PATIENCE));
+    }
+
+    /// How many versions would be lost with this Core's disk.
+    pub fn versions_at_risk(&self) -> usize {
+        self.at_risk.len()
+    }
+}

@@ -1,0 +1,71 @@
+//! The keyring: what the data plane sees. Immutable snapshots, read without a lock.
+//!
+//! The control loop builds rings and puts them in; requests only read. A tenant's gate stands before
+//! all its services: closing it is one store of one value, seen by every request that begins later
+//! and by every request that is under way, since the gate is looked at before the cipher and after it.
+//!
+//! What always holds: once a gate was closed for a link epoch, no ring of that epoch is served again.
+
+mod ring;
+mod tenant;
+
+pub use ring::{OpenVersion, ServiceRing};
+pub use tenant::TenantRing;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use openkcm_contracts::{LinkEpoch, ServicePath, TenantId};
+use rpds::HashTrieMapSync;
+
+use crate::rules::Refusal;
+
+/// All tenants that this Core has heard of.
+#[derive(Debug, Default)]
+pub struct Keyring {
+    tenants: ArcSwap<HashTrieMapSync<TenantId, Arc<TenantRing>>>,
+}
+
+impl Keyring {
+    /// The ring of a tenant.
+    pub fn tenant(&self, id: &TenantId) -> Option<Arc<TenantRing>> {
+        self.tenants.load().get(id).cloned()
+    }
+
+    /// The ring of a tenant, made closed if there is none yet. Only the control loop calls it.
+    pub fn tenant_or_new(&self, id: &TenantId) -> Arc<TenantRing> {
+        if let Some(ring) = self.tenant(id) {
+            return ring;
+        }
+        let ring = Arc::new(TenantRing::closed(Refusal::HYDRATING));
+        self.tenants.rcu(|tenants| tenants.insert(id.clone(), ring.clone()));
+        self.tenant(id).unwrap_or(ring)
+    }
+
+    /// Closes a tenant at once for every link up to `epoch`, before anything else is done about it.
+    pub fn revoke(&self, id: &TenantId, epoch: LinkEpoch) {
+        self.tenant_or_new(id).revoke(epoch);
+    }
+
+    /// What a request needs: the tenant's ring, and the service's.
+    ///
+    /// # Errors
+    /// Why the service is not served.
+    pub fn service(&self, path: &ServicePath) -> Result<(Arc<TenantRing>, Arc<ServiceRing>), Refusal> {
+        let tenant = self.tenant(&path.tenant).ok_or(Refusal::UNKNOWN)?;
+        tenant.standing()?;
+        let service = tenant.service(&path.system, &path.service).ok_or(Refusal::UNKNOWN)?;
+        Ok((tenant, service))
+    }
+
+    /// How many tenants are being served, and how many are known.
+    pub fn count(&self) -> (usize, usize) {
+        let tenants = self.tenants.load();
+        (tenants.values().filter(|ring| ring.standing().is_ok()).count(), tenants.size())
+    }
+
+    /// Every tenant's id and ring.
+    pub fn tenants(&self) -> Vec<(TenantId, Arc<TenantRing>)> {
+        self.tenants.load().iter().map(|(id, ring)| (id.clone(), ring.clone())).collect()
+    }
+}

@@ -1,0 +1,94 @@
+//! A service's ring: the versions of its L3 that are open here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use openkcm_contracts::{Timestamp, VersionId, VersionState};
+use openkcm_secrets::SecretKey;
+
+use crate::rules::Refusal;
+use crate::sealing::Context;
+
+/// One version that is held here; open when it has a key.
+#[derive(Debug, Clone)]
+pub struct OpenVersion {
+    /// Its id.
+    pub id: VersionId,
+    /// Its counter.
+    pub counter: u64,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// Its state, as this Core derives it.
+    pub state: VersionState,
+    /// Whether its sealed form is not yet known to be durable on the mesh.
+    pub at_risk: bool,
+    /// What its ciphertexts are bound to.
+    pub context: Arc<Context>,
+    /// The key, or why it is not open.
+    pub key: Result<Arc<SecretKey>, Refusal>,
+}
+
+/// A service as the data plane sees it. Never changed: a change is a new ring.
+#[derive(Debug)]
+pub struct ServiceRing {
+    /// Why nothing of it is served, if so.
+    refusal: Option<Refusal>,
+    active: Option<usize>,
+    versions: Box<[OpenVersion]>,
+    /// Set by the first request that finds no version, so that the control loop is asked once.
+    demanded: AtomicBool,
+}
+
+impl ServiceRing {
+    /// A service that is not served.
+    pub fn refused(refusal: Refusal) -> Self {
+        Self {
+            refusal: Some(refusal),
+            active: None,
+            versions: Box::default(),
+            demanded: AtomicBool::new(false),
+        }
+    }
+
+    /// A service with these versions, of which one encrypts.
+    pub fn serving(versions: Vec<OpenVersion>) -> Self {
+        let active = versions.iter().position(|version| version.state == VersionState::Active);
+        Self { refusal: None, active, versions: versions.into(), demanded: AtomicBool::new(false) }
+    }
+
+    /// Whether the service is served.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn standing(&self) -> Result<(), Refusal> {
+        self.refusal.map_or(Ok(()), Err)
+    }
+
+    /// The version that encrypts.
+    ///
+    /// # Errors
+    /// Why none does.
+    pub fn active(&self) -> Result<&OpenVersion, Refusal> {
+        self.standing()?;
+        self.active.map(|index| &self.versions[index]).ok_or_else(|| {
+            // What keeps the newest version from being open keeps the service from encrypting.
+            let newest = self.versions.iter().rev().find(|version| version.state != VersionState::Compromised);
+            newest.and_then(|version| version.key.as_ref().err()).copied().unwrap_or(Refusal::HYDRATING)
+        })
+    }
+
+    /// A version by its id.
+    pub fn version(&self, id: VersionId) -> Option<&OpenVersion> {
+        self.versions.iter().find(|version| version.id == id)
+    }
+
+    /// All versions, the oldest counter first.
+    pub fn versions(&self) -> &[OpenVersion] {
+        &self.versions
+    }
+
+    /// Whether this is the first request that found no version to encrypt with.
+    pub fn demand(&self) -> bool {
+        !self.demanded.swap(true, Ordering::Relaxed)
+    }
+}

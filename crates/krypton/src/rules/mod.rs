@@ -1,0 +1,11 @@
+//! The Builder's rules: who may be served, which version encrypts, when the next one is due.
+//!
+//! Plain functions of what is held and the time. No I/O, no clock, no randomness.
+
+mod schedule;
+mod standing;
+mod version;
+
+pub use schedule::{FIRST_VERSION_PATIENCE, make_at, rotate_at};
+pub use standing::{Refusal, service_standing, system_standing, tenant_standing};
+pub use version::{Candidate, REPLICATION_PATIENCE, choose_active, state_of};

@@ -1,0 +1,177 @@
+//! Absorbing: how what arrives from the mesh becomes what is held, in any order of arrival.
+//!
+//! Runs inside the transaction that also commits how far the mesh was read. It only merges; what
+//! follows from the new state is settled afterwards, from what was committed.
+
+use std::collections::BTreeSet;
+
+use openkcm_contracts::v1::{KeyDefine, L1Reference, L1Revoke, TenantDefine};
+use openkcm_contracts::{
+    Event, KeyPath, LinkEpoch, Meeting, Revision, ServicePath, SystemPath, TenantId, Timestamp, meet,
+};
+use openkcm_orbital::inbox::Quarantined;
+use openkcm_orbital::{Intake, Verified};
+use openkcm_store::{StoreError, Table, Write};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{APPLIED, Applied, DEFINITIONS, Held, LINKS, TENANTS, versions};
+
+/// The highest counter that is believed of a peer: far beyond any honest rotation, and far below
+/// where counting on would overflow.
+const MAX_COUNTER: u64 = 1 << 48;
+
+/// What changed, and has to be settled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Tenants whose fact or link changed.
+    pub tenants: BTreeSet<TenantId>,
+    /// Systems whose definition or versions changed.
+    pub systems: BTreeSet<SystemPath>,
+    /// Services whose definition or versions changed.
+    pub services: BTreeSet<ServicePath>,
+}
+
+impl Changes {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.tenants.is_empty() && self.systems.is_empty() && self.services.is_empty()
+    }
+
+    /// Notes a change of a key.
+    pub fn key(&mut self, path: KeyPath) {
+        match path {
+            KeyPath::System(path) => self.systems.insert(path),
+            KeyPath::Service(path) => self.services.insert(path),
+        };
+    }
+}
+
+/// Merges an intake into the store, and records how far the mesh was read.
+///
+/// # Errors
+/// When the store can't be read or written.
+pub fn absorb(tx: &mut dyn Write, intake: &Intake, now: Timestamp) -> Result<Changes, StoreError> {
+    let mut changes = Changes::default();
+    let mut applied = APPLIED.get(tx.as_read(), "applied")?.unwrap_or_default();
+    let before = applied;
+    for verified in &intake.events {
+        absorb_one(tx, intake, verified, now, &mut applied, &mut changes)?;
+    }
+    for poison in intake.poison.iter().filter(|poison| poison.revokes) {
+        // A revoke that can't be read fails closed: its tenant stays refused until a newer link.
+        if let Some(tenant) = &poison.tenant {
+            revoke_unread(tx, tenant, poison)?;
+            changes.tenants.insert(tenant.clone());
+        }
+    }
+    if applied != before {
+        APPLIED.put(tx, "applied", &applied)?;
+    }
+    intake.record(tx)?;
+    Ok(changes)
+}
+
+fn absorb_one(
+    tx: &mut dyn Write,
+    intake: &Intake,
+    verified: &Verified,
+    now: Timestamp,
+    applied: &mut Applied,
+    changes: &mut Changes,
+) -> Result<(), StoreError> {
+    let revision = verified.revision;
+    match &verified.event {
+        Event::TenantDefine(fact) => {
+            applied.registry = applied.registry.max(Some(revision));
+            if define_tenant(tx, revision, fact)? {
+                changes.tenants.insert(fact.tenant.clone());
+            }
+        }
+        Event::KeyDefine(fact) => {
+            applied.registry = applied.registry.max(Some(revision));
+            if define_key(tx, revision, fact)? {
+                changes.key(fact.path());
+            }
+        }
+        Event::L1Reference(fact) => {
+            applied.cmk = applied.cmk.max(Some(revision));
+            if refer(tx, revision, fact)? {
+                changes.tenants.insert(fact.tenant.clone());
+            }
+        }
+        Event::L1Revoke(fact) => {
+            applied.cmk = applied.cmk.max(Some(revision));
+            if revoke(tx, fact)? {
+                changes.tenants.insert(fact.tenant.clone());
+            }
+        }
+        Event::KeySealed(fact) if fact.counter <= MAX_COUNTER => {
+            if versions::receive(tx, fact)? {
+                changes.key(fact.path());
+            }
+        }
+        // Purges, leases and queries are acted on by the rules of sovereignty, which are not built
+        // yet; nothing else is told to a Core. None is lost: their state is desired state.
+        other => {
+            tracing::debug!(subject = %other.subject(), stream = %intake.stream, at = %now, "not acted on")
+        }
+    }
+    Ok(())
+}
+
+fn define_tenant(tx: &mut dyn Write, revision: Revision, fact: &TenantDefine) -> Result<bool, StoreError> {
+    merge(tx, &TENANTS, fact.tenant.as_str(), revision, fact)
+}
+
+fn define_key(tx: &mut dyn Write, revision: Revision, fact: &KeyDefine) -> Result<bool, StoreError> {
+    merge(tx, &DEFINITIONS, &fact.path().to_string(), revision, fact)
+}
+
+fn merge<F: Clone + PartialEq + Serialize + DeserializeOwned>(
+    tx: &mut dyn Write,
+    table: &Table<Held<F>>,
+    key: &str,
+    revision: Revision,
+    fact: &F,
+) -> Result<bool, StoreError> {
+    let held = table.get(tx.as_read(), key)?;
+    let meeting = meet(held.as_ref().map(|held| (held.revision, &held.fact)), (revision, fact));
+    if meeting == Meeting::Differs {
+        tracing::warn!(key, %revision, "what is held differed from its authority's word, which replaces it");
+    }
+    if meeting.replaces() {
+        table.put(tx, key, &Held { revision, fact: fact.clone() })?;
+    }
+    Ok(meeting.replaces())
+}
+
+fn refer(tx: &mut dyn Write, revision: Revision, fact: &L1Reference) -> Result<bool, StoreError> {
+    let mut link = LINKS.get(tx.as_read(), fact.tenant.as_str())?.unwrap_or_default();
+    let held = link.reference.as_ref().map(|held| (held.revision, &held.fact));
+    if !meet(held, (revision, fact)).replaces() {
+        return Ok(false);
+    }
+    link.reference = Some(Held { revision, fact: fact.clone() });
+    LINKS.put(tx, fact.tenant.as_str(), &link)?;
+    Ok(true)
+}
+
+fn revoke(tx: &mut dyn Write, fact: &L1Revoke) -> Result<bool, StoreError> {
+    let mut link = LINKS.get(tx.as_read(), fact.tenant.as_str())?.unwrap_or_default();
+    if link.revoked >= Some(fact.epoch) {
+        return Ok(false);
+    }
+    link.revoked = Some(fact.epoch);
+    LINKS.put(tx, fact.tenant.as_str(), &link)?;
+    Ok(true)
+}
+
+/// A link that the revoke could have meant was made before it was said: its envelope, which is
+/// authentic, tells its revision.
+fn revoke_unread(tx: &mut dyn Write, tenant: &TenantId, poison: &Quarantined) -> Result<(), StoreError> {
+    let said_at = poison.headers.get("ce-kcmrevision").and_then(|text| text.parse().ok()).map(LinkEpoch);
+    let mut link = LINKS.get(tx.as_read(), tenant.as_str())?.unwrap_or_default();
+    link.revoked = link.revoked.max(said_at);
+    LINKS.put(tx, tenant.as_str(), &link)
+}

@@ -1,0 +1,100 @@
+//! The Core's own store: the facts that it was told, and the sealed versions that it made or received.
+//!
+//! No plaintext key is ever here. Facts are merged by their author's revision; sealed versions never
+//! change and only grow in number, so the merge of two regions is their union.
+
+mod absorb;
+mod v1;
+mod versions;
+
+pub use absorb::{Changes, absorb};
+pub use v1::{Applied, Held, LinkRecord};
+pub use versions::{keep, key_versions, service_versions, system_versions};
+
+use openkcm_contracts::v1::{KeyDefine, KeySealed, TenantDefine};
+use openkcm_contracts::{ServicePath, SystemPath, TenantId};
+use openkcm_store::{Read, Space, StoreError, Table};
+
+pub(crate) const TENANTS: Table<Held<TenantDefine>> = Table::new("tenants");
+pub(crate) const DEFINITIONS: Table<Held<KeyDefine>> = Table::new("definitions");
+pub(crate) const LINKS: Table<LinkRecord> = Table::new("links");
+pub(crate) const L2_VERSIONS: Table<KeySealed> = Table::new("l2_versions");
+pub(crate) const L3_VERSIONS: Table<KeySealed> = Table::new("l3_versions");
+pub(crate) const APPLIED: Table<Applied> = Table::new("applied");
+
+/// The Core's spaces.
+pub const SPACES: &[Space] = &[
+    TENANTS.space(),
+    DEFINITIONS.space(),
+    LINKS.space(),
+    L2_VERSIONS.space(),
+    L3_VERSIONS.space(),
+    APPLIED.space(),
+];
+
+/// What is held about a tenant.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn tenant(store: &dyn Read, id: &TenantId) -> Result<Option<TenantDefine>, StoreError> {
+    Ok(TENANTS.get(store, id.as_str())?.map(|held| held.fact))
+}
+
+/// What is held about a tenant's link.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn link(store: &dyn Read, id: &TenantId) -> Result<Option<LinkRecord>, StoreError> {
+    LINKS.get(store, id.as_str())
+}
+
+/// The definition of a system.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn system(store: &dyn Read, path: &SystemPath) -> Result<Option<KeyDefine>, StoreError> {
+    Ok(DEFINITIONS.get(store, &path.to_string())?.map(|held| held.fact))
+}
+
+/// The definition of a service.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn service(store: &dyn Read, path: &ServicePath) -> Result<Option<KeyDefine>, StoreError> {
+    Ok(DEFINITIONS.get(store, &path.to_string())?.map(|held| held.fact))
+}
+
+/// Every tenant that a fact or a link is held about.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn tenants(store: &dyn Read) -> Result<Vec<TenantId>, StoreError> {
+    let held = TENANTS.list(store, "", None, usize::MAX)?;
+    Ok(held.into_iter().map(|(_, held)| held.fact.tenant).collect())
+}
+
+/// Every definition of a tenant, systems and services, in the order of their names.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn definitions(store: &dyn Read, tenant: &TenantId) -> Result<Vec<KeyDefine>, StoreError> {
+    let held = DEFINITIONS.list(store, &format!("{tenant}/"), None, usize::MAX)?;
+    Ok(held.into_iter().map(|(_, held)| held.fact).collect())
+}
+
+/// The definitions of a system's services, in the order of their names.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn services_of(store: &dyn Read, system: &SystemPath) -> Result<Vec<KeyDefine>, StoreError> {
+    let held = DEFINITIONS.list(store, &format!("{system}/"), None, usize::MAX)?;
+    Ok(held.into_iter().map(|(_, held)| held.fact).collect())
+}
+
+/// The last revision of each authority that was applied.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn applied(store: &dyn Read) -> Result<Applied, StoreError> {
+    Ok(APPLIED.get(store, "applied")?.unwrap_or_default())
+}
