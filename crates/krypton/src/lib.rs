@@ -7,8 +7,14 @@
 //! memory to what is held, [`keyring`] is what the data plane reads, [`sealing`] is what ciphertexts
 //! look like, [`data`] encrypts and decrypts, [`api`] speaks HTTP, [`service`] is the asynchronous shell.
 
+pub mod api;
 pub mod control;
+pub mod data;
 pub mod keyring;
+mod metrics;
 pub mod rules;
 pub mod sealing;
+pub mod service;
 pub mod store;
+
+pub use service::{Handle, Options, Service, StartError, Surroundings};

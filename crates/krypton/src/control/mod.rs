@@ -22,9 +22,11 @@ mod make;
 mod service;
 mod system;
 mod tenant;
+mod view;
 
 pub use agenda::{Agenda, Thing};
 pub use effects::{Effects, RotateError, SealJob, Sealed, UnsealJob, Unsealed};
+pub use view::VersionView;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

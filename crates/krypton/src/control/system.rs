@@ -72,7 +72,14 @@ const OTHER_ROOT: Refusal = Refusal::new(
 
 impl System {
     fn new(epoch: LinkEpoch, generation: Generation) -> Self {
-        Self { epoch, generation, versions: BTreeMap::new(), sealing: false, unkept: None, seal_failure: None }
+        Self {
+            epoch,
+            generation,
+            versions: BTreeMap::new(),
+            sealing: false,
+            unkept: None,
+            seal_failure: None,
+        }
     }
 
     /// The L2 version that new L3 versions are sealed under.

@@ -72,7 +72,8 @@ impl ServiceRing {
         self.standing()?;
         self.active.map(|index| &self.versions[index]).ok_or_else(|| {
             // What keeps the newest version from being open keeps the service from encrypting.
-            let newest = self.versions.iter().rev().find(|version| version.state != VersionState::Compromised);
+            let newest =
+                self.versions.iter().rev().find(|version| version.state != VersionState::Compromised);
             newest.and_then(|version| version.key.as_ref().err()).copied().unwrap_or(Refusal::HYDRATING)
         })
     }

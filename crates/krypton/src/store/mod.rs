@@ -40,6 +40,14 @@ pub fn tenant(store: &dyn Read, id: &TenantId) -> Result<Option<TenantDefine>, S
     Ok(TENANTS.get(store, id.as_str())?.map(|held| held.fact))
 }
 
+/// What is held about a tenant, with the Registry's revision.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn held_tenant(store: &dyn Read, id: &TenantId) -> Result<Option<Held<TenantDefine>>, StoreError> {
+    TENANTS.get(store, id.as_str())
+}
+
 /// What is held about a tenant's link.
 ///
 /// # Errors

@@ -1,0 +1,233 @@
+//! The JSON forms of requests and answers. Not the stored forms, and not the events.
+
+use openkcm_contracts::v1::LinkState;
+use openkcm_contracts::{Timestamp, VersionState};
+use openkcm_http::Base64;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::rules::Refusal;
+
+/// What is to be encrypted.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EncryptRequest {
+    /// At most 1 MiB before base64; what is longer belongs in an envelope under a data key.
+    pub(crate) plaintext: Base64,
+    /// Bound to the ciphertext, not hidden, not kept: decryption needs the same. At most 64 KiB.
+    #[serde(default)]
+    pub(crate) aad: Option<Base64>,
+}
+
+/// A ciphertext, and the version that made it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EncryptAnswer {
+    #[schema(example = "kcm1.AQ6f…")]
+    pub(crate) ciphertext: String,
+    /// The version that encrypted.
+    pub(crate) version: String,
+    /// Present when the version's sealed form is not known yet to be durable beyond this region.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub(crate) at_risk: bool,
+}
+
+/// What is to be decrypted or rewrapped.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DecryptRequest {
+    /// As `encrypt`, `datakey` or `rewrap` gave it.
+    pub(crate) ciphertext: String,
+    /// What was bound to it.
+    #[serde(default)]
+    pub(crate) aad: Option<Base64>,
+}
+
+/// A plaintext, and the version that opened it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DecryptAnswer {
+    pub(crate) plaintext: Base64,
+    /// The version that decrypted.
+    pub(crate) version: String,
+    /// Present when the version's sealed form is not known yet to be durable beyond this region.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub(crate) at_risk: bool,
+}
+
+/// What kind of data key is to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DataKeyRequest {
+    /// Its length in bytes.
+    #[serde(default = "default_data_key_len")]
+    #[schema(minimum = 16, maximum = 1024, default = 32, required = false)]
+    pub(crate) bytes: u32,
+}
+
+fn default_data_key_len() -> u32 {
+    32
+}
+
+/// A data key: use the plaintext and forget it, keep the ciphertext beside the data.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DataKeyAnswer {
+    pub(crate) plaintext: Base64,
+    /// Opened by `decrypt`, without additional data.
+    pub(crate) ciphertext: String,
+    /// The version that sealed it.
+    pub(crate) version: String,
+    /// Present when the version's sealed form is not known yet to be durable beyond this region.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub(crate) at_risk: bool,
+}
+
+/// Nothing to say: `{}`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
+/// The version that a rotation made.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RotateAnswer {
+    pub(crate) version: String,
+}
+
+/// A key as this region sees it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Key {
+    /// `tenant/system` or `tenant/system/service`.
+    pub(crate) key: String,
+    /// `L2` or `L3`.
+    pub(crate) layer: String,
+    /// The revision that made the definition.
+    pub(crate) generation: String,
+    pub(crate) algorithm: String,
+    /// How long a version encrypts; never by itself when null.
+    pub(crate) rotate_every: Option<String>,
+    /// Whether it is served here.
+    pub(crate) serving: bool,
+    /// Why not.
+    pub(crate) refusal: Option<Reason>,
+    /// The version that encrypts.
+    pub(crate) active: Option<String>,
+    /// The versions that are held here, the oldest first.
+    pub(crate) versions: Vec<Version>,
+}
+
+/// One version of a key.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Version {
+    pub(crate) version: String,
+    pub(crate) counter: u64,
+    /// By NIST SP 800-57.
+    #[schema(value_type = String, example = "active")]
+    pub(crate) state: VersionState,
+    #[schema(value_type = String)]
+    pub(crate) made_at: Timestamp,
+    /// Why it is not open here, if so.
+    pub(crate) refusal: Option<Reason>,
+    /// Whether its sealed form is not known yet to be durable beyond this region.
+    pub(crate) at_risk: bool,
+}
+
+/// Why something is not served.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Reason {
+    /// A problem code.
+    #[schema(example = "tenant_unlinked")]
+    pub(crate) code: String,
+    pub(crate) detail: String,
+}
+
+impl From<Refusal> for Reason {
+    fn from(refusal: Refusal) -> Self {
+        Self { code: refusal.code.to_string(), detail: refusal.detail.into() }
+    }
+}
+
+/// A tenant as this region sees it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Tenant {
+    pub(crate) tenant: String,
+    /// The Registry's revision that is applied here.
+    pub(crate) revision: Option<String>,
+    pub(crate) generation: Option<String>,
+    /// The link that is applied here.
+    pub(crate) link: Option<Link>,
+    /// Whether the tenant is served here.
+    pub(crate) serving: bool,
+    /// Why not.
+    pub(crate) refusal: Option<Reason>,
+}
+
+/// A link as this region sees it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Link {
+    /// The revision that made it.
+    pub(crate) epoch: String,
+    #[schema(value_type = String, example = "linked")]
+    pub(crate) state: LinkState,
+    /// The CMK Server's revision.
+    pub(crate) revision: String,
+}
+
+/// What the Core says of itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CoreStatus {
+    pub(crate) region: String,
+    /// The time here.
+    #[schema(value_type = String)]
+    pub(crate) now: Timestamp,
+    pub(crate) mesh: Mesh,
+    /// The last revision of each authority that was applied.
+    pub(crate) applied: AppliedRevisions,
+    pub(crate) tenants: Tenants,
+    /// Versions whose sealed form would be lost with this Core's disk.
+    pub(crate) versions_at_risk: usize,
+    pub(crate) locked_memory: LockedMemory,
+}
+
+/// The mesh, as this Core sees it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Mesh {
+    pub(crate) connected: bool,
+    #[schema(value_type = String)]
+    pub(crate) since: Timestamp,
+    /// What it said when it last failed.
+    pub(crate) error: Option<String>,
+    /// What waits to be told.
+    pub(crate) outbox: Outbox,
+    /// Authentic events that could not be read.
+    pub(crate) quarantined: usize,
+}
+
+/// What waits to be told.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Outbox {
+    pub(crate) letters: usize,
+    #[schema(value_type = Option<String>)]
+    pub(crate) oldest: Option<Timestamp>,
+}
+
+/// Revisions by authority.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AppliedRevisions {
+    pub(crate) registry: Option<String>,
+    pub(crate) cmk: Option<String>,
+}
+
+/// How many tenants there are.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Tenants {
+    pub(crate) serving: usize,
+    pub(crate) known: usize,
+}
+
+/// Plaintext keys of the whole process.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LockedMemory {
+    pub(crate) keys: usize,
+    pub(crate) bytes: usize,
+}

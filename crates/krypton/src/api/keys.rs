@@ -1,0 +1,122 @@
+//! Routes that show and rotate keys.
+
+use axum::Json;
+use axum::extract::State;
+use openkcm_contracts::v1::KeyDefine;
+use openkcm_contracts::{KeyPath, ServiceId, SystemId, SystemPath, TenantId, VersionState};
+use openkcm_http::{Answer, Body, Names};
+
+use super::documents::{Key, Nothing, Reason, RotateAnswer, Version};
+use super::use_keys::path_of;
+use super::{refuse, unreadable};
+use crate::rules::Refusal;
+use crate::service::Handle;
+
+/// Rotate a service's key
+///
+/// The new version encrypts as soon as its sealed form is durable beyond this region, or this region is cut off.
+#[utoipa::path(post, path = "/v1/keys/{tenant}/{system}/{service}/rotate", tag = "keys",
+    params(("tenant" = String, Path), ("system" = String, Path), ("service" = String, Path)), request_body = Nothing,
+    responses(
+        (status = 200, description = "The new version.", body = RotateAnswer),
+        (status = 403, description = "`tenant_unlinked`, `l1_denied`, `key_disabled`.",
+            body = openkcm_http::ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`not_yet_known`: this region has not heard of a link yet.",
+            body = openkcm_http::ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn rotate_service(
+    State(handle): State<Handle>,
+    names: Names<(TenantId, SystemId, ServiceId)>,
+    Body(Nothing {}): Body<Nothing>,
+) -> Answer<Json<RotateAnswer>> {
+    rotate(&handle, KeyPath::Service(path_of(names))).await
+}
+
+/// Rotate a system's key
+///
+/// New versions of its services' keys are sealed under the new version; what older ones sealed stays open.
+#[utoipa::path(post, path = "/v1/keys/{tenant}/{system}/rotate", tag = "keys",
+    params(("tenant" = String, Path), ("system" = String, Path)), request_body = Nothing,
+    responses(
+        (status = 200, description = "The new version.", body = RotateAnswer),
+        (status = 403, description = "`tenant_unlinked`, `l1_denied`, `key_disabled`.",
+            body = openkcm_http::ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`not_yet_known`: this region has not heard of a link yet.",
+            body = openkcm_http::ProblemBody, content_type = "application/problem+json")))]
+pub(super) async fn rotate_system(
+    State(handle): State<Handle>,
+    Names((tenant, system)): Names<(TenantId, SystemId)>,
+    Body(Nothing {}): Body<Nothing>,
+) -> Answer<Json<RotateAnswer>> {
+    rotate(&handle, KeyPath::System(SystemPath { tenant, system })).await
+}
+
+async fn rotate(handle: &Handle, path: KeyPath) -> Answer<Json<RotateAnswer>> {
+    let version = handle.rotate(path).await?;
+    Ok(Json(RotateAnswer { version: version.to_string() }))
+}
+
+/// Show a service's key
+#[utoipa::path(get, path = "/v1/keys/{tenant}/{system}/{service}", tag = "keys",
+    params(("tenant" = String, Path), ("system" = String, Path), ("service" = String, Path)),
+    responses((status = 200, description = "The L3 as this region sees it.", body = Key)))]
+pub(super) async fn read_service(
+    State(handle): State<Handle>,
+    names: Names<(TenantId, SystemId, ServiceId)>,
+) -> Answer<Json<Key>> {
+    let path = path_of(names);
+    let shown = handle.service(&path).await.map_err(unreadable)?;
+    let (definition, ring) = shown.ok_or_else(|| refuse(Refusal::UNKNOWN))?;
+    let standing =
+        ring.as_ref().map_err(|refusal| *refusal).and_then(|ring| ring.active().map(|v| v.id.to_string()));
+    let versions = ring.iter().flat_map(|ring| ring.versions()).map(|version| Version {
+        version: version.id.to_string(),
+        counter: version.counter,
+        state: version.state,
+        made_at: version.made_at,
+        refusal: version.key.as_ref().err().map(|refusal| (*refusal).into()),
+        at_risk: version.at_risk,
+    });
+    Ok(Json(key(&definition, standing, versions.collect())))
+}
+
+/// Show a system's key
+#[utoipa::path(get, path = "/v1/keys/{tenant}/{system}", tag = "keys",
+    params(("tenant" = String, Path), ("system" = String, Path)),
+    responses((status = 200, description = "The L2 as this region sees it.", body = Key)))]
+pub(super) async fn read_system(
+    State(handle): State<Handle>,
+    Names((tenant, system)): Names<(TenantId, SystemId)>,
+) -> Answer<Json<Key>> {
+    let path = SystemPath { tenant, system };
+    let shown = handle.system(&path).await.map_err(unreadable)?.ok_or_else(|| refuse(Refusal::UNKNOWN))?;
+    let tenant = handle.tenant(&path.tenant).await.map_err(unreadable)?;
+    let active = shown.versions.iter().find(|version| version.state == VersionState::Active);
+    let standing = tenant.map_or(Err(Refusal::UNKNOWN), |tenant| tenant.standing).and_then(|()| {
+        let closed =
+            shown.versions.last().and_then(|version| version.open.err()).unwrap_or(Refusal::HYDRATING);
+        active.map(|version| version.id.to_string()).ok_or(closed)
+    });
+    let versions = shown.versions.iter().map(|version| Version {
+        version: version.id.to_string(),
+        counter: version.counter,
+        state: version.state,
+        made_at: version.made_at,
+        refusal: version.open.err().map(Reason::from),
+        at_risk: version.at_risk,
+    });
+    Ok(Json(key(&shown.definition, standing, versions.collect())))
+}
+
+fn key(definition: &KeyDefine, standing: Result<String, Refusal>, versions: Vec<Version>) -> Key {
+    Key {
+        key: definition.path().to_string(),
+        layer: format!("{:?}", definition.layer),
+        generation: definition.generation.to_string(),
+        algorithm: format!("{:?}", definition.algorithm),
+        rotate_every: definition.rotate_every.map(|period| period.to_string()),
+        serving: standing.is_ok(),
+        refusal: standing.as_ref().err().map(|refusal| (*refusal).into()),
+        active: standing.ok(),
+        versions,
+    }
+}

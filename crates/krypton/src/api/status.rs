@@ -1,0 +1,70 @@
+//! Routes that show the Core and its tenants.
+
+use axum::Json;
+use axum::extract::State;
+use openkcm_contracts::{TenantId, Timestamp};
+use openkcm_http::{Answer, Names};
+
+use super::documents::{
+    AppliedRevisions, CoreStatus, Link, LockedMemory, Mesh, Outbox, Reason, Tenant, Tenants,
+};
+use super::{refuse, unreadable};
+use crate::rules::Refusal;
+use crate::service::Handle;
+
+/// Show a tenant
+///
+/// What this region has heard of it, and whether it is served here.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}", tag = "status", params(("tenant" = String, Path)),
+    responses((status = 200, description = "The tenant as this region sees it.", body = Tenant)))]
+pub(super) async fn read_tenant(
+    State(handle): State<Handle>,
+    Names(id): Names<TenantId>,
+) -> Answer<Json<Tenant>> {
+    let view = handle.tenant(&id).await.map_err(unreadable)?.ok_or_else(|| refuse(Refusal::UNKNOWN))?;
+    let link = view.link.map(|(epoch, state, revision)| Link {
+        epoch: epoch.to_string(),
+        state,
+        revision: revision.to_string(),
+    });
+    Ok(Json(Tenant {
+        tenant: id.to_string(),
+        revision: view.definition.as_ref().map(|(_, revision)| revision.to_string()),
+        generation: view.definition.as_ref().map(|(fact, _)| fact.generation.to_string()),
+        link,
+        serving: view.standing.is_ok(),
+        refusal: view.standing.err().map(Reason::from),
+    }))
+}
+
+/// Show the Core
+#[utoipa::path(get, path = "/v1/status", tag = "status",
+    responses((status = 200, description = "What the Core says of itself.", body = CoreStatus)))]
+pub(super) async fn read(State(handle): State<Handle>) -> Answer<Json<CoreStatus>> {
+    let status = handle.status().await.map_err(unreadable)?;
+    let (serving, known) = status.tenants;
+    Ok(Json(CoreStatus {
+        region: status.region.to_string(),
+        now: status.now,
+        mesh: Mesh {
+            connected: status.mesh.connection.connected,
+            since: status.mesh.connection.since,
+            error: status.mesh.connection.error,
+            outbox: Outbox {
+                letters: status.mesh.outbox.letters,
+                oldest: status.mesh.outbox.oldest_millis.map(Timestamp::from_millis),
+            },
+            quarantined: status.mesh.quarantined,
+        },
+        applied: AppliedRevisions {
+            registry: status.applied.registry.map(|revision| revision.to_string()),
+            cmk: status.applied.cmk.map(|revision| revision.to_string()),
+        },
+        tenants: Tenants { serving, known },
+        versions_at_risk: status.versions_at_risk,
+        locked_memory: LockedMemory {
+            keys: status.locked_memory.slots_in_use,
+            bytes: status.locked_memory.bytes_locked,
+        },
+    }))
+}

@@ -1,0 +1,73 @@
+//! What the control shows of an L2.
+
+use openkcm_contracts::v1::{KeyDefine, KeySealed};
+use openkcm_contracts::{RegionId, SystemPath, Timestamp, VersionId, VersionState};
+
+use super::Core;
+use super::system::L2State;
+use crate::rules::{Candidate, Refusal, choose_active, state_of};
+
+/// One version of a key, for those who show it.
+#[derive(Debug, Clone)]
+pub struct VersionView {
+    /// Its id.
+    pub id: VersionId,
+    /// Its counter.
+    pub counter: u64,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// Where it was made.
+    pub maker: RegionId,
+    /// Its state.
+    pub state: VersionState,
+    /// Whether it is open here; if not, why.
+    pub open: Result<(), Refusal>,
+    /// Whether its sealed form is not yet known to be durable on the mesh.
+    pub at_risk: bool,
+}
+
+impl Core {
+    /// The versions of a system's L2 of the present generation, the oldest counter first.
+    pub fn system_versions(
+        &self,
+        path: &SystemPath,
+        definition: &KeyDefine,
+        held: &[KeySealed],
+        now: Timestamp,
+    ) -> Vec<VersionView> {
+        let system = self.systems.get(path);
+        let open =
+            |id: &VersionId| match system.and_then(|system| system.versions.get(id)).map(|l2| &l2.state) {
+                Some(L2State::Open(_)) => Ok(()),
+                Some(L2State::Failed(failure)) => Err(failure.refusal),
+                Some(L2State::Opening(_)) | None => Err(Refusal::HYDRATING),
+            };
+        let current: Vec<_> =
+            held.iter().filter(|sealed| sealed.generation == definition.generation).collect();
+        let candidate = |sealed: &KeySealed| Candidate {
+            counter: sealed.counter,
+            id: sealed.version,
+            made_at: sealed.made_at,
+            at_risk: self.at_risk.contains(&sealed.version),
+        };
+        let opened: Vec<Candidate> = current
+            .iter()
+            .filter(|sealed| open(&sealed.version).is_ok())
+            .map(|sealed| candidate(sealed))
+            .collect();
+        let (active, _) = choose_active(&opened, &definition.compromised, now);
+        let active = opened.iter().find(|candidate| Some(candidate.id) == active);
+        current
+            .iter()
+            .map(|sealed| VersionView {
+                id: sealed.version,
+                counter: sealed.counter,
+                made_at: sealed.made_at,
+                maker: sealed.maker.clone(),
+                state: state_of(&candidate(sealed), active, &definition.compromised),
+                open: open(&sealed.version),
+                at_risk: self.at_risk.contains(&sealed.version),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,43 @@
+//! The Core's own metrics, read from the keyring when they are asked for.
+
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::keyring::Keyring;
+use crate::service::Handle;
+
+/// Registers what a Core measures.
+pub(crate) fn register(registry: &mut Registry, handle: &Handle) {
+    registry.register_collector(Box::new(Gauges { keyring: handle.keyring() }));
+}
+
+#[derive(Debug)]
+struct Gauges {
+    keyring: Arc<Keyring>,
+}
+
+impl Collector for Gauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let (serving, known) = self.keyring.count();
+        let memory = openkcm_secrets::usage();
+        let gauges = [
+            ("tenants_serving", "Tenants that are served by this Core.", serving),
+            ("tenants_known", "Tenants that this Core has heard of.", known),
+            (
+                "plaintext_keys",
+                "Plaintext L2 and L3 keys in the process's locked memory.",
+                memory.slots_in_use,
+            ),
+            ("locked_memory_bytes", "Memory that the process has locked for keys.", memory.bytes_locked),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}

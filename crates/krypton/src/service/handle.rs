@@ -1,0 +1,239 @@
+//! What routes, the landscape in one process, and tests ask a running Core.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use openkcm_contracts::v1::{KeyDefine, KeySealed, LinkState, TenantDefine};
+use openkcm_contracts::{
+    KeyPath, Lane, LinkEpoch, RegionId, Revision, ServicePath, SystemPath, TenantId, Timestamp, VersionId,
+};
+use openkcm_host::Clock;
+use openkcm_orbital::outbox::{self, Depth};
+use openkcm_orbital::{Connection, inbox};
+use openkcm_secrets::LockedMemoryError;
+use openkcm_store::{Read, Scan, Store, StoreError};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::control_loop::Input;
+use crate::control::{Core, VersionView};
+use crate::data::DataPlane;
+use crate::keyring::{Keyring, ServiceRing};
+use crate::rules::{REPLICATION_PATIENCE, Refusal};
+use crate::store::{self, Applied};
+
+/// Why a key was not rotated.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateFailure {
+    /// It is not served.
+    #[error("the key is not served: {0}")]
+    Refused(Refusal),
+    /// There is no locked memory for a new key.
+    #[error("no new key can be held in memory")]
+    Memory(#[source] LockedMemoryError),
+    /// The store does not take the new version.
+    #[error("the store does not take the new version")]
+    Store(#[source] StoreError),
+}
+
+/// A running Core, to use and to ask. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) region: RegionId,
+    pub(super) core: Arc<Mutex<Core>>,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) data: DataPlane,
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) connection: watch::Receiver<Connection>,
+    pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) settled: watch::Receiver<u64>,
+}
+
+/// A tenant, as this Core sees it.
+#[derive(Debug, Clone)]
+pub struct TenantView {
+    /// The Registry's fact, and its revision.
+    pub definition: Option<(TenantDefine, Revision)>,
+    /// The link's epoch, state and revision.
+    pub link: Option<(LinkEpoch, LinkState, Revision)>,
+    /// Whether it is served.
+    pub standing: Result<(), Refusal>,
+}
+
+/// An L2, as this Core sees it.
+#[derive(Debug, Clone)]
+pub struct SystemView {
+    /// Its definition.
+    pub definition: KeyDefine,
+    /// Its versions, the oldest counter first.
+    pub versions: Vec<VersionView>,
+}
+
+/// The mesh, as this Core sees it.
+#[derive(Debug, Clone)]
+pub struct MeshView {
+    /// Whether it answers.
+    pub connection: Connection,
+    /// How much waits to be told.
+    pub outbox: Depth,
+    /// Events that could not be read.
+    pub quarantined: usize,
+}
+
+/// What the Core says of itself.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Its region.
+    pub region: RegionId,
+    /// The mesh.
+    pub mesh: MeshView,
+    /// The last revision of each authority that was applied.
+    pub applied: Applied,
+    /// Tenants that are served, and that are known.
+    pub tenants: (usize, usize),
+    /// Versions that would be lost with this Core's disk.
+    pub versions_at_risk: usize,
+    /// Plaintext keys in locked memory, and the bytes that are locked.
+    pub locked_memory: openkcm_secrets::Usage,
+    /// The time, as this Core sees it.
+    pub now: Timestamp,
+}
+
+impl Handle {
+    /// The region that it serves.
+    pub fn region(&self) -> &RegionId {
+        &self.region
+    }
+
+    /// The data plane.
+    pub fn data(&self) -> &DataPlane {
+        &self.data
+    }
+
+    /// A caller found no version to encrypt with.
+    pub fn demand(&self, path: &ServicePath) {
+        // A full queue loses nothing: the caller asks again.
+        let _ = self.inputs.try_send(Input::Demand(path.clone()));
+    }
+
+    /// Makes a new version and waits until it is kept; of an L3 also, within the replication
+    /// patience, until it encrypts.
+    ///
+    /// # Errors
+    /// When the key is not served, or the new version can't be kept.
+    pub async fn rotate(&self, path: KeyPath) -> Result<VersionId, RotateFailure> {
+        let (sender, receiver) = oneshot::channel();
+        let closed = |_| RotateFailure::Store(StoreError::Closed);
+        self.inputs.send(Input::Rotate(path.clone(), sender)).await.map_err(|_| closed(()))?;
+        let version = receiver.await.map_err(|_| closed(()))??;
+        if let KeyPath::Service(path) = &path {
+            let active = tokio::time::timeout(REPLICATION_PATIENCE * 2, self.until_active(path, version));
+            // Not active in time: it is kept, and encrypts as soon as it may.
+            let _ = active.await;
+        }
+        Ok(version)
+    }
+
+    async fn until_active(&self, path: &ServicePath, version: VersionId) {
+        let mut settled = self.settled.clone();
+        loop {
+            settled.borrow_and_update();
+            let counter =
+                |ring: &ServiceRing, id| ring.version(id).map(|version| (version.counter, version.id));
+            match self.data.service(path) {
+                Ok(ring) => {
+                    let active = ring.active().ok().map(|active| (active.counter, active.id));
+                    if active >= counter(&ring, version) && active.is_some() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+            if settled.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// A tenant, if anything is known of it.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn tenant(&self, id: &TenantId) -> Result<Option<TenantView>, StoreError> {
+        let (of, keyring) = (id.clone(), self.keyring.clone());
+        self.store
+            .read(move |view| {
+                let definition = store::held_tenant(view, &of)?.map(|held| (held.fact, held.revision));
+                let link = store::link(view, &of)?.and_then(|link| link.reference);
+                let link = link.map(|held| (held.fact.epoch, held.fact.state, held.revision));
+                if definition.is_none() && link.is_none() {
+                    return Ok(None);
+                }
+                let standing = keyring.tenant(&of).map_or(Err(Refusal::UNKNOWN), |ring| ring.standing());
+                Ok(Some(TenantView { definition, link, standing }))
+            })
+            .await
+    }
+
+    /// A service's definition and its ring.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn service(
+        &self,
+        path: &ServicePath,
+    ) -> Result<Option<(KeyDefine, Result<Arc<ServiceRing>, Refusal>)>, StoreError> {
+        let of = path.clone();
+        let definition = self.store.read(move |view| store::service(view, &of)).await?;
+        Ok(definition.map(|definition| (definition, self.data.service(path))))
+    }
+
+    /// A system's definition and its versions.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn system(&self, path: &SystemPath) -> Result<Option<SystemView>, StoreError> {
+        let (of, core, now) = (path.clone(), self.core.clone(), self.clock.now());
+        self.store
+            .read(move |view| {
+                let Some(definition) = store::system(view, &of)? else { return Ok(None) };
+                let held: Vec<KeySealed> = store::system_versions(view, &of)?;
+                let core = core.lock().unwrap_or_else(PoisonError::into_inner);
+                let versions = core.system_versions(&of, &definition, &held, now);
+                Ok(Some(SystemView { definition, versions }))
+            })
+            .await
+    }
+
+    /// What the Core says of itself.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn status(&self) -> Result<Status, StoreError> {
+        let (applied, outbox, quarantined) = self
+            .store
+            .read(|view: &dyn Read| {
+                let quarantined = view.scan(inbox::QUARANTINE.space(), Scan::prefix(b""))?.len();
+                Ok::<_, StoreError>((store::applied(view)?, outbox::depth(view, Lane::Sealed)?, quarantined))
+            })
+            .await?;
+        Ok(Status {
+            region: self.region.clone(),
+            mesh: MeshView { connection: self.connection.borrow().clone(), outbox, quarantined },
+            applied,
+            tenants: self.keyring.count(),
+            versions_at_risk: self.core.lock().unwrap_or_else(PoisonError::into_inner).versions_at_risk(),
+            locked_memory: openkcm_secrets::usage(),
+            now: self.clock.now(),
+        })
+    }
+
+    pub(crate) fn keyring(&self) -> Arc<Keyring> {
+        self.keyring.clone()
+    }
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").field("region", &self.region).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,49 @@
+//! What the courier brings, handed to the control loop; a revoke takes effect before that.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use openkcm_contracts::Event;
+use openkcm_contracts::v1::LinkState;
+use openkcm_orbital::outbox::Waiting;
+use openkcm_orbital::{Intake, Receiver};
+use openkcm_store::StoreError;
+use tokio::sync::{mpsc, oneshot};
+
+use super::control_loop::Input;
+use crate::keyring::Keyring;
+
+pub(super) struct MeshReceiver {
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) inputs: mpsc::Sender<Input>,
+}
+
+#[async_trait]
+impl Receiver for MeshReceiver {
+    async fn receive(&self, intake: Intake) -> Result<(), StoreError> {
+        self.revoke_at_once(&intake);
+        let (sender, receiver) = oneshot::channel();
+        self.inputs.send(Input::Intake(intake, sender)).await.map_err(|_| StoreError::Closed)?;
+        receiver.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn told(&self, letters: &[Waiting]) -> Result<(), StoreError> {
+        self.inputs.send(Input::Told(letters.to_vec())).await.map_err(|_| StoreError::Closed)
+    }
+}
+
+impl MeshReceiver {
+    /// Closes gates before the disk or the control loop is waited for. Closing too early is safe;
+    /// what is committed next says the same.
+    fn revoke_at_once(&self, intake: &Intake) {
+        for verified in &intake.events {
+            match &verified.event {
+                Event::L1Revoke(fact) => self.keyring.revoke(&fact.tenant, fact.epoch),
+                Event::L1Reference(fact) if fact.state == LinkState::Unlinked => {
+                    self.keyring.revoke(&fact.tenant, fact.epoch);
+                }
+                _ => {}
+            }
+        }
+    }
+}
