@@ -1,1 +1,25 @@
 //! The CMK Server: the Sovereign Anchor. Holds the L1 pointers and the power to withdraw them.
+//!
+//! It owns the tenants' pointers and is the only writer of `L1.Reference` and `L1.Revoke`. It hears
+//! from the Registry which tenants there are, and needs nobody to be up: what it has to tell waits in
+//! its outbox.
+//!
+//! What it never holds: a credential of a provider, a key, or anything that a key could be made from.
+//! A root is a reference; how to reach its provider is this component's own configuration.
+//!
+//! The rooms: [`rules`] decide, [`store`] keeps, [`commands`] and [`inbox`] bring the two together in
+//! one transaction, `api` speaks HTTP, and [`Service`] runs it all.
+
+mod api;
+pub mod commands;
+pub mod inbox;
+mod metrics;
+mod probe;
+pub mod rules;
+mod service;
+mod status;
+pub mod store;
+
+pub use api::{HealthBody, LinkBody, PointerBody, RootBody, TenantBody, openapi};
+pub use service::{Handle, OpenError, Options, Service};
+pub use status::{MeshStatus, OutboxStatus, Status, StreamStatus};

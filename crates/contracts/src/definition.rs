@@ -41,7 +41,7 @@ pub enum TenantState {
 
 /// Whether a system or a service is to exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum DefinitionState {
     /// It exists and is served.
     Defined,

@@ -3,24 +3,23 @@
 //!
 //! One task for each lane that is sent on and one for each stream that is read, so that no lane
 //! waits behind another. Nothing here decides anything: a task can be stopped at any point, and what
-//! it was doing is done again by the next one.
+//! it was doing is done again by the next one. A task that panics is started again, so that a defect
+//! in what it calls never ends a lane in silence.
 
+use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use openkcm_contracts::{Lane, Timestamp};
 use openkcm_host::{Clock, Entropy, random_array};
-use openkcm_store::{Store, StoreError, Write};
+use openkcm_store::{Store, StoreError};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
-use crate::inbox::{self, Quarantined};
 use crate::outbox::{self, Waiting};
-use crate::{
-    Batch, Delivered, Message, Position, Rejection, Signer, Stream, Transport, TransportError, Verified,
-    Verifier,
-};
+use crate::{Batch, Intake, Letter, Published, Signer, Stream, Transport, TransportError, Verifier, inbox};
 
 /// Letters and messages that are moved at once: a synced mesh takes twenty times as many in batches
 /// as one by one, and a batch of this size is verified within some milliseconds.
@@ -62,70 +61,13 @@ pub trait Receiver: Send + Sync + 'static {
     /// When the store does not take it; the same intake comes again.
     async fn receive(&self, intake: Intake) -> Result<(), StoreError>;
 
-    /// Learns that letters are durable on the mesh, and forgotten here.
-    async fn told(&self, _letters: &[Waiting]) {}
-}
-
-/// What came on one stream.
-#[derive(Debug, Clone)]
-pub struct Intake {
-    /// The stream.
-    pub stream: Stream,
-    /// What is believed, in order.
-    pub events: Vec<Verified>,
-    /// What is authentic and can't be read.
-    pub poison: Vec<Quarantined>,
-    /// How many messages were not believed.
-    pub dropped: usize,
-    /// How far the stream was read with this.
-    pub position: Option<Position>,
-    /// Whether the stream held nothing more.
-    pub caught_up: bool,
-}
-
-impl Intake {
-    /// Verifies what a subscription delivered.
-    pub fn verify(stream: &Stream, batch: Batch, verifier: &Verifier, now: Timestamp) -> Self {
-        let position = batch.messages.last().map(|delivered| delivered.position.clone());
-        let mut intake = Self {
-            stream: stream.clone(),
-            events: Vec::with_capacity(batch.messages.len()),
-            poison: Vec::new(),
-            dropped: 0,
-            position,
-            caught_up: batch.caught_up,
-        };
-        for Delivered { message, .. } in batch.messages {
-            match verifier.verify(&message, now) {
-                Ok(verified) => intake.events.push(verified),
-                Err(rejection) => intake.reject(message, rejection, now),
-            }
-        }
-        intake
-    }
-
-    fn reject(&mut self, message: Message, rejection: Rejection, now: Timestamp) {
-        tracing::warn!(address = %message.address, reason = %rejection, "an event was not applied");
-        let Rejection::Unreadable { reason, tenant, revokes } = rejection else {
-            self.dropped += 1;
-            return;
-        };
-        let body = String::from_utf8_lossy(&message.body).into_owned();
-        self.poison.push(Quarantined { at: now, reason, tenant, revokes, headers: message.headers, body });
-    }
-
-    /// Commits how far the stream was read, and what could not be read.
+    /// Learns that the mesh holds these letters, or newer words about the same things, durably. They
+    /// are forgotten after this, so that a crash in between tells it again and never not at all.
     ///
     /// # Errors
-    /// When the store can't be written.
-    pub fn record(&self, tx: &mut dyn Write) -> Result<(), StoreError> {
-        for poison in &self.poison {
-            inbox::quarantine(tx, &self.stream, poison)?;
-        }
-        match &self.position {
-            Some(position) => inbox::advance(tx, &self.stream, position),
-            None => Ok(()),
-        }
+    /// When the store does not take it; the letters are sent, and this is told, again.
+    async fn told(&self, _letters: &[Waiting]) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 
@@ -144,7 +86,7 @@ pub struct Connection {
 #[derive(Debug)]
 pub struct CourierHandle {
     connection: watch::Receiver<Connection>,
-    hydrated: watch::Receiver<usize>,
+    hydrated: watch::Receiver<BTreeSet<Stream>>,
     streams: usize,
     _tasks: JoinSet<()>,
 }
@@ -160,7 +102,7 @@ impl CourierHandle {
     pub async fn hydrated(&self) {
         let mut hydrated = self.hydrated.clone();
         let streams = self.streams;
-        if hydrated.wait_for(|count| *count >= streams).await.is_err() {
+        if hydrated.wait_for(|read| read.len() >= streams).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -171,16 +113,16 @@ impl Courier {
     pub fn start(self) -> CourierHandle {
         let at_start = Connection { connected: false, since: self.clock.now(), error: None };
         let (connection_sender, connection) = watch::channel(at_start);
-        let (hydrated_sender, hydrated) = watch::channel(0);
-        let streams = self.reads.len();
+        let (hydrated_sender, hydrated) = watch::channel(BTreeSet::new());
+        let streams = self.reads.iter().collect::<BTreeSet<_>>().len();
         let shared =
             Arc::new(Shared { courier: self, connection: connection_sender, hydrated: hydrated_sender });
         let mut tasks = JoinSet::new();
         for lane in shared.courier.sends.clone() {
-            tasks.spawn(shared.clone().send_lane(lane));
+            tasks.spawn(shared.clone().supervise(move |shared| shared.send_lane(lane)));
         }
         for stream in shared.courier.reads.clone() {
-            tasks.spawn(shared.clone().read_stream(stream));
+            tasks.spawn(shared.clone().supervise(move |shared| shared.read_stream(stream.clone())));
         }
         CourierHandle { connection, hydrated, streams, _tasks: tasks }
     }
@@ -189,7 +131,7 @@ impl Courier {
 struct Shared {
     courier: Courier,
     connection: watch::Sender<Connection>,
-    hydrated: watch::Sender<usize>,
+    hydrated: watch::Sender<BTreeSet<Stream>>,
 }
 
 /// Why a task starts over.
@@ -202,6 +144,25 @@ enum Interruption {
 }
 
 impl Shared {
+    /// Starts a task, and again when it panicked.
+    async fn supervise<F>(self: Arc<Self>, task: impl Fn(Arc<Self>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        loop {
+            // A set of one: the task is stopped with its supervisor.
+            let mut running = JoinSet::new();
+            running.spawn(task(self.clone()));
+            match running.join_next().await {
+                Some(Err(error)) if error.is_panic() => {
+                    tracing::error!(%error, "a task of the courier panicked, which is a defect; it starts again");
+                }
+                _ => return,
+            }
+            self.back_off(u32::MAX).await;
+        }
+    }
+
     async fn send_lane(self: Arc<Self>, lane: Lane) {
         let mut commits = self.courier.store.commits();
         let mut failures = 0;
@@ -231,36 +192,26 @@ impl Shared {
             return Ok(0);
         }
         let messages = waiting.iter().map(|waiting| signer.sign(&waiting.letter)).collect();
-        transport.publish(messages).await?;
+        let published = transport.publish(messages).await?;
         self.note_success();
+        note_superseded(&waiting, &published);
+        receiver.told(&waiting).await?;
         let count = waiting.len();
-        let waiting = Arc::new(waiting);
-        let told = waiting.clone();
-        store.write(move |tx| outbox::forget(tx, lane, &told)).await?;
-        receiver.told(&waiting).await;
+        store.write(move |tx| outbox::forget(tx, lane, &waiting)).await?;
         Ok(count)
     }
 
     async fn read_stream(self: Arc<Self>, stream: Stream) {
         let mut failures = 0;
-        let mut hydrated = false;
         loop {
-            let interruption = match self.read_on(&stream, &mut hydrated, &mut failures).await {
-                Ok(never) => match never {},
-                Err(interruption) => interruption,
-            };
+            let Err(interruption) = self.read_on(&stream, &mut failures).await;
             self.note_failure(&interruption);
             failures += 1;
             self.back_off(failures).await;
         }
     }
 
-    async fn read_on(
-        &self,
-        stream: &Stream,
-        hydrated: &mut bool,
-        failures: &mut u32,
-    ) -> Result<std::convert::Infallible, Interruption> {
+    async fn read_on(&self, stream: &Stream, failures: &mut u32) -> Result<Infallible, Interruption> {
         let Courier { store, transport, receiver, .. } = &self.courier;
         let of = stream.clone();
         let position = store.read(move |view| inbox::position(view, &of)).await?;
@@ -268,27 +219,32 @@ impl Shared {
         loop {
             let batch = subscription.next(BATCH).await?;
             self.note_success();
-            *failures = 0;
-            let intake = self.verified(stream, batch).await?;
+            let intake = self.verified(stream, batch).await;
             let caught_up = intake.caught_up;
             receiver.receive(intake).await?;
-            if caught_up && !*hydrated {
-                *hydrated = true;
-                self.hydrated.send_modify(|count| *count += 1);
+            *failures = 0;
+            if caught_up {
+                self.hydrated.send_if_modified(|read| read.insert(stream.clone()));
             }
         }
     }
 
     /// Verifies on a thread that may be kept busy: a full batch takes some milliseconds of cipher.
-    async fn verified(&self, stream: &Stream, batch: Batch) -> Result<Intake, StoreError> {
+    async fn verified(&self, stream: &Stream, batch: Batch) -> Intake {
         let (stream, verifier, now) =
             (stream.clone(), self.courier.verifier.clone(), self.courier.clock.now());
         let task = tokio::task::spawn_blocking(move || Intake::verify(&stream, batch, &verifier, now));
-        task.await.map_err(|_| StoreError::Closed)
+        match task.await.map_err(JoinError::try_into_panic) {
+            Ok(intake) => intake,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // The runtime is going down, and this task with it.
+            Err(Err(_cancelled)) => std::future::pending().await,
+        }
     }
 
     async fn back_off(&self, failures: u32) {
-        let bound = FIRST_BACKOFF.saturating_mul(1 << failures.min(10)).min(LONGEST_BACKOFF);
+        let doublings = failures.saturating_sub(1).min(10);
+        let bound = FIRST_BACKOFF.saturating_mul(1 << doublings).min(LONGEST_BACKOFF);
         let drawn = u32::from_be_bytes(random_array(&*self.courier.entropy));
         tokio::time::sleep(bound.mul_f64(f64::from(drawn) / f64::from(u32::MAX))).await;
     }
@@ -298,7 +254,14 @@ impl Shared {
     }
 
     fn note_failure(&self, interruption: &Interruption) {
-        self.note(false, Some(interruption.to_string()));
+        match interruption {
+            Interruption::Transport(error) => self.note(false, Some(error.to_string())),
+            // Says nothing about the mesh; an operator must look at the disk.
+            Interruption::Store(error) => {
+                let error: &dyn std::error::Error = error;
+                tracing::error!(error, "the component's store does not do its part; the courier tries again");
+            }
+        }
     }
 
     fn note(&self, connected: bool, error: Option<String>) {
@@ -308,7 +271,9 @@ impl Shared {
                 return false;
             }
             match &error {
-                Some(error) if connection.connected => tracing::warn!(%error, "the mesh is away"),
+                Some(error) if connection.connected || connection.error.is_none() => {
+                    tracing::warn!(%error, "the mesh is away");
+                }
                 None if !connection.connected => tracing::info!("the mesh answers"),
                 _ => {}
             }
@@ -316,5 +281,16 @@ impl Shared {
             *connection = Connection { connected, since, error };
             true
         });
+    }
+}
+
+/// An author that finds a newer word of its own on the mesh lost part of its store: told, since
+/// nothing else would show it here.
+fn note_superseded(waiting: &[Waiting], published: &[Published]) {
+    for (Waiting { letter, .. }, _) in
+        waiting.iter().zip(published).filter(|(_, outcome)| **outcome == Published::Superseded)
+    {
+        let Letter { subject, audience, revision, .. } = letter;
+        tracing::warn!(%subject, %audience, %revision, "the mesh holds a newer word than this letter's");
     }
 }

@@ -21,8 +21,13 @@ use crate::Letter;
 const DOMAIN: &[u8] = b"openkcm.orbital.v1";
 
 /// The longest body, in bytes: a fact is some hundred bytes, a sealed version some thousand, and a
-/// listing is cut to fit. Keeps a stranger from growing a component's memory.
-pub(crate) const MAX_BODY_LEN: usize = 512 * 1024;
+/// listing is cut to fit. Keeps a stranger from growing a component's memory; the outbox takes no
+/// letter that is longer, and every transport carries one that is as long.
+pub const MAX_BODY_LEN: usize = 512 * 1024;
+
+/// The longest headers, names and values together, in bytes: ours have less than 2 KiB. Headers that
+/// are not signed can be added by whoever replays an event, and are kept with it in the quarantine.
+const MAX_HEADERS_LEN: usize = 16 * 1024;
 
 /// The unit of reading and of position: one lane for one audience.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,7 +73,7 @@ pub struct Message {
 impl Message {
     /// The author's revision, which a compacting mesh compares; none when the header is damaged.
     pub fn revision(&self) -> Option<Revision> {
-        self.headers.get("ce-kcmrevision")?.parse().ok()
+        revision_header(&self.headers)
     }
 }
 
@@ -107,6 +112,9 @@ pub enum EnvelopeError {
     /// The body is longer than any event.
     #[error("the body has {0} bytes")]
     TooLong(usize),
+    /// The headers are longer than any event's.
+    #[error("the headers have {0} bytes")]
+    HeadersTooLong(usize),
 }
 
 impl Envelope {
@@ -168,10 +176,14 @@ impl Envelope {
     /// Reads the attributes of a message. Says nothing about who wrote them.
     ///
     /// # Errors
-    /// When an attribute is absent or can't be read, or the body is too long.
+    /// When an attribute is absent or can't be read, or the body or the headers are too long.
     pub fn read(message: &Message) -> Result<Self, EnvelopeError> {
         if message.body.len() > MAX_BODY_LEN {
             return Err(EnvelopeError::TooLong(message.body.len()));
+        }
+        let headers_len = message.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if headers_len > MAX_HEADERS_LEN {
+            return Err(EnvelopeError::HeadersTooLong(headers_len));
         }
         if header(message, "ce-specversion")? != "1.0" {
             return Err(EnvelopeError::Unreadable("ce-specversion"));
@@ -211,6 +223,11 @@ impl From<(Stream, Subject)> for Address {
     fn from((stream, subject): (Stream, Subject)) -> Self {
         Self { stream, subject: subject.to_string() }
     }
+}
+
+/// The author's revision, as headers tell it.
+pub(crate) fn revision_header(headers: &BTreeMap<String, String>) -> Option<Revision> {
+    headers.get("ce-kcmrevision")?.parse().ok()
 }
 
 fn header<'a>(message: &'a Message, name: &'static str) -> Result<&'a str, EnvelopeError> {

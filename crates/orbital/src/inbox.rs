@@ -3,10 +3,11 @@
 //! A position is committed in the transaction of the effects that it stands for, so that after a
 //! crash nothing is skipped, and what is read twice is dropped by its revision.
 
-use openkcm_contracts::Timestamp;
+use openkcm_contracts::{Revision, Timestamp};
 use openkcm_store::{Read, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 
+use crate::envelope::revision_header;
 use crate::{Position, Stream};
 
 /// How far each stream was read.
@@ -47,11 +48,23 @@ pub fn advance(tx: &mut dyn Write, stream: &Stream, position: &Position) -> Resu
     POSITIONS.put(tx, &stream.to_string(), position)
 }
 
-/// Keeps an event that could not be applied. The same event is kept once, by its CloudEvents id.
+/// Keeps an event that could not be applied: for each author and thing the newest one.
+///
+/// Only what is signed names its place. By the CloudEvents id, which is not, whoever can replay an
+/// event could fill the quarantine with copies of it, or put one in the place of another.
 ///
 /// # Errors
 /// When the store can't be written.
 pub fn quarantine(tx: &mut dyn Write, stream: &Stream, poison: &Quarantined) -> Result<(), StoreError> {
-    let id = poison.headers.get("ce-id").map_or("", String::as_str);
-    QUARANTINE.put(tx, &format!("{stream}/{id}"), poison)
+    let [author, subject] =
+        ["ce-kcmkeyid", "ce-subject"].map(|name| poison.headers.get(name).map_or("", String::as_str));
+    let key = format!("{stream}/{author}/{subject}");
+    match QUARANTINE.get(tx.as_read(), &key)? {
+        Some(held) if revision(&held) > revision(poison) => Ok(()),
+        _ => QUARANTINE.put(tx, &key, poison),
+    }
+}
+
+fn revision(poison: &Quarantined) -> Option<Revision> {
+    revision_header(&poison.headers)
 }

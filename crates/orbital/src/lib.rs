@@ -11,6 +11,7 @@
 mod courier;
 mod envelope;
 pub mod inbox;
+mod intake;
 mod letter;
 pub mod outbox;
 mod signing;
@@ -18,8 +19,9 @@ mod transport;
 mod trust;
 mod verify;
 
-pub use courier::{Connection, Courier, CourierHandle, Intake, Receiver};
-pub use envelope::{Address, Envelope, EnvelopeError, Message, Stream};
+pub use courier::{Connection, Courier, CourierHandle, Receiver};
+pub use envelope::{Address, Envelope, EnvelopeError, MAX_BODY_LEN, Message, Stream};
+pub use intake::Intake;
 pub use letter::Letter;
 pub use signing::{Signer, SigningError};
 pub use transport::embedded::Embedded;

@@ -7,7 +7,7 @@
 use openkcm_contracts::{Audience, Lane};
 use openkcm_store::{Read, StoreError, Table, Write};
 
-use crate::Letter;
+use crate::{Letter, MAX_BODY_LEN};
 
 /// The letters that wait, in the order in which they were written, by lane.
 pub const LETTERS: Table<Letter> = Table::new("outbox");
@@ -41,8 +41,17 @@ const NEXT: &str = "next";
 /// Puts a letter into the outbox, in the place of an earlier one about the same thing.
 ///
 /// # Errors
-/// When the store can't be written.
+/// When the store can't be written, or the letter is longer than any receiver reads: what could
+/// never be told must not be committed.
 pub fn put(tx: &mut dyn Write, letter: &Letter) -> Result<(), StoreError> {
+    if letter.body.len() > MAX_BODY_LEN {
+        return Err(StoreError::TooLong {
+            space: LETTERS.space().0,
+            key: letter.subject.clone(),
+            len: letter.body.len(),
+            limit: MAX_BODY_LEN,
+        });
+    }
     let lane = letter.lane();
     let latest = latest_key(lane, &letter.audience, &letter.subject);
     if let Some(superseded) = LATEST.get(tx.as_read(), &latest)? {

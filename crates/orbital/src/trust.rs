@@ -2,6 +2,7 @@
 //!
 //! Several keys may stand for one role, so that they can be replaced without a stop.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use aws_lc_rs::signature::{ED25519, ParsedPublicKey};
@@ -61,6 +62,12 @@ pub enum TrustError {
         /// The key's id.
         id: String,
     },
+    /// One key stands for two speakers, so that what it signs would be either's word.
+    #[error("the key {id} of the trust bundle is listed for two speakers; give each a key of its own")]
+    Twice {
+        /// The key's id.
+        id: String,
+    },
     /// A Core's key names no region, or an authority's key names one.
     #[error("the key {id} of the trust bundle: Cores have a region, authorities have none")]
     Region {
@@ -81,6 +88,13 @@ impl TrustBundle {
     }
 
     pub(crate) fn parse(&self) -> Result<Vec<(TrustedKey, ParsedPublicKey)>, TrustError> {
+        let mut speakers = HashMap::new();
+        for key in &self.keys {
+            let speaker = (key.role, &key.region);
+            if *speakers.entry(&key.id).or_insert(speaker) != speaker {
+                return Err(TrustError::Twice { id: key.id.clone() });
+            }
+        }
         self.keys.iter().map(|key| Ok((key.clone(), parse_key(key)?))).collect()
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use aws_lc_rs::signature::ParsedPublicKey;
-use openkcm_contracts::{Audience, Event, EventType, RegionId, Revision, TenantId, Timestamp};
+use openkcm_contracts::{Audience, Event, EventType, RegionId, Revision, Role, TenantId, Timestamp};
 
 use crate::{Envelope, EnvelopeError, Message, TrustBundle, TrustError, TrustedKey};
 
@@ -46,7 +46,7 @@ pub enum Rejection {
     #[error("a {role} may not say {kind}")]
     NotItsWord {
         /// Whom the key speaks for.
-        role: openkcm_contracts::Role,
+        role: Role,
         /// What it said.
         kind: String,
     },
@@ -100,13 +100,13 @@ impl Verifier {
             return Err(Rejection::Expired(at));
         }
         let Some(kind) = kind else {
-            return Err(unreadable(&envelope, format!("the type {} is not known here", envelope.kind)));
+            return Err(unreadable(key, &envelope, format!("the type {} is not known here", envelope.kind)));
         };
         if kind.lane() != address.stream.lane {
             return Err(Rejection::Misplaced);
         }
         let event = Event::from_body(kind, &message.body)
-            .map_err(|error| unreadable(&envelope, format!("{error}: {}", error.source)))?;
+            .map_err(|error| unreadable(key, &envelope, format!("{error}: {}", error.source)))?;
         check_content(&event, &envelope, key)?;
         Ok(Verified {
             event,
@@ -145,10 +145,12 @@ fn check_content(event: &Event, envelope: &Envelope, key: &TrustedKey) -> Result
     Ok(())
 }
 
-fn unreadable(envelope: &Envelope, reason: String) -> Rejection {
+/// Only the CMK Server takes away the right to serve: whatever another role signs under a revoke's
+/// subject ends nobody's service.
+fn unreadable(key: &TrustedKey, envelope: &Envelope, reason: String) -> Rejection {
     Rejection::Unreadable {
         reason,
         tenant: Envelope::tenant_of(&envelope.subject),
-        revokes: envelope.subject.starts_with("revoke."),
+        revokes: key.role == Role::Cmk && envelope.subject.starts_with("revoke."),
     }
 }

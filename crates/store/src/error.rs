@@ -45,6 +45,18 @@ pub enum StoreError {
         #[source]
         source: Arc<serde_json::Error>,
     },
+    /// A record is longer than those who are to read it take.
+    #[error("the record {key:?} of {space} has {len} bytes, and {limit} is the limit; make it smaller")]
+    TooLong {
+        /// The record's space.
+        space: &'static str,
+        /// The record's key.
+        key: String,
+        /// Its length in bytes.
+        len: usize,
+        /// The longest there may be.
+        limit: usize,
+    },
     /// The store was closed, or the change failed in a way that is a defect.
     #[error("the store is closed")]
     Closed,

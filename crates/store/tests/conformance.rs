@@ -1,6 +1,6 @@
 //! What every store must do, run over each of them; and what only the durable one can.
 
-use openkcm_store::{Memory, OpenOptions, Read, Scan, Space, Store, StoreError, Table, Write};
+use openkcm_store::{Memory, OpenOptions, Scan, Space, Store, StoreError, Table, Write};
 
 const FRUIT: Space = Space("fruit");
 const RECORDS: Table<Vec<u32>> = Table::new("records");

@@ -36,7 +36,7 @@ pub struct LeaseReport {
 
 /// What a manifest says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ManifestBody {
     /// Digests of all buckets: of definitions for the Registry, of links for the CMK Server.
     Digests {

@@ -65,7 +65,7 @@ pub struct Surroundings {
     /// Who carries.
     pub transport: Arc<dyn Transport>,
     /// The L1 providers.
-    pub roots: Arc<Roots>,
+    pub roots: Roots,
     /// Signs what the Core says.
     pub signer: Arc<Signer>,
     /// Believes what it hears.

@@ -22,13 +22,13 @@ use crate::rules::Refusal;
 const MAX_JOBS: usize = 64;
 
 pub(super) struct Provider {
-    roots: Arc<Roots>,
+    roots: Roots,
     inputs: mpsc::Sender<Input>,
     jobs: Arc<Semaphore>,
 }
 
 impl Provider {
-    pub(super) fn new(roots: Arc<Roots>, inputs: mpsc::Sender<Input>) -> Self {
+    pub(super) fn new(roots: Roots, inputs: mpsc::Sender<Input>) -> Self {
         Self { roots, inputs, jobs: Arc::new(Semaphore::new(MAX_JOBS)) }
     }
 

@@ -2,13 +2,18 @@
 //!
 //! Each stream is a numbered log; on a compacted lane a message replaces the earlier one of its
 //! subject, unless that one is newer by its author's revision. A lane that is not compacted keeps its
-//! last [`KEPT_UNCOMPACTED`] messages.
+//! last [`KEPT_UNCOMPACTED`] messages. The last message of a stream is only ever deleted in the
+//! transaction that puts a later one, so that numbers are never used twice. A damaged record is
+//! reported and left out; it holds up neither readers nor publishers of anything else.
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use openkcm_host::Entropy;
-use openkcm_store::{OpenOptions, Read, Scan, Space, Store, StoreError, Table, Write};
+use openkcm_store::{Item, OpenOptions, Read, Scan, Space, Store, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -20,7 +25,6 @@ const KEPT_UNCOMPACTED: u64 = 1024;
 
 const MESSAGES: Table<Stored> = Table::new("messages");
 const SUBJECTS: Table<Retained> = Table::new("subjects");
-const HEADS: Table<u64> = Table::new("heads");
 const MESH: Table<String> = Table::new("mesh");
 
 /// A message as its stream keeps it.
@@ -28,7 +32,32 @@ const MESH: Table<String> = Table::new("mesh");
 struct Stored {
     subject: String,
     headers: BTreeMap<String, String>,
-    body: String,
+    body: Body,
+}
+
+/// Bodies are JSON, which an operator can read as it lies here; but nothing looks into one before
+/// its signature was checked, so it may be any bytes.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Body {
+    Text(String),
+    Base64(String),
+}
+
+impl Body {
+    fn new(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::Text(text.into()),
+            Err(_) => Self::Base64(BASE64.encode(bytes)),
+        }
+    }
+
+    fn into_bytes(self) -> Option<Bytes> {
+        match self {
+            Self::Text(text) => Some(text.into()),
+            Self::Base64(text) => BASE64.decode(text).ok().map(Bytes::from),
+        }
+    }
 }
 
 /// The last message of a subject.
@@ -51,7 +80,7 @@ impl Embedded {
     /// # Errors
     /// When the file can't be used.
     pub async fn open(path: &std::path::Path, entropy: &dyn Entropy) -> Result<Self, StoreError> {
-        const SPACES: &[Space] = &[MESSAGES.space(), SUBJECTS.space(), HEADS.space(), MESH.space()];
+        const SPACES: &[Space] = &[MESSAGES.space(), SUBJECTS.space(), MESH.space()];
         let options = OpenOptions { path: path.into(), identity: "orbital".into(), spaces: &[SPACES] };
         let store = Store::open(&options)?;
         let mut id = [0; 8];
@@ -86,8 +115,10 @@ impl Transport for Embedded {
         stream: &Stream,
         after: Option<Position>,
     ) -> Result<Box<dyn Subscription>, TransportError> {
-        let after =
-            after.filter(|position| position.mesh == self.mesh).map_or(0, |position| position.sequence);
+        let of = stream.clone();
+        let head = self.store.read(move |view| head(view, &of)).await.map_err(unavailable)?;
+        let known = |position: &Position| position.mesh == self.mesh && position.sequence <= head;
+        let after = after.filter(known).map_or(0, |position| position.sequence);
         Ok(Box::new(Reader {
             stream: stream.clone(),
             mesh: self.mesh.clone(),
@@ -103,32 +134,48 @@ fn append(tx: &mut dyn Write, message: &Message) -> Result<Published, StoreError
     let Address { stream, subject } = &message.address;
     let subject_key = format!("{stream}/{subject}");
     let revision = message.revision();
-    if stream.lane.compacted()
-        && let Some(retained) = SUBJECTS.get(tx.as_read(), &subject_key)?
-    {
-        if retained.revision > revision {
-            return Ok(Published::Superseded);
-        }
-        MESSAGES.delete(tx, &message_key(stream, retained.sequence))?;
-    }
-    let sequence = HEADS.get(tx.as_read(), &stream.to_string())?.unwrap_or(0) + 1;
-    HEADS.put(tx, &stream.to_string(), &sequence)?;
-    let stored = Stored {
-        subject: subject.clone(),
-        headers: message.headers.clone(),
-        body: String::from_utf8_lossy(&message.body).into_owned(),
-    };
-    MESSAGES.put(tx, &message_key(stream, sequence), &stored)?;
+    let sequence = head(tx.as_read(), stream)? + 1;
     if stream.lane.compacted() {
+        if let Some(retained) = retained(tx.as_read(), &subject_key)? {
+            if retained.revision > revision {
+                return Ok(Published::Superseded);
+            }
+            MESSAGES.delete(tx, &message_key(stream, retained.sequence))?;
+        }
         SUBJECTS.put(tx, &subject_key, &Retained { sequence, revision })?;
     } else {
         MESSAGES.delete(tx, &message_key(stream, sequence.saturating_sub(KEPT_UNCOMPACTED)))?;
     }
+    let stored =
+        Stored { subject: subject.clone(), headers: message.headers.clone(), body: Body::new(&message.body) };
+    MESSAGES.put(tx, &message_key(stream, sequence), &stored)?;
     Ok(Published::Stored)
+}
+
+/// The number of a stream's last message.
+fn head(store: &dyn Read, stream: &Stream) -> Result<u64, StoreError> {
+    let last = store.last(MESSAGES.space(), format!("{stream}/").as_bytes())?;
+    Ok(last.and_then(|(key, _)| sequence_of(&key)).unwrap_or(0))
+}
+
+/// The last message of a subject. Where its record is damaged, the next message takes its place, so
+/// that one thing's damage does not keep a whole lane from being told.
+fn retained(store: &dyn Read, subject_key: &str) -> Result<Option<Retained>, StoreError> {
+    match SUBJECTS.get(store, subject_key) {
+        Err(error @ StoreError::Record { .. }) => {
+            tracing::error!(%error, "the embedded mesh is damaged; this thing is told anew");
+            Ok(None)
+        }
+        outcome => outcome,
+    }
 }
 
 fn message_key(stream: &Stream, sequence: u64) -> String {
     format!("{stream}/{sequence:016x}")
+}
+
+fn sequence_of(key: &[u8]) -> Option<u64> {
+    u64::from_str_radix(std::str::from_utf8(key).ok()?.rsplit('/').next()?, 16).ok()
 }
 
 struct Reader {
@@ -141,18 +188,26 @@ struct Reader {
 }
 
 impl Reader {
-    fn decode(&self, (key, value): (Vec<u8>, Vec<u8>)) -> Option<Delivered> {
-        let key = String::from_utf8(key).ok()?;
-        let sequence = u64::from_str_radix(key.rsplit('/').next()?, 16).ok()?;
-        let stored: Stored = serde_json::from_slice(&value).ok()?;
-        Some(Delivered {
-            position: Position { mesh: self.mesh.clone(), sequence },
-            message: Message {
-                address: Address { stream: self.stream.clone(), subject: stored.subject },
-                headers: stored.headers,
-                body: stored.body.into(),
-            },
-        })
+    /// What lies after the last message that was read, damaged or not.
+    async fn scan(&self, max: usize) -> Result<Vec<Item>, TransportError> {
+        let (prefix, after) = (format!("{}/", self.stream), message_key(&self.stream, self.after));
+        let items = self.store.read(move |view: &dyn Read| {
+            let scan = Scan { prefix: prefix.as_bytes(), after: Some(after.as_bytes()), limit: max };
+            view.scan(MESSAGES.space(), scan)
+        });
+        items.await.map_err(unavailable)
+    }
+
+    fn decode(&self, sequence: u64, value: &[u8]) -> Option<Delivered> {
+        let decoded = serde_json::from_slice::<Stored>(value).ok().and_then(|stored| {
+            let address = Address { stream: self.stream.clone(), subject: stored.subject };
+            Some(Message { address, headers: stored.headers, body: stored.body.into_bytes()? })
+        });
+        if decoded.is_none() {
+            tracing::error!(stream = %self.stream, sequence, "a message of the embedded mesh is damaged; left out");
+        }
+        let position = Position { mesh: self.mesh.clone(), sequence };
+        decoded.map(|message| Delivered { position, message })
     }
 }
 
@@ -161,23 +216,22 @@ impl Subscription for Reader {
     async fn next(&mut self, max: usize) -> Result<Batch, TransportError> {
         loop {
             self.commits.borrow_and_update();
-            let (prefix, after) = (format!("{}/", self.stream), message_key(&self.stream, self.after));
-            let items = self.store.read(move |view: &dyn Read| {
-                let scan = Scan { prefix: prefix.as_bytes(), after: Some(after.as_bytes()), limit: max };
-                view.scan(MESSAGES.space(), scan)
-            });
-            let messages: Vec<_> =
-                items.await.map_err(unavailable)?.into_iter().filter_map(|item| self.decode(item)).collect();
-            let caught_up = messages.len() < max;
-            if let Some(last) = messages.last() {
-                self.after = last.position.sequence;
+            let items = self.scan(max).await?;
+            let caught_up = items.len() < max;
+            let mut messages = Vec::with_capacity(items.len());
+            for (key, value) in items {
+                let Some(sequence) = sequence_of(&key) else { continue };
+                self.after = sequence;
+                messages.extend(self.decode(sequence, &value));
             }
             if !messages.is_empty() || (caught_up && !self.told_caught_up) {
                 self.told_caught_up |= caught_up;
                 return Ok(Batch { messages, caught_up });
             }
-            let closed = self.commits.changed().await;
-            closed.map_err(|_| TransportError::Unavailable("the embedded mesh was closed".into()))?;
+            if caught_up {
+                let closed = self.commits.changed().await;
+                closed.map_err(|_| TransportError::Unavailable("the embedded mesh was closed".into()))?;
+            }
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Transports: who carries messages. One trait, and one suite of contract tests for all of them
-//! (`tests/transport_contract.rs`).
+//! (`tests/transport_contract/`).
 //!
 //! A transport delivers at least once, keeps the order of what one publisher published to one
 //! subject, keeps at least the last message of each subject of a compacted lane, and answers a
-//! publication only when it is durable. It needs to be believed in nothing else.
+//! publication only when it is durable. It carries bodies of [`MAX_BODY_LEN`](crate::MAX_BODY_LEN),
+//! whatever their bytes. It needs to be believed in nothing else.
 
 pub(crate) mod embedded;
 
@@ -66,7 +67,9 @@ pub trait Transport: Send + Sync + 'static {
     /// When the mesh does not take them now.
     async fn publish(&self, messages: Vec<Message>) -> Result<Vec<Published>, TransportError>;
 
-    /// Reads a stream: what lies after a position, or from the beginning, and then what comes.
+    /// Reads a stream: what lies after a position, or from the beginning, and then what comes. A
+    /// position of another mesh, or one that this mesh has not come to (it was restored from an
+    /// older copy), is none: the stream is read from its beginning.
     ///
     /// # Errors
     /// When the mesh can't be read now.

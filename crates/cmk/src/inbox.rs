@@ -1,0 +1,65 @@
+//! What the CMK Server hears: from the Registry, which tenants there are.
+//!
+//! An event is applied within its caller's transaction, which also commits how far the stream was
+//! read. Duplicates and replays change nothing.
+//!
+//! `State.Manifest` is read and left alone, so that its stream's position moves on: what a Core says it
+//! holds is compared, answered and leased together, and none of that is a part of this crate yet. A
+//! manifest is repeated at least every minute, so what goes by now is not missed later.
+
+use openkcm_contracts::v1::TenantDefine;
+use openkcm_contracts::{Audience, Event, Meeting, Revision, Timestamp};
+use openkcm_orbital::Verified;
+use openkcm_store::{StoreError, Write};
+
+use crate::commands::{Outcome, Records, carry_out};
+use crate::rules;
+use crate::store::{self, UnlinkReason};
+
+/// What came of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// It is nothing that the CMK Server acts upon.
+    Ignored,
+    /// It told of a tenant.
+    Tenant {
+        /// How it met what was held.
+        meeting: Meeting,
+        /// Why it ended the tenant's link, if it did.
+        unlinked: Option<UnlinkReason>,
+    },
+}
+
+/// Applies one event whose author is proven.
+///
+/// # Errors
+/// When the store can't be read or written; the same event can be applied again.
+pub fn apply(tx: &mut dyn Write, verified: &Verified, now: Timestamp) -> Result<Applied, StoreError> {
+    match &verified.event {
+        Event::TenantDefine(fact) if verified.audience == Audience::Cmk => {
+            define(tx, verified.revision, fact, now)
+        }
+        _ => Ok(Applied::Ignored),
+    }
+}
+
+fn define(
+    tx: &mut dyn Write,
+    revision: Revision,
+    fact: &TenantDefine,
+    now: Timestamp,
+) -> Result<Applied, StoreError> {
+    let records = Records::load(tx.as_read(), &fact.tenant)?;
+    let heard = rules::hear(&records.held(), revision, fact, now);
+    if heard.meeting == Meeting::Differs {
+        tracing::warn!(tenant = %fact.tenant, %revision, "the tenant was held with other content; replaced");
+    }
+    if let Some(tenant) = &heard.tenant {
+        store::save_tenant(tx, tenant)?;
+    }
+    let outcome = heard.decision.map(|decision| carry_out(tx, decision)).transpose()?;
+    // The only change that hearing of a tenant makes to a pointer is its end.
+    let ended = outcome.filter(Outcome::changed).and_then(|outcome| outcome.into_inner().unlinked);
+    let unlinked = ended.map(|ended| ended.reason);
+    Ok(Applied::Tenant { meeting: heard.meeting, unlinked })
+}

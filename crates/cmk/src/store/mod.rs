@@ -1,0 +1,78 @@
+//! The CMK Server's tables: its revision, the tenants that it heard of, the pointers that it owns.
+//!
+//! Not for decisions: records go in and out as they are. What always holds: a caller that changes a
+//! pointer saves the revision of the change in the same transaction.
+
+mod v1;
+
+use openkcm_contracts::{Revision, TenantId};
+use openkcm_store::{Read, Space, StoreError, Table, Write};
+
+pub use v1::{Health, Pointer, ProbeOutcome, Tenant, UnlinkReason, Unlinked};
+
+/// The spaces that the CMK Server needs in its store, beside those of the mesh.
+pub const SPACES: &[Space] = &[AUTHORITY.space(), TENANTS.space(), POINTERS.space()];
+
+const AUTHORITY: Table<Revision> = Table::new("authority");
+const TENANTS: Table<Tenant> = Table::new("tenants");
+const POINTERS: Table<Pointer> = Table::new("pointers");
+
+/// The one record of the authority: the revision of its last change.
+const REVISION: &str = "revision";
+
+/// The revision of the last change of the whole authority; none before the first.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn revision(store: &dyn Read) -> Result<Option<Revision>, StoreError> {
+    AUTHORITY.get(store, REVISION)
+}
+
+/// What is known of a tenant.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn tenant(store: &dyn Read, tenant: &TenantId) -> Result<Option<Tenant>, StoreError> {
+    TENANTS.get(store, tenant.as_str())
+}
+
+/// Known tenants whose name begins with `prefix`, after a name, in the order of their names.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn tenants(
+    store: &dyn Read,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Tenant>, StoreError> {
+    let found = TENANTS.list(store, prefix, after, limit)?;
+    Ok(found.into_iter().map(|(_, tenant)| tenant).collect())
+}
+
+/// A tenant's pointer; none when it was never linked.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn pointer(store: &dyn Read, tenant: &TenantId) -> Result<Option<Pointer>, StoreError> {
+    POINTERS.get(store, tenant.as_str())
+}
+
+/// Keeps what is known of a tenant.
+///
+/// # Errors
+/// When the store can't be written.
+pub fn save_tenant(tx: &mut dyn Write, tenant: &Tenant) -> Result<(), StoreError> {
+    TENANTS.put(tx, tenant.fact.tenant.as_str(), tenant)
+}
+
+/// Keeps a pointer, and that the authority has come at least as far as its revision.
+///
+/// # Errors
+/// When the store can't be written.
+pub fn save_pointer(tx: &mut dyn Write, pointer: &Pointer) -> Result<(), StoreError> {
+    if revision(tx.as_read())? < Some(pointer.revision) {
+        AUTHORITY.put(tx, REVISION, &pointer.revision)?;
+    }
+    POINTERS.put(tx, pointer.tenant.as_str(), pointer)
+}

@@ -1,0 +1,158 @@
+//! Routes of systems: the L2 definitions of a tenant.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use openkcm_contracts::{KeyPath, SystemId, TenantId};
+use openkcm_http::{Answer, Body, IfMatch, Names, Page, PageQuery, Query, WithEtag};
+
+use super::collection::{page, part};
+use super::documents::{CompromiseRequest, Definition, DefinitionRequest};
+use super::wait::Wait;
+use super::{change_key, define_key, precondition, read_key};
+use crate::{Handle, commands, queries};
+
+type Path = (TenantId, SystemId);
+
+/// List the systems of a tenant
+///
+/// In the order of their names. `state`: `defined` (the default), `deleted` or `all`.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/systems", tag = "systems",
+    params(
+        ("tenant" = String, Path, description = "The tenant."),
+        PageQuery,
+    ),
+    responses((status = 200, description = "A page of systems.", body = Page<Definition>)))]
+pub(crate) async fn list(
+    State(handle): State<Handle>,
+    Names(tenant): Names<TenantId>,
+    query: PageQuery,
+) -> Answer<Json<Page<Definition>>> {
+    let part = part(query, "defined", &["deleted"])?;
+    let listing = handle.ask(move |view| queries::systems(view, &tenant, &part)).await?;
+    Ok(Json(page(listing, Definition::from)))
+}
+
+/// Read a system
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/systems/{system}", tag = "systems",
+    params(
+        ("tenant" = String, Path, description = "The tenant."),
+        ("system" = String, Path, description = "The system."),
+    ),
+    responses((status = 200, description = "The system.", body = Definition,
+        headers(("ETag" = String, description = "Its revision.")))))]
+pub(crate) async fn read(
+    State(handle): State<Handle>,
+    Names(path): Names<Path>,
+) -> Answer<WithEtag<Json<Definition>>> {
+    read_key(handle, key_path(path)).await
+}
+
+/// Define a system
+///
+/// Makes it, or changes it to be so. One that has ended is defined again only with If-Match; it is another key
+/// then, with material of its own.
+#[utoipa::path(put, path = "/v1/tenants/{tenant}/systems/{system}", tag = "systems",
+    params(
+        ("tenant" = String, Path, description = "The tenant."),
+        ("system" = String, Path, description = "The system."),
+        IfMatch,
+    ),
+    request_body = DefinitionRequest,
+    responses(
+        (status = 200, description = "The system was changed, or was so already.", body = Definition,
+            headers(("ETag" = String, description = "Its revision."))),
+        (status = 201, description = "The system is new.", body = Definition,
+            headers(("ETag" = String, description = "Its revision."))),
+        (status = 409, description = "`tenant_offboarded`: define or undelete the tenant first.", body = openkcm_http::ProblemBody,
+            content_type = "application/problem+json")))]
+pub(crate) async fn define(
+    State(handle): State<Handle>,
+    Names(path): Names<Path>,
+    if_match: IfMatch,
+    Body(request): Body<DefinitionRequest>,
+) -> Answer<Response> {
+    define_key(handle, key_path(path), request.spec()?, if_match).await
+}
+
+/// Delete a system
+///
+/// All its services end with it. It can be undeleted within the waiting period.
+#[utoipa::path(delete, path = "/v1/tenants/{tenant}/systems/{system}", tag = "systems",
+    params(
+        ("tenant" = String, Path, description = "The tenant."),
+        ("system" = String, Path, description = "The system."),
+        Wait, IfMatch,
+    ),
+    responses((status = 200, description = "The system is deleted.", body = Definition,
+        headers(("ETag" = String, description = "Its revision.")))))]
+pub(crate) async fn delete(
+    State(handle): State<Handle>,
+    Names(path): Names<Path>,
+    if_match: IfMatch,
+    Query(wait): Query<Wait>,
+) -> Answer<WithEtag<Json<Definition>>> {
+    let (wait, precondition) = (wait.duration()?, precondition(if_match));
+    change_key(handle, key_path(path), move |tx, path, now| {
+        commands::delete_key(tx, path, &precondition, wait, now)
+    })
+    .await
+}
+
+/// Undelete a system
+///
+/// Takes a deletion back, within its waiting period.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/systems/{system}/undelete", tag = "systems",
+    params(
+        ("tenant" = String, Path, description = "The tenant."),
+        ("system" = String, Path, description = "The system."),
+        IfMatch,
+    ),
+    responses(
+        (status = 200, description = "The system is defined again, as it was.", body = Definition,
+            headers(("ETag" = String, description = "Its revision."))),
+        (status = 409, description = "`not_deleted`, `undelete_too_late`, `definition_deleted` or `tenant_offboarded`.",
+            body = openkcm_http::ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn undelete(
+    State(handle): State<Handle>,
+    Names(path): Names<Path>,
+    if_match: IfMatch,
+) -> Answer<WithEtag<Json<Definition>>> {
+    let precondition = precondition(if_match);
+    change_key(handle, key_path(path), move |tx, path, now| {
+        commands::undelete_key(tx, path, &precondition, now)
+    })
+    .await
+}
+
+/// Mark a version compromised
+///
+/// It is refused from now on, in every region. There is no way back.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/systems/{system}/compromise", tag = "systems",
+    params(
+        ("tenant" = String, Path, description = "The tenant."),
+        ("system" = String, Path, description = "The system."),
+        IfMatch,
+    ),
+    request_body = CompromiseRequest,
+    responses(
+        (status = 200, description = "The version is marked.", body = Definition,
+            headers(("ETag" = String, description = "The system's revision."))),
+        (status = 409, description = "`definition_deleted`: what it belongs to was defined again.",
+            body = openkcm_http::ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn compromise(
+    State(handle): State<Handle>,
+    Names(path): Names<Path>,
+    if_match: IfMatch,
+    Body(request): Body<CompromiseRequest>,
+) -> Answer<WithEtag<Json<Definition>>> {
+    let (version, precondition) = (request.version()?, precondition(if_match));
+    change_key(handle, key_path(path), move |tx, path, now| {
+        commands::mark_compromised(tx, path, &precondition, version, now)
+    })
+    .await
+}
+
+fn key_path((tenant, system): Path) -> KeyPath {
+    KeyPath::new(tenant, system, None)
+}

@@ -1,0 +1,157 @@
+//! What the Registry can be asked: one thing with its standing, or a part of a collection.
+//!
+//! Nothing is changed here. A collection is read in the order of its names, a bounded part at a time:
+//! no answer and no question reads all of it.
+
+use openkcm_contracts::{KeyPath, SystemPath, TenantId};
+use openkcm_store::{Read, StoreError, Table};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::commands::Failure;
+use crate::rules::{Refusal, Standing};
+use crate::store::{self, KeyRecord, SERVICES, SYSTEMS, TENANTS, TenantRecord};
+
+/// Records that one question looks at, at most: some 50 ms of reading. A filter that lets hardly
+/// anything through answers with a short page and the place to go on from.
+pub const MAX_LOOKED_AT: usize = 20_000;
+
+/// Records that are read at once.
+const BATCH: usize = 500;
+
+/// A record, and whether it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown<R> {
+    /// The record.
+    pub record: R,
+    /// Its standing, with its parents taken into account.
+    pub standing: Standing,
+}
+
+/// Which records are wanted, by their standing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Filter {
+    /// Those that stand.
+    #[default]
+    Live,
+    /// Those that have ended.
+    Ended,
+    /// All.
+    All,
+}
+
+impl Filter {
+    fn lets_through(self, standing: Standing) -> bool {
+        match self {
+            Self::Live => standing.is_live(),
+            Self::Ended => !standing.is_live(),
+            Self::All => true,
+        }
+    }
+}
+
+/// Which part of a collection is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Only names that begin so.
+    pub prefix: String,
+    /// Only names after this one.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+    /// Only those of this standing.
+    pub filter: Filter,
+}
+
+/// A part of a collection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing<R> {
+    /// The records, in the order of their names.
+    pub items: Vec<Shown<R>>,
+    /// The name to go on after, if there may be more.
+    pub more_after: Option<String>,
+}
+
+/// A tenant.
+///
+/// # Errors
+/// When it is not known, or the store fails.
+pub fn tenant(view: &dyn Read, id: &TenantId) -> Result<Shown<TenantRecord>, Failure> {
+    let record = store::tenant(view, id)?.ok_or_else(|| Refusal::UnknownTenant(id.clone()))?;
+    Ok(Shown { standing: Standing::of_tenant(&record), record })
+}
+
+/// A system or a service.
+///
+/// # Errors
+/// When it or what it belongs to is not known, or the store fails.
+pub fn key(view: &dyn Read, path: &KeyPath) -> Result<Shown<KeyRecord>, Failure> {
+    let place = store::place(view, path)?;
+    let (record, standing) = place.held()?;
+    Ok(Shown { record: record.clone(), standing })
+}
+
+/// Tenants.
+///
+/// # Errors
+/// When the store fails.
+pub fn tenants(view: &dyn Read, part: &Part) -> Result<Listing<TenantRecord>, Failure> {
+    Ok(list(view, &TENANTS, "", part, Standing::of_tenant)?)
+}
+
+/// Systems of a tenant.
+///
+/// # Errors
+/// When the tenant is not known, or the store fails.
+pub fn systems(view: &dyn Read, id: &TenantId, part: &Part) -> Result<Listing<KeyRecord>, Failure> {
+    let parent = tenant(view, id)?.record;
+    Ok(list(view, &SYSTEMS, &format!("{id}/"), part, |record| Standing::of_system(&parent, record))?)
+}
+
+/// Services of a system.
+///
+/// # Errors
+/// When the tenant or the system is not known, or the store fails.
+pub fn services(view: &dyn Read, path: &SystemPath, part: &Part) -> Result<Listing<KeyRecord>, Failure> {
+    let tenant = tenant(view, &path.tenant)?.record;
+    let system = key(view, &KeyPath::System(path.clone()))?.record;
+    Ok(list(view, &SERVICES, &format!("{path}/"), part, |record| {
+        Standing::of_service(&tenant, &system, record)
+    })?)
+}
+
+/// Reads a collection, whose keys are names after a common `base`.
+fn list<R: Serialize + DeserializeOwned>(
+    view: &dyn Read,
+    table: &Table<R>,
+    base: &str,
+    part: &Part,
+    standing_of: impl Fn(&R) -> Standing,
+) -> Result<Listing<R>, StoreError> {
+    let prefix = format!("{base}{}", part.prefix);
+    let mut after = part.after.as_ref().map(|name| format!("{base}{name}"));
+    let name_of = |key: &str| key.strip_prefix(base).unwrap_or(key).to_owned();
+    let mut listing = Listing { items: Vec::new(), more_after: None };
+    let mut last_shown = None;
+    for _ in 0..MAX_LOOKED_AT / BATCH {
+        let batch = table.list(view, &prefix, after.as_deref(), BATCH)?;
+        let ends_here = batch.len() < BATCH;
+        for (key, record) in batch {
+            let standing = standing_of(&record);
+            if part.filter.lets_through(standing) {
+                if listing.items.len() == part.limit {
+                    listing.more_after = last_shown;
+                    return Ok(listing);
+                }
+                listing.items.push(Shown { record, standing });
+                last_shown = Some(name_of(&key));
+            }
+            after = Some(key);
+        }
+        if ends_here {
+            return Ok(listing);
+        }
+    }
+    listing.more_after = after.as_deref().map(name_of);
+    Ok(listing)
+}

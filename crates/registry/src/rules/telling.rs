@@ -1,0 +1,83 @@
+//! Which events a change makes, and for whom.
+//!
+//! A tenant is told to each of its regions and to the CMK Server; a key to each of its tenant's
+//! regions. A region that the tenant left hears *withdrawn* as its last word. A region that it comes
+//! to hears of all its keys, the deleted ones too: from an earlier stay the region may still hold a
+//! word in which they are not deleted.
+//!
+//! There is no `Key.Purge` yet: nothing is purged, and `purge_at` only says from when it may be. The
+//! tombstones come with the reconciliation of sovereignty; records keep the ended generations for it.
+
+use openkcm_contracts::v1::{KeyDefine, TenantDefine};
+use openkcm_contracts::{Audience, Event, RegionId, TenantState};
+
+use crate::store::{KeyRecord, Tenancy, TenantRecord};
+
+/// An event and whom it is for.
+pub type Told = (Audience, Event);
+
+/// What a change of a tenant tells.
+pub fn of_tenant(before: Option<&TenantRecord>, after: &TenantRecord) -> Vec<Told> {
+    let state = match after.state {
+        Tenancy::Active => TenantState::Active,
+        Tenancy::Offboarded { .. } => TenantState::Offboarded,
+    };
+    let present = Event::TenantDefine(tenant_define(after, state));
+    let left =
+        before.iter().flat_map(|before| &before.regions).filter(|region| !after.regions.contains(region));
+    let withdrawn = Event::TenantDefine(tenant_define(after, TenantState::Withdrawn));
+    after
+        .regions
+        .iter()
+        .map(|region| (Audience::Region(region.clone()), present.clone()))
+        .chain([(Audience::Cmk, present.clone())])
+        .chain(left.map(|region| (Audience::Region(region.clone()), withdrawn.clone())))
+        .collect()
+}
+
+/// The regions that a change brings a tenant to and whose Cores lack its keys: none for a new
+/// generation, which has no keys yet.
+pub fn new_regions(before: Option<&TenantRecord>, after: &TenantRecord) -> Vec<RegionId> {
+    match before {
+        Some(before) if before.generation == after.generation => {
+            after.regions.iter().filter(|region| !before.regions.contains(region)).cloned().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What a change of a key tells.
+pub fn of_key(tenant: &TenantRecord, record: &KeyRecord) -> Vec<Told> {
+    of_key_to(&tenant.regions, record)
+}
+
+/// A key, told to these regions.
+pub fn of_key_to(regions: &[RegionId], record: &KeyRecord) -> Vec<Told> {
+    let event = Event::KeyDefine(key_define(record));
+    regions.iter().map(|region| (Audience::Region(region.clone()), event.clone())).collect()
+}
+
+fn tenant_define(record: &TenantRecord, state: TenantState) -> TenantDefine {
+    TenantDefine {
+        tenant: record.tenant.clone(),
+        generation: record.generation,
+        state,
+        regions: record.regions.clone(),
+        labels: record.labels.clone(),
+    }
+}
+
+fn key_define(record: &KeyRecord) -> KeyDefine {
+    KeyDefine {
+        tenant: record.tenant.clone(),
+        system: record.system.clone(),
+        service: record.service.clone(),
+        generation: record.generation,
+        parent: record.parent,
+        layer: record.layer(),
+        algorithm: record.algorithm,
+        rotate_every: record.rotate_every,
+        state: record.state,
+        compromised: record.compromised.clone(),
+    }
+}

@@ -1,0 +1,86 @@
+//! The Registry's tables, and how records are loaded and saved.
+//!
+//! Nothing is decided here. Keys are the names, joined by `/`, so that a collection is a prefix and
+//! its order is that of the names. The outbox and the inbox lie in the same store
+//! (`openkcm_orbital::SPACES`), so that a change and its letters share one transaction.
+
+pub mod v1;
+
+use openkcm_contracts::{KeyPath, Revision, SystemId, TenantId};
+use openkcm_store::{Read, Space, StoreError, Table, Write};
+
+pub use v1::{Ended, KeyRecord, Tenancy, TenantRecord};
+
+use crate::rules::Place;
+
+/// Tenants by name.
+pub const TENANTS: Table<TenantRecord> = Table::new("tenants");
+/// Systems by `tenant/system`.
+pub const SYSTEMS: Table<KeyRecord> = Table::new("systems");
+/// Services by `tenant/system/service`.
+pub const SERVICES: Table<KeyRecord> = Table::new("services");
+/// The authority's last revision.
+const AUTHORITY: Table<Revision> = Table::new("authority");
+
+const LAST_REVISION: &str = "revision";
+
+/// The spaces of this component.
+pub const SPACES: &[Space] = &[TENANTS.space(), SYSTEMS.space(), SERVICES.space(), AUTHORITY.space()];
+
+/// The revision that this authority starts from: its first change is 1.1.
+const BEFORE_THE_FIRST: Revision = Revision::new(1, 0);
+
+/// The revision of the authority's last change; 1.0 before the first.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn last_revision(view: &dyn Read) -> Result<Revision, StoreError> {
+    Ok(AUTHORITY.get(view, LAST_REVISION)?.unwrap_or(BEFORE_THE_FIRST))
+}
+
+/// A tenant's record.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn tenant(view: &dyn Read, tenant: &TenantId) -> Result<Option<TenantRecord>, StoreError> {
+    TENANTS.get(view, tenant.as_str())
+}
+
+/// A system's record.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn system(
+    view: &dyn Read,
+    tenant: &TenantId,
+    system: &SystemId,
+) -> Result<Option<KeyRecord>, StoreError> {
+    SYSTEMS.get(view, &format!("{tenant}/{system}"))
+}
+
+/// A system or a service with all that it depends on.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn place(view: &dyn Read, path: &KeyPath) -> Result<Place, StoreError> {
+    let tenant = tenant(view, path.tenant())?;
+    let system_record = system(view, path.tenant(), path.system())?;
+    let (system, held) = match path {
+        KeyPath::System(_) => (None, system_record),
+        KeyPath::Service(service) => (system_record, SERVICES.get(view, &service.to_string())?),
+    };
+    Ok(Place { path: path.clone(), tenant, system, held })
+}
+
+/// Saves a tenant, as the authority's last change.
+pub(crate) fn save_tenant(tx: &mut dyn Write, record: &TenantRecord) -> Result<(), StoreError> {
+    AUTHORITY.put(tx, LAST_REVISION, &record.revision)?;
+    TENANTS.put(tx, record.tenant.as_str(), record)
+}
+
+/// Saves a system or a service, as the authority's last change.
+pub(crate) fn save_key(tx: &mut dyn Write, record: &KeyRecord) -> Result<(), StoreError> {
+    AUTHORITY.put(tx, LAST_REVISION, &record.revision)?;
+    let table = if record.service.is_some() { SERVICES } else { SYSTEMS };
+    table.put(tx, &record.path().to_string(), record)
+}

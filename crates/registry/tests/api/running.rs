@@ -1,0 +1,162 @@
+//! The Registry as a component: what it keeps, what it tells, what it says of itself; with the mesh
+//! and without.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::http::StatusCode;
+use openkcm_contracts::{Audience, Event, Lane, RegionId};
+use openkcm_http::bind;
+use openkcm_orbital::{Message, Position, Published, Stream, Subscription, Transport, TransportError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use crate::world::{TOKEN, World, mesh, start, verifier};
+
+/// A mesh that is away.
+struct Away;
+
+#[async_trait]
+impl Transport for Away {
+    async fn publish(&self, _: Vec<Message>) -> Result<Vec<Published>, TransportError> {
+        Err(TransportError::Unavailable("cut off".into()))
+    }
+
+    async fn subscribe(
+        &self,
+        _: &Stream,
+        _: Option<Position>,
+    ) -> Result<Box<dyn Subscription>, TransportError> {
+        Err(TransportError::Unavailable("cut off".into()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_that_was_acknowledged_is_there_after_a_restart() {
+    const CALLERS: usize = 200;
+    let World { service, clock, dir } = World::furnished().await;
+    let mut callers = JoinSet::new();
+    for number in 0..CALLERS {
+        let handle = service.router();
+        callers.spawn(async move {
+            let path = format!("/v1/tenants/acme/systems/hr/services/s{number:03}");
+            let token = format!("Bearer {TOKEN}");
+            let headers = [("authorization", token.as_str())];
+            let answer = crate::world::send(handle, "PUT".parse().unwrap(), &path, &headers, "{}").await;
+            answer.is(StatusCode::CREATED).etag()
+        });
+    }
+    let revisions: BTreeSet<String> = callers.join_all().await.into_iter().collect();
+    assert_eq!(revisions.len(), CALLERS);
+    let away = World { service: restart(service, &dir, &clock).await, clock, dir };
+    let page = away.get("/v1/tenants/acme/systems/hr/services?limit=1000&prefix=s").await;
+    assert_eq!(page.names("service").len(), CALLERS);
+    let kept: BTreeSet<String> = page.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| format!("\"{}\"", item["revision"].as_str().unwrap()))
+        .collect();
+    assert_eq!(kept, revisions);
+}
+
+/// Stops a Registry and opens its store again, without a mesh.
+async fn restart(
+    service: openkcm_registry::Service,
+    dir: &tempfile::TempDir,
+    clock: &openkcm_host::ManualClock,
+) -> openkcm_registry::Service {
+    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    service.serve(listener, async {}).await.unwrap();
+    start(dir.path(), Arc::new(Away), clock)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_defined_reaches_the_regions_of_the_tenant_signed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mesh = mesh(dir.path()).await;
+    let world = World::with(dir, Arc::new(mesh.clone()));
+    world.put("/v1/tenants/acme", r#"{"regions":["a"]}"#).await.is(StatusCode::CREATED);
+    world.put("/v1/tenants/acme/systems/hr", "{}").await.is(StatusCode::CREATED);
+    let region = Audience::Region(RegionId::new("a").unwrap());
+    let stream = Stream { lane: Lane::Facts, audience: region };
+    let mut subscription = mesh.subscribe(&stream, None).await.unwrap();
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        let batch = subscription.next(16).await.unwrap();
+        for delivered in batch.messages {
+            let verified =
+                verifier().verify(&delivered.message, openkcm_host::Clock::now(&world.clock)).unwrap();
+            told.push((verified.event.subject().to_string(), verified.revision.to_string()));
+            assert!(matches!(verified.event, Event::TenantDefine(_) | Event::KeyDefine(_)));
+        }
+    }
+    let expected = [("tenant.acme", "1.1"), ("key.acme.hr", "1.2")];
+    assert_eq!(told, expected.map(|(subject, revision)| (subject.to_owned(), revision.to_owned())));
+}
+
+#[tokio::test]
+async fn a_mesh_that_is_away_stops_no_request_and_is_told() {
+    let world = World::with(tempfile::tempdir().unwrap(), Arc::new(Away));
+    world.put("/v1/tenants/acme", r#"{"regions":["a","b"]}"#).await.is(StatusCode::CREATED);
+    let mut connection = world.service.handle().connection();
+    connection.wait_for(|connection| connection.error.is_some()).await.unwrap();
+    let status = world.get("/v1/status").await;
+    assert_eq!(status.is(StatusCode::OK).body["mesh"]["connected"], false);
+    assert_eq!(status.text("revision"), "1.1");
+    assert_eq!(status.body["regions"], serde_json::json!(["a", "b", "c"]));
+    let outbox = &status.body["outbox"];
+    assert_eq!((&outbox[0]["lane"], &outbox[0]["letters"]), (&0.into(), &0.into()));
+    assert_eq!((&outbox[1]["lane"], &outbox[1]["letters"]), (&1.into(), &3.into()));
+    assert_eq!(outbox[1]["oldest_at"], "2026-02-02T08:00:00.000Z");
+    let ready = world.get("/readyz").await;
+    assert_eq!(ready.is(StatusCode::OK).body["ready"], true);
+    assert!(ready.body["reasons"][0].as_str().unwrap().contains("mesh"));
+}
+
+#[tokio::test]
+async fn changes_are_counted_by_kind_and_what_changed_nothing_is_not() {
+    let world = World::furnished().await;
+    world.put("/v1/tenants/acme/systems/hr", "{}").await.is(StatusCode::OK);
+    let metrics = world.get("/metrics").await.body;
+    let metrics = metrics.as_str().unwrap();
+    for kind in ["tenant", "system", "service"] {
+        let line = format!(r#"openkcm_definition_changes_total{{component="registry",kind="{kind}"}} 1"#);
+        assert!(metrics.contains(&line), "{line} is not in {metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_serves_on_a_socket_until_it_is_told_to_stop() {
+    let World { service, dir: _dir, .. } = World::furnished().await;
+    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(service.serve(listener, async {
+        let _ = stopped.await;
+    }));
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let request = format!(
+        "GET /v1/tenants/acme HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("etag: \"1.1\""), "{answer}");
+    stop.send(()).unwrap();
+    serving.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn two_registries_do_not_share_a_store() {
+    let world = World::new().await;
+    let second = openkcm_store::Store::open(&openkcm_store::OpenOptions {
+        path: world.dir.path().join("registry").join("registry.db"),
+        identity: "registry".into(),
+        spaces: &[],
+    });
+    assert!(matches!(second, Err(openkcm_store::StoreError::InUse { .. })), "{second:?}");
+}

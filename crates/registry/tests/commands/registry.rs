@@ -1,0 +1,154 @@
+//! A Registry in memory, driven by its commands alone, under a clock that stands still.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use openkcm_contracts::{
+    Event, EventType, KeyPath, Lane, RegionId, Revision, TenantId, Timestamp, VersionId,
+};
+use openkcm_orbital::outbox;
+use openkcm_registry::commands::{self, Failure};
+use openkcm_registry::queries::{self, Shown};
+use openkcm_registry::rules::{KeySpec, Landscape, Outcome, Precondition, Refusal, TenantSpec};
+use openkcm_registry::store::{KeyRecord, TenantRecord};
+use openkcm_store::Memory;
+
+/// The waiting period of every deletion here.
+pub(crate) const WAIT: Duration = Duration::from_secs(60);
+
+pub(crate) struct Registry {
+    pub(crate) store: Memory,
+    pub(crate) now: Timestamp,
+    landscape: Landscape,
+}
+
+pub(crate) fn id(name: &str) -> TenantId {
+    TenantId::new(name).unwrap()
+}
+
+pub(crate) fn path(text: &str) -> KeyPath {
+    text.parse().unwrap()
+}
+
+pub(crate) fn version(byte: u8) -> VersionId {
+    VersionId::from_bytes([byte; 16])
+}
+
+pub(crate) fn at(revision: Revision) -> Precondition {
+    Precondition::OneOf(vec![revision])
+}
+
+pub(crate) fn rotating(period: &str) -> KeySpec {
+    KeySpec { rotate_every: Some(period.parse().unwrap()), ..KeySpec::default() }
+}
+
+pub(crate) fn refusal<T: std::fmt::Debug>(answer: Result<T, Failure>) -> Refusal {
+    match answer {
+        Err(Failure::Refused(refusal)) => refusal,
+        other => panic!("a refusal was expected, got {other:?}"),
+    }
+}
+
+type Change<R> = Result<Outcome<R>, Failure>;
+
+impl Registry {
+    /// An empty one, in a landscape of the regions a, b and c.
+    pub(crate) fn new() -> Self {
+        let regions = ["a", "b", "c"].map(|name| RegionId::new(name).unwrap());
+        Self {
+            store: Memory::default(),
+            now: Timestamp::from_millis(1_000_000),
+            landscape: Landscape { regions: regions.into() },
+        }
+    }
+
+    /// One with the tenant acme in the regions a and b, its system hr and service payroll, all told.
+    pub(crate) fn furnished() -> Self {
+        let mut registry = Self::new();
+        registry.tenant("acme", &["a", "b"], &Precondition::None).unwrap();
+        registry.define("acme/hr", KeySpec::default(), &Precondition::None).unwrap();
+        registry.define("acme/hr/payroll", KeySpec::default(), &Precondition::None).unwrap();
+        registry.letters();
+        registry
+    }
+
+    pub(crate) fn tenant(
+        &mut self,
+        name: &str,
+        regions: &[&str],
+        condition: &Precondition,
+    ) -> Change<TenantRecord> {
+        let regions = regions.iter().map(|name| RegionId::new(name).unwrap()).collect();
+        let spec = TenantSpec { regions, labels: BTreeMap::new() };
+        let Self { store, landscape, now } = self;
+        store.write(|tx| commands::define_tenant(tx, landscape, &id(name), spec, condition, *now))
+    }
+
+    pub(crate) fn offboard(&mut self, name: &str) -> Change<TenantRecord> {
+        self.store.write(|tx| commands::offboard_tenant(tx, &id(name), &Precondition::None, WAIT, self.now))
+    }
+
+    pub(crate) fn undelete_tenant(&mut self, name: &str) -> Change<TenantRecord> {
+        self.store.write(|tx| commands::undelete_tenant(tx, &id(name), &Precondition::None, self.now))
+    }
+
+    pub(crate) fn define(&mut self, key: &str, spec: KeySpec, condition: &Precondition) -> Change<KeyRecord> {
+        self.store.write(|tx| commands::define_key(tx, &path(key), spec, condition, self.now))
+    }
+
+    pub(crate) fn delete(&mut self, key: &str) -> Change<KeyRecord> {
+        self.store.write(|tx| commands::delete_key(tx, &path(key), &Precondition::None, WAIT, self.now))
+    }
+
+    pub(crate) fn undelete(&mut self, key: &str) -> Change<KeyRecord> {
+        self.store.write(|tx| commands::undelete_key(tx, &path(key), &Precondition::None, self.now))
+    }
+
+    pub(crate) fn compromise(&mut self, key: &str, version: VersionId) -> Change<KeyRecord> {
+        let condition = Precondition::None;
+        self.store.write(|tx| commands::mark_compromised(tx, &path(key), &condition, version, self.now))
+    }
+
+    pub(crate) fn key(&self, key: &str) -> Shown<KeyRecord> {
+        queries::key(&self.store, &path(key)).unwrap()
+    }
+
+    pub(crate) fn is_live(&self, key: &str) -> bool {
+        self.key(key).standing.is_live()
+    }
+
+    pub(crate) fn wait(&mut self, duration: Duration) {
+        self.now = self.now.after(duration);
+    }
+
+    /// The letters that wait, in the order in which they were written; afterwards none waits.
+    pub(crate) fn letters(&mut self) -> Vec<String> {
+        let waiting = outbox::waiting(&self.store, Lane::Facts, usize::MAX).unwrap();
+        self.store.write(|tx| outbox::forget(tx, Lane::Facts, &waiting)).unwrap();
+        waiting
+            .iter()
+            .map(|waiting| {
+                let letter = &waiting.letter;
+                let kind = EventType::from_wire_name(&letter.kind).unwrap();
+                let event = Event::from_body(kind, letter.body.as_bytes()).unwrap();
+                format!("{} {} {} {}", letter.audience, letter.subject, letter.revision, says(&event))
+            })
+            .collect()
+    }
+}
+
+fn says(event: &Event) -> String {
+    match event {
+        Event::TenantDefine(fact) => format!("{:?} {}", fact.state, fact.generation),
+        Event::KeyDefine(fact) => {
+            let compromised = match fact.compromised.len() {
+                0 => String::new(),
+                count => format!(" {count} compromised"),
+            };
+            let state = format!("{:?}", fact.state);
+            let state = state.split(' ').next().unwrap();
+            format!("{state} {} of {}{compromised}", fact.generation, fact.parent)
+        }
+        other => panic!("the Registry does not say {other:?}"),
+    }
+}
