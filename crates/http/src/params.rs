@@ -41,12 +41,8 @@ fn bad_path(rejection: PathRejection) -> Problem {
         return Problem::internal("reading the path", &rejection);
     };
     match rejection.into_kind() {
-        // What an id's own check says begins with the name of its field.
-        ErrorKind::DeserializeError { message, .. } | ErrorKind::Message(message) => {
-            let field = message.split_once(": ").map(|(field, _)| field.to_owned());
-            let problem = Problem::new(Code::InvalidId, message);
-            field.into_iter().fold(problem, Problem::field)
-        }
+        ErrorKind::DeserializeError { key, message, .. } => bad_name(message, Some(key)),
+        ErrorKind::Message(message) => bad_name(message, None),
         ErrorKind::InvalidUtf8InPathParam { key } => {
             Problem::new(Code::InvalidId, format!("{key}: it is not UTF-8 once percent-decoded")).field(key)
         }
@@ -61,6 +57,17 @@ fn bad_path(rejection: PathRejection) -> Problem {
             Problem::new(Code::Internal, "this route is set up wrongly")
         }
     }
+}
+
+/// What an id's own check says begins with its field; what other checks say is told by the route's name.
+fn bad_name(message: String, key: Option<String>) -> Problem {
+    let own = message.split_once(": ").map(|(field, _)| field);
+    let own = own.filter(|field| field.bytes().all(|byte| byte.is_ascii_lowercase())).map(str::to_owned);
+    let detail = match (&own, &key) {
+        (None, Some(key)) => format!("{key}: {message}"),
+        _ => message,
+    };
+    own.or(key).into_iter().fold(Problem::new(Code::InvalidId, detail), Problem::field)
 }
 
 /// Takes an id out of a text of the request, such as an element of a body.

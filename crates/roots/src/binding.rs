@@ -1,8 +1,8 @@
 //! What a sealed L2 is bound to.
 //!
-//! The provider authenticates these bytes with every seal and unseal, so what was sealed for one tenant, system and
-//! version never opens as another's, even under a root that two tenants share. The encoding is for ever: what was
-//! sealed with it must open in every later release.
+//! The provider authenticates these bytes with every seal and unseal, so what was sealed for one tenant,
+//! system and version never opens as another's, even under a root that two tenants share. The encoding is
+//! for ever: what was sealed with it must open in every later release.
 
 use openkcm_contracts::{SystemId, TenantId, VersionId};
 
@@ -21,8 +21,8 @@ pub struct Binding {
 }
 
 impl Binding {
-    /// The canonical bytes: the domain, tenant, system and version, each behind its length (four bytes, the most
-    /// significant first). No two bindings have the same.
+    /// The canonical bytes: the domain, tenant, system and version, each behind its length (four bytes, the
+    /// most significant first). No two bindings have the same.
     pub fn to_bytes(&self) -> Vec<u8> {
         let parts: [&[u8]; 4] = [
             DOMAIN.as_bytes(),

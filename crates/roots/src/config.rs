@@ -1,7 +1,7 @@
 //! How to reach the providers: the sections `[roots.…]` of a component's configuration.
 //!
-//! Each component has its own; none of it crosses the mesh. Credentials are named by file and are never part of
-//! the configuration itself. A relative path is relative to the component's data directory.
+//! Each component has its own; none of it crosses the mesh. Credentials are named by file and are never
+//! part of the configuration itself. A relative path is relative to the component's data directory.
 
 use std::io;
 use std::path::PathBuf;
@@ -42,8 +42,8 @@ impl Default for LocalConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TransitConfig {
-    /// The server's base address: `https://bao.example:8200`. Plain HTTP is for loopback alone, since an L2 in
-    /// the clear travels over it.
+    /// The server's base address: `https://bao.example:8200`. Plain HTTP is for loopback alone, since an L2
+    /// in the clear travels over it.
     pub address: String,
     /// A file that holds a token. It is read again for every request, so it can be replaced at any time.
     pub token_file: Option<PathBuf>,
@@ -113,7 +113,8 @@ pub enum BuildError {
     },
     /// There is no way to speak TLS.
     #[error(
-        "roots.{provider}: TLS can't be set up; look at ca_file, or at the certificates that this machine trusts"
+        "roots.{provider}: TLS can't be set up; look at ca_file, or at the certificates that this machine \
+         trusts"
     )]
     Tls {
         /// The section.

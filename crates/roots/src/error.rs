@@ -1,7 +1,7 @@
 //! How a root can fail, by who has to act.
 //!
-//! Every reason says what to do and holds no secret: not the provider's own words, since a request that held a key
-//! or a credential could be echoed in them.
+//! Every reason says what to do and holds no secret: not the provider's own words, since a request that
+//! held a key or a credential could be echoed in them.
 
 use std::time::Duration;
 
@@ -24,7 +24,8 @@ pub enum RootError {
         /// When to try again, at the earliest.
         retry_after: Duration,
     },
-    /// Our own reference, credential or configuration is wrong. It will not work until an operator has changed it.
+    /// Our own reference, credential or configuration is wrong. It will not work until an operator has
+    /// changed it.
     #[error("the root is not set up: {reason}")]
     Misconfigured {
         /// What to change.
@@ -42,8 +43,8 @@ pub enum RootError {
 }
 
 impl RootError {
-    /// When to try again where the provider does not say: soon, since somebody is waiting, and not so soon that many
-    /// tenants together keep a provider down.
+    /// When to try again where the provider does not say: soon, since somebody is waiting, and not so soon
+    /// that many tenants together keep a provider down.
     pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
     pub(crate) fn denied(reason: impl Into<String>) -> Self {

@@ -57,7 +57,8 @@ impl LocalRoot {
         })?;
         tracing::warn!(
             directory = %path.display(),
-            "the provider `local` keeps root keys in plain files: it is for trying things out, not for production"
+            "the provider `local` keeps root keys in plain files: it is for trying things out, not for \
+             production"
         );
         Ok(Self { directory: Arc::new(directory), auto_create: config.auto_create, entropy })
     }

@@ -1,13 +1,13 @@
 //! The providers `openbao` and `vault`: keys of a transit secrets engine, which never leave the server.
 //!
-//! One driver for both, since the interface is the same. A key is referenced as `MOUNT/KEY`; it has to be of a type
-//! that authenticates associated data. Not here: making, changing or deleting keys. That is the customer's, and this
-//! driver asks in a way that can't make one.
+//! One driver for both, since the interface is the same. A key is referenced as `MOUNT/KEY`; it has to be
+//! of a type that authenticates associated data. Not here: making, changing or deleting keys. That is the
+//! customer's, and this driver asks in a way that can't make one.
 //!
-//! What always holds: an L2 is only sent where a transit engine has just answered for that very key; a refusal is
-//! taken from the server's own words, over TLS or loopback; of requests and answers that hold a key or a credential,
-//! our buffers are wiped. The copies inside of the HTTP and TLS libraries are not, which is why a Core leaves no core
-//! dump.
+//! What always holds: an L2 is only sent where a transit engine has just answered for that very key; a
+//! refusal is taken from the server's own words, over TLS or loopback; of requests and answers that hold a
+//! key or a credential, our buffers are wiped. The copies inside of the HTTP and TLS libraries are not,
+//! which is why a Core leaves no core dump.
 
 mod answer;
 mod credential;
@@ -34,8 +34,9 @@ use credential::{Credential, Standing};
 use http::{Http, Request};
 use target::{Operation, Target};
 
-/// How long one operation may take, with every request that it needs: a server in reach answers in milliseconds, and
-/// a caller of ours who waits for an unseal gives up after some ten seconds, and should have our answer by then.
+/// How long one operation may take, with every request that it needs: a server in reach answers in
+/// milliseconds, and a caller of ours who waits for an unseal gives up after some ten seconds, and should
+/// have our answer by then.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest timeout that can be configured: longer, and waiting requests pile up while a provider is down.
@@ -106,7 +107,8 @@ impl TransitRoot {
         })
     }
 
-    /// Asks whether the key is there, what it is, and that it is a transit engine's, without giving it anything.
+    /// Asks whether the key is there, what it is, and that it is a transit engine's, without giving it
+    /// anything.
     async fn inspect(&self, target: &Target, purpose: Purpose) -> Result<Description, RootError> {
         let answer = self.ask(target, Operation::Describe, || Vec::new().into()).await?;
         match answer.said() {
@@ -117,8 +119,9 @@ impl TransitRoot {
         }
     }
 
-    /// The same for a credential that may not read keys: something that is no ciphertext is refused in other words
-    /// by a key that is there than by one that is not, and not refused at all by an engine that is not transit.
+    /// The same for a credential that may not read keys: something that is no ciphertext is refused in
+    /// other words by a key that is there than by one that is not, and not refused at all by an engine that
+    /// is not transit.
     async fn inspect_by_decrypting(
         &self,
         target: &Target,
@@ -134,8 +137,9 @@ impl TransitRoot {
         Ok(Description { state, algorithm: None, version: None })
     }
 
-    /// Makes one request as the configured credential, and once more with a newer one if the server does not know
-    /// that. The answer is the server's own, about the key: nothing that will pass and nothing about our credential.
+    /// Makes one request as the configured credential, and once more with a newer one if the server does
+    /// not know that. The answer is the server's own, about the key: nothing that will pass and nothing
+    /// about our credential.
     async fn ask(
         &self,
         target: &Target,
@@ -158,7 +162,8 @@ impl TransitRoot {
                 Said::Transient => return Err(answer.trouble(self.http.address())),
                 _ => return Ok(answer),
             }
-            // Which of the two it is decides whether serving ends, so the server is asked about the token itself.
+            // Which of the two it is decides whether serving ends, so the server is asked about the token
+            // itself.
             match self.credential.standing(&self.http, &token).await? {
                 Standing::Good => return Ok(answer.forbidden()),
                 Standing::Refused => token = self.credential.newer(&self.http, &token).await?,
@@ -172,15 +177,18 @@ impl TransitRoot {
         let (provider, address) = (self.provider, self.http.address());
         match said {
             Said::KeyMissing if purpose == Purpose::Unseal => RootError::denied(format!(
-                "{target} is gone from {address}, and it has sealed what is to be opened: its owner has deleted it"
+                "{target} is gone from {address}, and it has sealed what is to be opened: its owner has \
+                 deleted it"
             )),
             Said::KeyMissing => RootError::misconfigured(format!(
-                "there is no key {target} at {address}: make one (`bao write -f {}`), or correct the reference",
+                "there is no key {target} at {address}: make one (`bao write -f {}`), or correct the \
+                 reference",
                 target.path(Operation::Describe)
             )),
             Said::KeyDisabled => RootError::denied(format!("the owner of {target} has soft-deleted it")),
             Said::VersionForbidden => RootError::denied(format!(
-                "the owner of {target} has raised its min_decryption_version above the version that sealed this"
+                "the owner of {target} has raised its min_decryption_version above the version that \
+                 sealed this"
             )),
             Said::Forbidden => RootError::denied(format!(
                 "the credential is good, and no policy of it allows {target} (any more)"
@@ -194,25 +202,27 @@ impl TransitRoot {
                 ))
             }
             Said::NotAuthenticating => RootError::misconfigured(format!(
-                "{target} is of a type that can't bind what it seals to a tenant: make a key of type aes256-gcm96"
+                "{target} is of a type that can't bind what it seals to a tenant: make a key of type \
+                 aes256-gcm96"
             )),
             Said::Derived => RootError::misconfigured(format!(
                 "{target} is a key with derivation, which this provider does not use: make one without"
             )),
             Said::NoMount | Said::NotTransit => RootError::misconfigured(format!(
-                "no transit engine is mounted where {target} points at {address}: correct the mount or the namespace"
+                "no transit engine is mounted where {target} points at {address}: correct the mount or \
+                 the namespace"
             )),
             Said::NoNamespace => {
                 RootError::misconfigured(format!("{address} has no such namespace as that of {target}"))
             }
             Said::Redirect => RootError::misconfigured(format!(
-                "{address} wants us to ask elsewhere, and an L2 goes nowhere but to what is configured: configure the \
-                 active node's address, or let the standby forward requests"
+                "{address} wants us to ask elsewhere, and an L2 goes nowhere but to what is configured: \
+                 configure the active node's address, or let the standby forward requests"
             )),
             Said::Transient => answer.trouble(address),
             _ => RootError::misconfigured(format!(
-                "{address} answered with status {} and in words that the provider {provider} does not know; its audit \
-                 log has them",
+                "{address} answered with status {} and in words that the provider {provider} does not \
+                 know; its audit log has them",
                 answer.status()
             )),
         }

@@ -1,7 +1,7 @@
 //! What every provider of L1 keys can do for us.
 //!
-//! Not for caching, retrying or choosing between several roots: an operation asks the provider once and gives its
-//! answer. What each answer of a provider becomes:
+//! Not for caching, retrying or choosing between several roots: an operation asks the provider once and
+//! gives its answer. What each answer of a provider becomes:
 //!
 //! | the provider says | [`RootError`] |
 //! | --- | --- |
@@ -14,9 +14,9 @@
 //! | the ciphertext is not this key's, or is bound to something else, or was altered | `Unopenable` |
 //! | it is sealed, overloaded, broken; or says nothing, or nothing we understand | `Unreachable` |
 //!
-//! `Denied` is the owner's word and ends serving at once, so it is only said when the provider itself, over a
-//! connection that is known to be the provider's, has said so. The page of each provider (`docs/roots/`) lists its
-//! own answers.
+//! `Denied` is the owner's word and ends serving at once, so it is only said when the provider itself, over
+//! a connection that is known to be the provider's, has said so. The page of each provider (`docs/roots/`)
+//! lists its own answers.
 
 use async_trait::async_trait;
 use openkcm_contracts::RootRef;
@@ -27,8 +27,8 @@ use crate::{Binding, RootError};
 
 /// A provider of L1 keys.
 ///
-/// Every method may wait for a network, within a deadline of the provider's own. Dropping a call that is under way is
-/// safe.
+/// Every method may wait for a network, within a deadline of the provider's own. Dropping a call that is
+/// under way is safe.
 #[async_trait]
 pub trait Root: Send + Sync {
     /// Seals `plaintext` under `key`, so that it opens with the same `binding` alone. Never makes `key`.
@@ -47,8 +47,8 @@ pub trait Root: Send + Sync {
     ///
     /// # Errors
     ///
-    /// As the table of the module says. A key that is missing now is `Denied`: what is `sealed` proves that there was
-    /// one.
+    /// As the table of the module says. A key that is missing now is `Denied`: what is `sealed` proves that
+    /// there was one.
     async fn unseal(&self, key: &RootRef, binding: &Binding, sealed: &[u8]) -> Result<SecretKey, RootError>;
 
     /// What the provider says about `key`. A disabled key is described, not refused.
@@ -61,8 +61,8 @@ pub trait Root: Send + Sync {
     /// The randomness that throwaway keys are made of.
     fn entropy(&self) -> &dyn Entropy;
 
-    /// Proves that `key` can be used, by sealing and unsealing a throwaway. Gives the sealed throwaway, to be kept for
-    /// [`Root::prove_again`].
+    /// Proves that `key` can be used, by sealing and unsealing a throwaway. Gives the sealed throwaway, to
+    /// be kept for [`Root::prove_again`].
     ///
     /// # Errors
     ///
@@ -79,8 +79,8 @@ pub trait Root: Send + Sync {
         Ok(sealed)
     }
 
-    /// Proves that a key that was proved before still can be used: one unseal, the cheapest real use there is. Unlike
-    /// a probe, it knows that the key existed, so that a key that is gone is `Denied`.
+    /// Proves that a key that was proved before still can be used: one unseal, the cheapest real use there
+    /// is. Unlike a probe, it knows that the key existed, so that a key that is gone is `Denied`.
     ///
     /// # Errors
     ///

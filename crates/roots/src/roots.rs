@@ -1,7 +1,7 @@
 //! The providers that this component can reach, by name.
 //!
-//! Built once from the configuration; building reaches no provider, so a component starts while its providers are
-//! down. It only picks the provider of a reference, and never tries a second one.
+//! Built once from the configuration; building reaches no provider, so a component starts while its
+//! providers are down. It only picks the provider of a reference, and never tries a second one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -70,8 +70,8 @@ impl Roots {
         self.get(&key.provider).ok_or_else(|| {
             let configured: Vec<&str> = self.names().collect();
             RootError::misconfigured(format!(
-                "no provider {:?} is configured here (configured: {}); add a section [roots.{}] or correct the \
-                 reference",
+                "no provider {:?} is configured here (configured: {}); add a section [roots.{}] or \
+                 correct the reference",
                 key.provider,
                 if configured.is_empty() { "none".to_owned() } else { configured.join(", ") },
                 key.provider.escape_debug()

@@ -1,7 +1,8 @@
 //! The form of a sealed L2: a header of ours, then what the driver needs to open it.
 //!
-//! `kcmR`, the format's version, the driver that sealed, and the driver's own bytes. The header is compared as a
-//! whole and holds nothing that can be chosen, so an altered one is refused and needs no authentication of its own.
+//! `kcmR`, the format's version, the driver that sealed, and the driver's own bytes. The header is compared
+//! as a whole and holds nothing that can be chosen, so an altered one is refused and needs no
+//! authentication of its own.
 
 use crate::RootError;
 
@@ -45,8 +46,8 @@ pub(crate) fn unwrap(driver: Driver, sealed: &[u8]) -> Result<&[u8], RootError> 
     }
     sealed.strip_prefix(&header(driver)).ok_or_else(|| {
         RootError::unopenable(
-            "it is not in the form that this provider seals in: it was altered, or sealed by another provider or by a \
-             later release",
+            "it is not in the form that this provider seals in: it was altered, or sealed by another \
+             provider or by a later release",
         )
     })
 }

@@ -54,6 +54,9 @@ async fn a_bad_name_in_the_path_is_named() {
     }
     let heard = server.send("POST", "/v1/keys/acme/h.r/seal", &[], "").await;
     assert_eq!(heard.json()["field"], "system");
+    let heard = server.get("/v1/versions/not-a-uuid").await;
+    assert_eq!((heard.code().as_str(), heard.json()["field"].as_str()), ("invalid_id", Some("version")));
+    assert!(heard.json()["detail"].as_str().unwrap().starts_with("version: "));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::routing::{get, post, put};
-use openkcm_contracts::{Revision, SystemId, TenantId, Timestamp};
+use openkcm_contracts::{Revision, SystemId, TenantId, Timestamp, VersionId};
 use openkcm_host::{BootInstant, ManualClock};
 use openkcm_http::{
     Answer, Base64, Body, IfMatch, Limits, Names, Options, PageQuery, Service, Token, WipedJson, WithEtag,
@@ -75,6 +75,7 @@ pub(crate) fn routes() -> (axum::Router, utoipa::openapi::OpenApi) {
         .split_for_parts();
     let router = router
         .route("/v1/panic", get(async || -> Json<()> { panic!("CANARY in a panic") }))
+        .route("/v1/versions/{version}", get(async |Names(_): Names<VersionId>| {}))
         .route("/v1/hang", get(std::future::pending::<Json<()>>))
         .route("/v1/axum-json", post(async |Json(()): Json<()>| {}))
         .route("/v1/axum-path/{number}", get(async |axum::extract::Path(_): axum::extract::Path<u8>| {}))

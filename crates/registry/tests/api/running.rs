@@ -2,19 +2,23 @@
 //! and without.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::http::StatusCode;
 use openkcm_contracts::{Audience, Event, Lane, RegionId};
+use openkcm_host::{Clock, ManualClock};
 use openkcm_http::bind;
 use openkcm_orbital::{Message, Position, Published, Stream, Subscription, Transport, TransportError};
+use openkcm_registry::Service;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::world::{TOKEN, World, mesh, start, verifier};
+use crate::world::{TOKEN, World, mesh, send, start, verifier};
 
 /// A mesh that is away.
 struct Away;
@@ -40,19 +44,19 @@ async fn everything_that_was_acknowledged_is_there_after_a_restart() {
     let World { service, clock, dir } = World::furnished().await;
     let mut callers = JoinSet::new();
     for number in 0..CALLERS {
-        let handle = service.router();
+        let router = service.router();
         callers.spawn(async move {
             let path = format!("/v1/tenants/acme/systems/hr/services/s{number:03}");
             let token = format!("Bearer {TOKEN}");
             let headers = [("authorization", token.as_str())];
-            let answer = crate::world::send(handle, "PUT".parse().unwrap(), &path, &headers, "{}").await;
+            let answer = send(router, "PUT".parse().unwrap(), &path, &headers, "{}").await;
             answer.is(StatusCode::CREATED).etag()
         });
     }
     let revisions: BTreeSet<String> = callers.join_all().await.into_iter().collect();
     assert_eq!(revisions.len(), CALLERS);
-    let away = World { service: restart(service, &dir, &clock).await, clock, dir };
-    let page = away.get("/v1/tenants/acme/systems/hr/services?limit=1000&prefix=s").await;
+    let world = World { service: restart(service, &dir, &clock).await, clock, dir };
+    let page = world.get("/v1/tenants/acme/systems/hr/services?limit=1000&prefix=s").await;
     assert_eq!(page.names("service").len(), CALLERS);
     let kept: BTreeSet<String> = page.body["items"]
         .as_array()
@@ -64,13 +68,12 @@ async fn everything_that_was_acknowledged_is_there_after_a_restart() {
 }
 
 /// Stops a Registry and opens its store again, without a mesh.
-async fn restart(
-    service: openkcm_registry::Service,
-    dir: &tempfile::TempDir,
-    clock: &openkcm_host::ManualClock,
-) -> openkcm_registry::Service {
+async fn restart(service: Service, dir: &TempDir, clock: &ManualClock) -> Service {
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     service.serve(listener, async {}).await.unwrap();
+    // The store's writer holds this lock until the last request's work has ended.
+    let lock = File::open(dir.path().join("registry").join("registry.lock")).unwrap();
+    tokio::task::spawn_blocking(move || lock.lock().unwrap()).await.unwrap();
     start(dir.path(), Arc::new(Away), clock)
 }
 
@@ -88,8 +91,7 @@ async fn what_is_defined_reaches_the_regions_of_the_tenant_signed() {
     while told.len() < 2 {
         let batch = subscription.next(16).await.unwrap();
         for delivered in batch.messages {
-            let verified =
-                verifier().verify(&delivered.message, openkcm_host::Clock::now(&world.clock)).unwrap();
+            let verified = verifier().verify(&delivered.message, world.clock.now()).unwrap();
             told.push((verified.event.subject().to_string(), verified.revision.to_string()));
             assert!(matches!(verified.event, Event::TenantDefine(_) | Event::KeyDefine(_)));
         }

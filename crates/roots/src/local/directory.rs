@@ -1,7 +1,7 @@
 //! The directory of the local roots: `NAME.key`, and the markers `NAME.disabled` and `NAME.deleted`.
 //!
-//! All of it blocks on the disk. What always holds: a key file is whole or not there; it is never overwritten; a
-//! name that was deleted is not used again.
+//! All of it blocks on the disk. What always holds: a key file is whole or not there; it is never
+//! overwritten; a name that was deleted is not used again.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -14,8 +14,8 @@ use openkcm_secrets::{LockedMemoryError, SecretKey};
 use super::key_file;
 use crate::RootError;
 
-/// The name of a local root. It is part of a path, so it is checked when it enters: 1 to 63 of `a-z`, `0-9` and
-/// `-`, no `-` at either end.
+/// The name of a local root. It is part of a path, so it is checked when it enters: 1 to 63 of `a-z`, `0-9`
+/// and `-`, no `-` at either end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct KeyName(String);
 
@@ -164,7 +164,8 @@ impl KeyDirectory {
 
     pub(super) fn missing(&self, name: &KeyName) -> RootError {
         RootError::misconfigured(format!(
-            "there is no local root {}: make it with `openkcm l1 create-local {0}`, or put its file back as {}",
+            "there is no local root {}: make it with `openkcm l1 create-local {0}`, or put its file back \
+             as {}",
             name.0,
             self.file(name, "key").display()
         ))

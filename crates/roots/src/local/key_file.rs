@@ -1,6 +1,7 @@
 //! What is in the file of a local root: a line that names the format, and the key in hexadecimal.
 //!
-//! Not for where the file is. What always holds: of what is read, nothing is left but the key in locked memory.
+//! Not for where the file is. What always holds: of what is read, nothing is left but the key in locked
+//! memory.
 
 use std::fs::File;
 use std::io::{self, Read};

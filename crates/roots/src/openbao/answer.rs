@@ -1,8 +1,8 @@
 //! What the server says, told apart by its status and its own words.
 //!
-//! The words are those of OpenBao 2.x and Vault 1.x, which have kept them for years. They are matched and never
-//! repeated: a server, or something in between that poses as one, could echo a secret of the request. Words that are
-//! not known are no denial.
+//! The words are those of OpenBao 2.x and Vault 1.x, which have kept them for years. They are matched and
+//! never repeated: a server, or something in between that poses as one, could echo a secret of the request.
+//! Words that are not known are no denial.
 
 use std::time::Duration;
 
@@ -129,8 +129,8 @@ fn meaning(status: u16, body: &[u8]) -> Said {
     }
 }
 
-/// A token that is known and may not is refused in a list of one; one that is not known is refused without a list
-/// by OpenBao, and in a list that says so by Vault.
+/// A token that is known and may not is refused in a list of one; one that is not known is refused without
+/// a list by OpenBao, and in a list that says so by Vault.
 fn forbidden(words: &str) -> Said {
     if words.trim() == "permission denied" || words.contains("invalid token") {
         return Said::TokenRefused;
@@ -232,8 +232,8 @@ mod tests {
 
     #[test]
     fn a_namespace_that_its_administrator_locked_is_a_word_of_the_owner() {
-        let words = "API access to this namespace has been locked by an administrator - \"team/\" must be unlocked \
-                     to gain access.";
+        let words = "API access to this namespace has been locked by an administrator - \"team/\" must be \
+                     unlocked to gain access.";
         assert_eq!(said(503, &errors(words)), Said::NamespaceLocked);
     }
 

@@ -1,8 +1,8 @@
 //! Who we are to the server: a token in a file, or an AppRole that logs in for one.
 //!
-//! Not for what a token may do. What always holds: a token file is read for each operation, so a token that is
-//! replaced is used at once; one login is under way at a time, and whoever needs it too waits for it; a login that was
-//! refused is not tried again and again, since the server would lock the role.
+//! Not for what a token may do. What always holds: a token file is read for each operation, so a token that
+//! is replaced is used at once; one login is under way at a time, and whoever needs it too waits for it; a
+//! login that was refused is not tried again and again, since the server would lock the role.
 
 mod app_role;
 mod file;
@@ -103,13 +103,13 @@ impl Credential {
     pub(super) fn no_good(&self, address: &str) -> RootError {
         RootError::misconfigured(match &self.source {
             Source::TokenFile(path) => format!(
-                "{address} does not know the token in {}: it has expired, was revoked or used up, or is another \
-                 server's; put a new one there",
+                "{address} does not know the token in {}: it has expired, was revoked or used up, or is \
+                 another server's; put a new one there",
                 path.display()
             ),
             Source::AppRole(_) => format!(
-                "{address} refuses the token that it has just issued for the configured AppRole: see whether its \
-                 token_num_uses or token_bound_cidrs is too strict"
+                "{address} refuses the token that it has just issued for the configured AppRole: see \
+                 whether its token_num_uses or token_bound_cidrs is too strict"
             ),
         })
     }

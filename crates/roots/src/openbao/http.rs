@@ -1,7 +1,8 @@
 //! One HTTP request to the server, and its whole answer.
 //!
-//! It knows no transit and retries nothing. What always holds: a key travels over TLS or loopback; no redirect is
-//! followed, no proxy is used that somebody's environment names; an answer has a largest size; bodies are wiped.
+//! It knows no transit and retries nothing. What always holds: a key travels over TLS or loopback; no
+//! redirect is followed, no proxy is used that somebody's environment names; an answer has a largest size;
+//! bodies are wiped.
 
 use std::error::Error;
 use std::fs;
@@ -133,7 +134,8 @@ impl Http {
         Ok(body)
     }
 
-    /// What a request without an answer becomes. The innermost cause says most, and never holds what was sent.
+    /// What a request without an answer becomes. The innermost cause says most, and never holds what was
+    /// sent.
     fn silence(&self, error: &reqwest::Error) -> RootError {
         let mut cause: &dyn Error = error;
         while let Some(source) = cause.source() {
@@ -141,8 +143,8 @@ impl Http {
         }
         let cause = if error.source().is_none() { "no answer".to_owned() } else { cause.to_string() };
         RootError::unreachable(format!(
-            "{} does not answer ({cause}): see whether it is up, reachable from here, and has a certificate that is \
-             trusted here",
+            "{} does not answer ({cause}): see whether it is up, reachable from here, and has a \
+             certificate that is trusted here",
             self.address
         ))
     }

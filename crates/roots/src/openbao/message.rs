@@ -1,7 +1,8 @@
 //! The bodies of transit requests and answers.
 //!
-//! What always holds: a plaintext is written into a buffer that was made large enough, so it does not move, and is
-//! wiped; a ciphertext is taken apart and put together here, so that none but the one spelling of it is accepted.
+//! What always holds: a plaintext is written into a buffer that was made large enough, so it does not move,
+//! and is wiped; a ciphertext is taken apart and put together here, so that none but the one spelling of it
+//! is accepted.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -15,9 +16,9 @@ use super::target::Target;
 use crate::sealed::{self, Driver};
 use crate::{Description, KeyState, RootError};
 
-/// The type of key that an encrypt names. A token that may create keys makes a missing key by encrypting with it,
-/// of the type that the request names: this is the name of none, so that a key of the customer's is never made by us.
-/// With a key that is there the server does not look at it.
+/// The type of key that an encrypt names. A token that may create keys makes a missing key by encrypting
+/// with it, of the type that the request names: this is the name of none, so that a key of the customer's
+/// is never made by us. With a key that is there the server does not look at it.
 pub(super) const NO_SUCH_TYPE: &str = "never-create";
 
 /// The types of keys that bind associated data.
@@ -108,7 +109,8 @@ pub(super) fn sealed(answer: &Answer, target: &Target) -> Result<Vec<u8>, RootEr
     let parsed = serde_json::from_slice::<Data<Sealed<'_>>>(answer.body());
     let Some((version, raw)) = parsed.ok().and_then(|parsed| split(parsed.data.ciphertext)) else {
         return Err(RootError::misconfigured(format!(
-            "what {target} points at took a key and gave no ciphertext: it is no transit engine; correct the reference"
+            "what {target} points at took a key and gave no ciphertext: it is no transit engine; correct \
+             the reference"
         )));
     };
     Ok(sealed::wrap(Driver::Transit, &[&version.to_be_bytes(), &raw]))
@@ -133,7 +135,8 @@ pub(super) fn opened(answer: &Answer, target: &Target) -> Result<SecretKey, Root
         .and_then(|parsed| BASE64_STANDARD.decode_slice(parsed.data.plaintext, &mut *opened).ok());
     let Some(len) = len else {
         return Err(RootError::misconfigured(format!(
-            "what {target} points at took a ciphertext and gave no key: it is no transit engine; correct the reference"
+            "what {target} points at took a ciphertext and gave no key: it is no transit engine; correct \
+             the reference"
         )));
     };
     crate::root::hold(&mut opened[..len])

@@ -1,7 +1,7 @@
 //! Where a reference points: `MOUNT/KEY`, in a namespace.
 //!
-//! References come from customers and end up in a URL, so what they may hold is said here and nowhere else: nothing
-//! that means anything to a URL, and no `.` or `..` that a server or a proxy would resolve.
+//! References come from customers and end up in a URL, so what they may hold is said here and nowhere else:
+//! nothing that means anything to a URL, and no `.` or `..` that a server or a proxy would resolve.
 
 use std::fmt;
 
@@ -37,8 +37,8 @@ impl Target {
     pub(super) fn parse(root: &RootRef, namespace: Option<&str>) -> Result<Self, RootError> {
         let Some((mount, key)) = root.key.rsplit_once('/').filter(|_| is_path(&root.key)) else {
             return Err(RootError::misconfigured(format!(
-                "{root} is no reference of this provider: MOUNT/KEY is expected, such as transit/acme, of letters, \
-                 digits, '-', '_' and '.'"
+                "{root} is no reference of this provider: MOUNT/KEY is expected, such as transit/acme, of \
+                 letters, digits, '-', '_' and '.'"
             )));
         };
         if let Some(unknown) = root.options.keys().find(|option| *option != NAMESPACE) {

@@ -1,8 +1,8 @@
 //! One suite over every provider, and what is special about OpenBao.
 //!
-//! The suite (`suite`) knows a provider by the trait that the product uses, and its customer by another that is only
-//! for tests: the one who makes, disables and deletes keys. OpenBao is a real server. Nothing is skipped: without the
-//! server these tests fail and say how to install it.
+//! The suite (`suite`) knows a provider by the trait that the product uses, and its customer by another
+//! that is only for tests: the one who makes, disables and deletes keys. OpenBao is a real server. Nothing
+//! is skipped: without the server these tests fail and say how to install it.
 
 #![expect(clippy::unwrap_used, reason = "what fails in here fails the test")]
 

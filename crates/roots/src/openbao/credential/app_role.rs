@@ -1,8 +1,9 @@
 //! An AppRole: logs in, keeps the token, renews it before its end.
 //!
-//! A login can cost one of a limited number of uses of the secret id, so a token is renewed as long as the server
-//! lets it live. Five refused logins within fifteen minutes lock a role in OpenBao, also for the right secret id; so
-//! one that was refused is tried again only after some minutes, or when the files have changed.
+//! A login can cost one of a limited number of uses of the secret id, so a token is renewed as long as the
+//! server lets it live. Five refused logins within fifteen minutes lock a role in OpenBao, also for the
+//! right secret id; so one that was refused is tried again only after some minutes, or when the files have
+//! changed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,11 +22,12 @@ use crate::openbao::message;
 use crate::openbao::token::Token;
 use crate::{AppRoleConfig, RootError};
 
-/// How long the same login is not tried again after it was refused: three refusals in a quarter of an hour, where
-/// five lock the role.
+/// How long the same login is not tried again after it was refused: three refusals in a quarter of an hour,
+/// where five lock the role.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5 * 60);
 
-/// Room for all of a login but its values, each byte of which can become six (`\u0001`) when it is written as JSON.
+/// Room for all of a login but its values, each byte of which can become six (`\u0001`) when it is written
+/// as JSON.
 const FRAME_LEN: usize = 64;
 
 /// A role, and the token that it has now.
@@ -189,8 +191,8 @@ impl AppRole {
 
     fn refusal(&self, http: &Http) -> RootError {
         RootError::misconfigured(format!(
-            "{} refused the AppRole login of {} and {}: put a new secret id there (the same is tried again in some \
-             minutes, since the server locks a role that fails often)",
+            "{} refused the AppRole login of {} and {}: put a new secret id there (the same is tried \
+             again in some minutes, since the server locks a role that fails often)",
             http.address(),
             self.role_id_file.display(),
             self.secret_id_file.display()
@@ -199,8 +201,8 @@ impl AppRole {
 
     fn no_login(&self, http: &Http, answer: &Answer) -> RootError {
         RootError::misconfigured(format!(
-            "{} answered the login at auth/{} with status {}: see whether AppRole is mounted there, whether the \
-             namespace is right, and whether the role is locked after refused logins",
+            "{} answered the login at auth/{} with status {}: see whether AppRole is mounted there, \
+             whether the namespace is right, and whether the role is locked after refused logins",
             http.address(),
             self.mount,
             answer.status()

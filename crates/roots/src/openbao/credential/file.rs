@@ -1,6 +1,7 @@
 //! Files that hold a credential.
 //!
-//! Read whole, with a largest size, into a buffer that does not grow and is wiped. Nothing of them is told in errors.
+//! Read whole, with a largest size, into a buffer that does not grow and is wiped. Nothing of them is told
+//! in errors.
 
 use std::fs::File;
 use std::io::{self, Read};
