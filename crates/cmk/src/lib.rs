@@ -21,5 +21,5 @@ mod status;
 pub mod store;
 
 pub use api::{HealthBody, LinkBody, PointerBody, RootBody, TenantBody, openapi};
-pub use service::{Handle, OpenError, Options, Service};
+pub use service::{Handle, Options, Service, StartError, Surroundings};
 pub use status::{MeshStatus, OutboxStatus, Status, StreamStatus};

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use openkcm_contracts::{Audience, Lane};
 use openkcm_host::{Clock, Entropy};
-use openkcm_http::{Readiness, Token, metrics_registry, serve};
+use openkcm_http::{Readiness, Token, metrics_registry};
 use openkcm_orbital::{
     Connection, Courier, CourierHandle, Intake, Receiver, Signer, Stream, Transport, Verifier,
 };
@@ -43,6 +43,11 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Opens its HTTP interface.
     pub token: Token,
+}
+
+/// What the component is handed: the mesh, the providers, its keys, time and chance.
+#[derive(Clone)]
+pub struct Surroundings {
     /// The L1 providers that it can ask.
     pub roots: Roots,
     /// The mesh.
@@ -59,7 +64,7 @@ pub struct Options {
 
 /// Why a CMK Server does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum StartError {
     /// The data directory can't be made.
     #[error("the data directory {path} can't be made")]
     DataDir {
@@ -74,7 +79,7 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-/// A CMK Server that is open: it hears and tells. [`Service::run`] makes it answer requests too. It
+/// A CMK Server that is open: it hears and tells. [`Service::serve`] makes it answer requests too. It
 /// stops when it is dropped.
 pub struct Service {
     http: openkcm_http::Service,
@@ -96,24 +101,27 @@ impl Service {
     ///
     /// # Errors
     /// When the data directory or the store can't be used.
-    pub fn open(options: Options) -> Result<Self, OpenError> {
+    pub fn start(options: Options, surroundings: Surroundings) -> Result<Self, StartError> {
         let store = open_store(&options.data_dir)?;
         let mut registry = metrics_registry(IDENTITY);
         let metrics = Metrics::register(&mut registry);
-        let courier = start_courier(&options, &store, &metrics);
-        let observer =
-            Observer { store: store.clone(), connection: courier.connection(), clock: options.clock.clone() };
+        let courier = start_courier(&surroundings, &store, &metrics);
+        let observer = Observer {
+            store: store.clone(),
+            connection: courier.connection(),
+            clock: surroundings.clock.clone(),
+        };
         let (hydrated_sender, hydrated) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(keep(courier, hydrated_sender));
         tasks.spawn(measure(store.clone(), metrics.clone()));
-        let mut http = openkcm_http::Options::new(IDENTITY, options.token, options.clock.clone());
+        let mut http = openkcm_http::Options::new(IDENTITY, options.token, surroundings.clock.clone());
         http.metrics = registry;
         http.ready = readiness(observer.connection.clone());
         let context = Context {
             store,
-            roots: options.roots,
-            clock: options.clock,
+            roots: surroundings.roots,
+            clock: surroundings.clock,
             metrics,
             observer: observer.clone(),
         };
@@ -131,12 +139,12 @@ impl Service {
     ///
     /// # Errors
     /// When the listener can't be used.
-    pub async fn run(
+    pub async fn serve(
         mut self,
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> std::io::Result<()> {
-        let served = serve(listener, self.http, shutdown).await;
+        let served = openkcm_http::serve(listener, self.http, shutdown).await;
         self.tasks.shutdown().await;
         served
     }
@@ -169,9 +177,9 @@ pub(crate) fn reads() -> Vec<Stream> {
     ]
 }
 
-fn open_store(data_dir: &Path) -> Result<Store, OpenError> {
+fn open_store(data_dir: &Path) -> Result<Store, StartError> {
     std::fs::create_dir_all(data_dir)
-        .map_err(|source| OpenError::DataDir { path: data_dir.to_path_buf(), source })?;
+        .map_err(|source| StartError::DataDir { path: data_dir.to_path_buf(), source })?;
     Ok(Store::open(&OpenOptions {
         path: data_dir.join(STORE_FILE),
         identity: IDENTITY.into(),
@@ -179,18 +187,18 @@ fn open_store(data_dir: &Path) -> Result<Store, OpenError> {
     })?)
 }
 
-fn start_courier(options: &Options, store: &Store, metrics: &Metrics) -> CourierHandle {
-    let ear = Ear { store: store.clone(), metrics: metrics.clone(), clock: options.clock.clone() };
+fn start_courier(surroundings: &Surroundings, store: &Store, metrics: &Metrics) -> CourierHandle {
+    let ear = Ear { store: store.clone(), metrics: metrics.clone(), clock: surroundings.clock.clone() };
     let courier = Courier {
         store: store.clone(),
-        transport: options.transport.clone(),
-        signer: options.signer.clone(),
-        verifier: options.verifier.clone(),
+        transport: surroundings.transport.clone(),
+        signer: surroundings.signer.clone(),
+        verifier: surroundings.verifier.clone(),
         sends: SENDS.to_vec(),
         reads: reads(),
         receiver: Arc::new(ear),
-        clock: options.clock.clone(),
-        entropy: options.entropy.clone(),
+        clock: surroundings.clock.clone(),
+        entropy: surroundings.entropy.clone(),
     };
     courier.start()
 }

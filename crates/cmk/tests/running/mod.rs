@@ -8,7 +8,7 @@ mod away;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use openkcm_cmk::{Handle, OpenError, Options, Service};
+use openkcm_cmk::{Handle, Options, Service, StartError, Surroundings};
 use openkcm_contracts::v1::TenantDefine;
 use openkcm_contracts::{Audience, Event, Generation, Lane, RegionId, Revision, Role, TenantId, TenantState};
 use openkcm_host::{Clock, Entropy, OsEntropy, SystemClock};
@@ -138,27 +138,26 @@ impl Place {
     async fn start_with(&self, transport: Arc<dyn Transport>) -> Running {
         let token = Token::generate(&OsEntropy::new());
         let service = loop {
-            match Service::open(self.options(token.clone(), transport.clone())) {
+            let options = Options { data_dir: self.directory.path().join("cmk"), token: token.clone() };
+            match Service::start(options, self.surroundings(transport.clone())) {
                 Ok(service) => break service,
                 // The one before ends in the background; the lock is free when it has.
-                Err(OpenError::Store(StoreError::InUse { .. })) => tokio::task::yield_now().await,
+                Err(StartError::Store(StoreError::InUse { .. })) => tokio::task::yield_now().await,
                 Err(error) => panic!("{error}"),
             }
         };
         Running::new(service, token.expose()).await
     }
 
-    fn options(&self, token: Token, transport: Arc<dyn Transport>) -> Options {
+    fn surroundings(&self, transport: Arc<dyn Transport>) -> Surroundings {
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
             (Arc::new(SystemClock), Arc::new(OsEntropy::new()));
-        let data_dir = self.directory.path().join("cmk");
         let local = LocalConfig { auto_create: true, ..LocalConfig::default() };
         let config = RootsConfig { local: Some(local), ..RootsConfig::default() };
-        let roots = Roots::build(&config, &data_dir, entropy.clone(), clock.clone()).unwrap();
-        Options {
+        let directory = self.directory.path().join("cmk");
+        let roots = Roots::build(&config, &directory, entropy.clone(), clock.clone()).unwrap();
+        Surroundings {
             roots: roots.with("far", Arc::new(NoProvider::default())),
-            data_dir,
-            token,
             transport,
             signer: self.cmk.clone(),
             verifier: self.verifier.clone(),
@@ -176,7 +175,7 @@ impl Running {
         let (stop, stopped) = oneshot::channel::<()>();
         let ended = tokio::spawn(async move {
             let shutdown = async { drop(stopped.await) };
-            service.run(listener, shutdown).await.unwrap();
+            service.serve(listener, shutdown).await.unwrap();
         });
         let client = reqwest::Client::new();
         Self { handle, base, token: token.to_owned(), client, stop, ended }

@@ -235,3 +235,97 @@ impl Subscription for Reader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use openkcm_contracts::{Audience, Lane, Revision};
+    use openkcm_host::SeededEntropy;
+
+    use super::*;
+
+    fn stream() -> Stream {
+        Stream { lane: Lane::Urgent, audience: Audience::Cores }
+    }
+
+    fn message(subject: &str, counter: u64) -> Message {
+        let revision = Revision::new(1, counter).to_string();
+        Message {
+            address: Address { stream: stream(), subject: subject.into() },
+            headers: BTreeMap::from([("ce-kcmrevision".into(), revision)]),
+            body: Bytes::from(format!("{subject}@{counter}")),
+        }
+    }
+
+    /// A mesh that holds `t0` to `t9` at revision 1.
+    async fn ten_things(directory: &tempfile::TempDir) -> Embedded {
+        let path = directory.path().join("mesh.db");
+        let mesh = Embedded::open(&path, &SeededEntropy::new(1)).await.expect("opens");
+        mesh.publish((0..10).map(|i| message(&format!("t{i}"), 1)).collect()).await.expect("published");
+        mesh
+    }
+
+    async fn damage(mesh: &Embedded, space: Space, keys: impl IntoIterator<Item = String>) {
+        let keys: Vec<_> = keys.into_iter().collect();
+        let change = move |tx: &mut dyn Write| {
+            keys.iter().try_for_each(|key| tx.put(space, key.as_bytes(), b"{\"subject\":"))
+        };
+        mesh.store.write(change).await.expect("written");
+    }
+
+    async fn read_all(mesh: &Embedded, max: usize) -> Vec<String> {
+        let mut reader = mesh.subscribe(&stream(), None).await.expect("subscribed");
+        let mut read = Vec::new();
+        loop {
+            let batch = reader.next(max).await.expect("read");
+            read.extend(batch.messages.into_iter().map(|delivered| delivered.message.address.subject));
+            if batch.caught_up {
+                return read;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn damaged_messages_are_left_out_and_all_others_are_read() {
+        let directory = tempfile::tempdir().expect("directory");
+        let mesh = ten_things(&directory).await;
+        damage(&mesh, MESSAGES.space(), (3..8).map(|sequence| message_key(&stream(), sequence))).await;
+        for max in [1, 2, 5, 100] {
+            assert_eq!(read_all(&mesh, max).await, ["t0", "t1", "t7", "t8", "t9"], "{max} at once");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_last_message_neither_hides_the_end_nor_gives_its_number_away() {
+        let directory = tempfile::tempdir().expect("directory");
+        let mesh = ten_things(&directory).await;
+        damage(&mesh, MESSAGES.space(), [message_key(&stream(), 10)]).await;
+        assert_eq!(read_all(&mesh, 3).await.len(), 9);
+        mesh.publish(vec![message("t10", 1)]).await.expect("published");
+        let mut reader = mesh.subscribe(&stream(), None).await.expect("subscribed");
+        let read = reader.next(100).await.expect("read").messages;
+        assert_eq!(read.last().map(|delivered| delivered.position.sequence), Some(11));
+    }
+
+    #[tokio::test]
+    async fn a_damaged_record_of_one_thing_keeps_no_thing_from_being_told() {
+        let directory = tempfile::tempdir().expect("directory");
+        let mesh = ten_things(&directory).await;
+        damage(&mesh, SUBJECTS.space(), [format!("{}/t4", stream())]).await;
+        let batch = vec![message("t3", 2), message("t4", 2), message("t5", 2)];
+        assert_eq!(mesh.publish(batch).await.expect("published"), [Published::Stored; 3]);
+        assert_eq!(read_all(&mesh, 100).await[8..], ["t3", "t4", "t5"]);
+        assert_eq!(mesh.publish(vec![message("t4", 1)]).await.expect("published"), [Published::Superseded]);
+    }
+
+    #[tokio::test]
+    async fn a_compacted_stream_holds_one_message_for_each_thing() {
+        let directory = tempfile::tempdir().expect("directory");
+        let mesh = ten_things(&directory).await;
+        for counter in 2..=20 {
+            mesh.publish((0..10).map(|i| message(&format!("t{i}"), counter)).collect())
+                .await
+                .expect("published");
+        }
+        assert_eq!(read_all(&mesh, 100).await.len(), 10, "however much was said");
+    }
+}

@@ -1,6 +1,6 @@
 //! The running Registry, over its HTTP interface, with a store on disk and an embedded mesh.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod border;
 mod definitions;

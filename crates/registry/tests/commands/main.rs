@@ -1,6 +1,6 @@
 //! The commands over a store in memory: what is kept, and which letters wait for the mesh.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod definitions;
 mod letters;
