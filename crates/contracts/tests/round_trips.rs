@@ -61,7 +61,7 @@ proptest! {
     fn key_names_come_back(tenant in label(), system in label(), service in label()) {
         let l2: SystemPath = format!("{tenant}/{system}").parse().expect("a name");
         let l3: ServicePath = format!("{tenant}/{system}/{service}").parse().expect("a name");
-        prop_assert_eq!(l3.system_path(), l2.clone());
+        prop_assert_eq!(&l3.system_path(), &l2);
         for path in [KeyPath::System(l2), KeyPath::Service(l3)] {
             prop_assert_eq!(path.to_string().parse::<KeyPath>().expect("a name"), path);
         }
@@ -71,7 +71,7 @@ proptest! {
     fn revisions_come_back(revision in revision()) {
         comes_back(&revision)?;
         let json = serde_json::to_string(&revision).expect("JSON");
-        prop_assert_eq!(serde_json::to_string(&Generation(revision)).expect("JSON"), json.clone());
+        prop_assert_eq!(&serde_json::to_string(&Generation(revision)).expect("JSON"), &json);
         prop_assert_eq!(serde_json::from_str::<LinkEpoch>(&json).expect("an epoch"), LinkEpoch(revision));
     }
 

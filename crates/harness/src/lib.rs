@@ -4,10 +4,12 @@
 //! wrong in here is a panic with words for whoever runs the tests: nothing is skipped because a tool is
 //! missing. A server dies with the value that stands for it.
 
+mod landscape;
 mod openbao;
 mod poll;
 mod tools;
 
+pub use landscape::Landscape;
 pub use openbao::{AppRole, OpenBao, transit_policy};
 pub use poll::until;
 pub use tools::tool;

@@ -4,6 +4,7 @@
 //! component or the provider. The tenant's gate is looked at before the cipher and after it, so that
 //! an answer is given only when the tenant was served at both ends of the work.
 
+use std::fmt;
 use std::sync::Arc;
 
 use openkcm_contracts::problem::Code;
@@ -45,7 +46,6 @@ pub struct Encrypted {
 }
 
 /// A plaintext, and what opened it.
-#[derive(Debug)]
 pub struct Decrypted {
     /// The plaintext; wiped when dropped.
     pub plaintext: Zeroizing<Vec<u8>>,
@@ -53,6 +53,13 @@ pub struct Decrypted {
     pub version: VersionId,
     /// Whether the version's sealed form is not yet known to be durable on the mesh.
     pub at_risk: bool,
+}
+
+impl fmt::Debug for Decrypted {
+    /// Without the plaintext: the buffer's own `Debug` would show it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decrypted").field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 const FOREIGN: Refusal =

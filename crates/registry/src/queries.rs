@@ -12,8 +12,8 @@ use crate::commands::Failure;
 use crate::rules::{Refusal, Standing};
 use crate::store::{self, KeyRecord, SERVICES, SYSTEMS, TENANTS, TenantRecord};
 
-/// Records that one question looks at, at most: some 50 ms of reading. A filter that lets hardly
-/// anything through answers with a short page and the place to go on from.
+/// Records that one question looks at, at most: 0.2 s of reading (measured, debug build). A filter that
+/// lets hardly anything through answers with a short page and the place to go on from.
 pub const MAX_LOOKED_AT: usize = 20_000;
 
 /// Records that are read at once.

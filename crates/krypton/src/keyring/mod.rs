@@ -32,13 +32,17 @@ impl Keyring {
         self.tenants.load().get(id).cloned()
     }
 
-    /// The ring of a tenant, made closed if there is none yet. Only the control loop calls it.
+    /// The ring of a tenant, made closed if there is none yet. A tenant has one ring for ever, so that
+    /// a revoke and the control loop, which may both be the first to need it, speak of the same gate.
     pub fn tenant_or_new(&self, id: &TenantId) -> Arc<TenantRing> {
         if let Some(ring) = self.tenant(id) {
             return ring;
         }
         let ring = Arc::new(TenantRing::closed(Refusal::HYDRATING));
-        self.tenants.rcu(|tenants| tenants.insert(id.clone(), ring.clone()));
+        self.tenants.rcu(|tenants| match tenants.contains_key(id) {
+            true => Arc::clone(tenants),
+            false => Arc::new(tenants.insert(id.clone(), ring.clone())),
+        });
         self.tenant(id).unwrap_or(ring)
     }
 
@@ -67,5 +71,29 @@ impl Keyring {
     /// Every tenant's id and ring.
     pub fn tenants(&self) -> Vec<(TenantId, Arc<TenantRing>)> {
         self.tenants.load().iter().map(|(id, ring)| (id.clone(), ring.clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn two_who_need_a_tenants_ring_at_once_get_the_same_one() {
+        for round in 0..2_000 {
+            let (keyring, start) = (Keyring::default(), Barrier::new(2));
+            let id = TenantId::new(&format!("t-{round}")).expect("valid");
+            let first = || {
+                start.wait();
+                keyring.tenant_or_new(&id)
+            };
+            let (one, other) = std::thread::scope(|scope| {
+                let other = scope.spawn(first);
+                (first(), other.join().expect("no panic"))
+            });
+            assert!(Arc::ptr_eq(&one, &other), "a revoke of one ring would be lost on the other");
+        }
     }
 }

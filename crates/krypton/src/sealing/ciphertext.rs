@@ -147,7 +147,9 @@ impl Ciphertext {
 
 fn is_later_format(text: &str) -> bool {
     let number = text.strip_prefix("kcm").and_then(|rest| rest.split_once('.')).map(|(number, _)| number);
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    number.is_some_and(|number| {
+        number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0') && !number.is_empty()
+    })
 }
 
 #[cfg(test)]
@@ -203,7 +205,10 @@ mod tests {
     #[test]
     fn a_later_format_is_told_from_garbage() {
         assert_eq!(Ciphertext::parse("kcm2.AAAA"), Err(FormatError::Future));
-        assert_eq!(Ciphertext::parse("hello"), Err(FormatError::NotOurs));
+        assert_eq!(Ciphertext::parse("kcm10.AAAA"), Err(FormatError::Future));
+        for garbage in ["hello", "", "kcm", "kcm.AAAA", "kcm0.AAAA", "kcm01.AAAA", "KCM1.AAAA", " kcm1.AAAA"] {
+            assert_eq!(Ciphertext::parse(garbage), Err(FormatError::NotOurs), "{garbage:?}");
+        }
         assert_eq!(Ciphertext::parse("kcm1."), Err(FormatError::Damaged));
         assert_eq!(Ciphertext::parse("kcm1.!!!"), Err(FormatError::Damaged));
     }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::control_loop::Input;
 use crate::keyring::Keyring;
+use crate::store::ends_at_latest;
 
 pub(super) struct MeshReceiver {
     pub(super) keyring: Arc<Keyring>,
@@ -36,6 +37,11 @@ impl MeshReceiver {
     /// Closes gates before the disk or the control loop is waited for. Closing too early is safe;
     /// what is committed next says the same.
     fn revoke_at_once(&self, intake: &Intake) {
+        for poison in intake.poison.iter().filter(|poison| poison.revokes) {
+            if let Some(tenant) = &poison.tenant {
+                self.keyring.revoke(tenant, ends_at_latest(poison));
+            }
+        }
         for verified in &intake.events {
             match &verified.event {
                 Event::L1Revoke(fact) => self.keyring.revoke(&fact.tenant, fact.epoch),

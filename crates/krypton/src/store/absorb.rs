@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use openkcm_contracts::v1::{KeyDefine, L1Reference, L1Revoke, TenantDefine};
+use openkcm_contracts::v1::{KeyDefine, L1Reference, L1Revoke, LinkState, TenantDefine};
 use openkcm_contracts::{
     Event, KeyPath, LinkEpoch, Meeting, Revision, ServicePath, SystemPath, TenantId, Timestamp, meet,
 };
@@ -18,8 +18,9 @@ use serde::de::DeserializeOwned;
 use super::{APPLIED, Applied, DEFINITIONS, Held, LINKS, TENANTS, versions};
 
 /// The highest counter that is believed of a peer: far beyond any honest rotation, and far below
-/// where counting on would overflow.
-const MAX_COUNTER: u64 = 1 << 48;
+/// where counting on would overflow. This Core counts no further either, since its peers would not
+/// take what it made.
+pub const MAX_COUNTER: u64 = 1 << 48;
 
 /// What changed, and has to be settled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -106,7 +107,11 @@ fn absorb_one(
                 changes.tenants.insert(fact.tenant.clone());
             }
         }
-        Event::KeySealed(fact) if fact.counter <= MAX_COUNTER => {
+        Event::KeySealed(fact) if fact.counter > MAX_COUNTER => {
+            tracing::warn!(path = %fact.path(), maker = %fact.maker, version = %fact.version,
+                "a peer's version was not taken: no honest Core counts so far");
+        }
+        Event::KeySealed(fact) => {
             if versions::receive(tx, fact)? {
                 changes.key(fact.path());
             }
@@ -152,6 +157,10 @@ fn refer(tx: &mut dyn Write, revision: Revision, fact: &L1Reference) -> Result<b
     if !meet(held, (revision, fact)).replaces() {
         return Ok(false);
     }
+    if fact.state == LinkState::Unlinked {
+        // What its gate was told at once is also what a restart finds: this epoch is over.
+        link.revoked = link.revoked.max(Some(fact.epoch));
+    }
     link.reference = Some(Held { revision, fact: fact.clone() });
     LINKS.put(tx, fact.tenant.as_str(), &link)?;
     Ok(true)
@@ -167,11 +176,16 @@ fn revoke(tx: &mut dyn Write, fact: &L1Revoke) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-/// A link that the revoke could have meant was made before it was said: its envelope, which is
-/// authentic, tells its revision.
 fn revoke_unread(tx: &mut dyn Write, tenant: &TenantId, poison: &Quarantined) -> Result<(), StoreError> {
-    let said_at = poison.headers.get("ce-kcmrevision").and_then(|text| text.parse().ok()).map(LinkEpoch);
     let mut link = LINKS.get(tx.as_read(), tenant.as_str())?.unwrap_or_default();
-    link.revoked = link.revoked.max(said_at);
+    link.revoked = link.revoked.max(Some(ends_at_latest(poison)));
     LINKS.put(tx, tenant.as_str(), &link)
+}
+
+/// The last epoch that a revoke, which can't be read, could have meant: that link was made before the
+/// revoke was said, and its envelope, which is authentic, tells its revision.
+pub fn ends_at_latest(poison: &Quarantined) -> LinkEpoch {
+    let said_at = poison.headers.get("ce-kcmrevision").and_then(|text| text.parse().ok());
+    // Without a revision no envelope is authentic; were there one all the same, it ends every link.
+    LinkEpoch(said_at.unwrap_or(Revision::new(u32::MAX, u64::MAX)))
 }

@@ -7,7 +7,7 @@ mod absorb;
 mod v1;
 mod versions;
 
-pub use absorb::{Changes, absorb};
+pub use absorb::{Changes, MAX_COUNTER, absorb, ends_at_latest};
 pub use v1::{Applied, Held, LinkRecord};
 pub use versions::{keep, key_versions, service_versions, system_versions};
 
@@ -72,7 +72,8 @@ pub fn service(store: &dyn Read, path: &ServicePath) -> Result<Option<KeyDefine>
     Ok(DEFINITIONS.get(store, &path.to_string())?.map(|held| held.fact))
 }
 
-/// Every tenant that a fact or a link is held about.
+/// Every tenant that a fact is held about. Those of which only a link is known are settled when their
+/// fact arrives.
 ///
 /// # Errors
 /// When the store can't be read.

@@ -2,7 +2,7 @@
 
 use openkcm_contracts::{EventType, Role};
 use openkcm_host::SeededEntropy;
-use openkcm_orbital::{Rejection, Signer, TrustBundle, TrustError, Verifier};
+use openkcm_orbital::{Rejection, Signer, TrustBundle, TrustError, TrustedKey, Verifier};
 
 use crate::fixture::{Landscape, NOW, letter, region_id};
 
@@ -66,10 +66,10 @@ fn one_key_for_two_speakers_is_refused_and_listed_twice_for_one_it_is_not() {
     assert!(Verifier::new(&twice).is_ok());
     let registry = landscape.registry.trusted_key();
     let mut two_roles = landscape.bundle();
-    two_roles.keys.push(openkcm_orbital::TrustedKey { role: Role::Cmk, ..registry.clone() });
+    two_roles.keys.push(TrustedKey { role: Role::Cmk, ..registry });
     let mut two_regions = landscape.bundle();
     let core = landscape.core_a.trusted_key();
-    two_regions.keys.push(openkcm_orbital::TrustedKey { region: Some(region_id("b")), ..core });
+    two_regions.keys.push(TrustedKey { region: Some(region_id("b")), ..core });
     for bundle in [two_roles, two_regions] {
         let refused = Verifier::new(&bundle);
         assert!(matches!(refused, Err(TrustError::Twice { .. })), "{refused:?}");

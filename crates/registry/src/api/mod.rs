@@ -16,17 +16,19 @@ mod wait;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use openkcm_contracts::{KeyPath, Revision};
+use openkcm_contracts::{KeyPath, Revision, Timestamp};
 use openkcm_http::{Answer, IfMatch, WithEtag};
+use openkcm_store::Write;
 use serde::Serialize;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::documents::Definition;
-use crate::Handle;
-use crate::commands;
+use crate::commands::{self, Failure};
 use crate::rules::{KeySpec, Outcome, Precondition};
+use crate::store::KeyRecord;
+use crate::{Handle, queries};
 
 const TITLE: &str = "OpenKCM Registry";
 
@@ -90,7 +92,7 @@ async fn define_key(handle: Handle, path: KeyPath, spec: KeySpec, if_match: IfMa
 
 /// What `GET` does for systems and services alike.
 async fn read_key(handle: Handle, path: KeyPath) -> Answer<WithEtag<Json<Definition>>> {
-    let shown = handle.ask(move |view| crate::queries::key(view, &path)).await?;
+    let shown = handle.ask(move |view| queries::key(view, &path)).await?;
     Ok(WithEtag(shown.record.revision, Json(shown.into())))
 }
 
@@ -98,11 +100,7 @@ async fn read_key(handle: Handle, path: KeyPath) -> Answer<WithEtag<Json<Definit
 async fn change_key(
     handle: Handle,
     path: KeyPath,
-    command: impl FnOnce(
-        &mut dyn openkcm_store::Write,
-        &KeyPath,
-        openkcm_contracts::Timestamp,
-    ) -> Result<Outcome<crate::store::KeyRecord>, commands::Failure>
+    command: impl FnOnce(&mut dyn Write, &KeyPath, Timestamp) -> Result<Outcome<KeyRecord>, Failure>
     + Send
     + 'static,
 ) -> Answer<WithEtag<Json<Definition>>> {

@@ -16,8 +16,10 @@ type Path = (TenantId, SystemId, ServiceId);
 
 /// List the services of a system
 ///
-/// In the order of their names. `state`: `defined` (the default), `deleted` or `all`.
-#[utoipa::path(get, path = "/v1/tenants/{tenant}/systems/{system}/services", tag = "services",
+/// In the order of their names. `state`: `defined` (the default), `deleted` or `all`. A page may be shorter
+/// than `limit` while the list goes on: read until there is no `next_cursor`.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/systems/{system}/services",
+    operation_id = "list_services", tag = "services",
     params(
         ("tenant" = String, Path, description = "The tenant."),
         ("system" = String, Path, description = "The system."),
@@ -36,7 +38,8 @@ pub(crate) async fn list(
 }
 
 /// Read a service
-#[utoipa::path(get, path = "/v1/tenants/{tenant}/systems/{system}/services/{service}", tag = "services",
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/systems/{system}/services/{service}",
+    operation_id = "read_service", tag = "services",
     params(
         ("tenant" = String, Path, description = "The tenant."),
         ("system" = String, Path, description = "The system."),
@@ -55,7 +58,8 @@ pub(crate) async fn read(
 ///
 /// Makes it, or changes it to be so. One that has ended is defined again only with If-Match; it is another key
 /// then, with material of its own.
-#[utoipa::path(put, path = "/v1/tenants/{tenant}/systems/{system}/services/{service}", tag = "services",
+#[utoipa::path(put, path = "/v1/tenants/{tenant}/systems/{system}/services/{service}",
+    operation_id = "define_service", tag = "services",
     params(
         ("tenant" = String, Path, description = "The tenant."),
         ("system" = String, Path, description = "The system."),
@@ -68,7 +72,8 @@ pub(crate) async fn read(
             headers(("ETag" = String, description = "Its revision."))),
         (status = 201, description = "The service is new.", body = Definition,
             headers(("ETag" = String, description = "Its revision."))),
-        (status = 409, description = "`tenant_offboarded` or `definition_deleted`: define or undelete what it belongs to first.", body = openkcm_http::ProblemBody,
+        (status = 409, description = "`tenant_offboarded` or `definition_deleted`: define or undelete what it belongs to first.",
+            body = openkcm_http::ProblemBody,
             content_type = "application/problem+json")))]
 pub(crate) async fn define(
     State(handle): State<Handle>,
@@ -82,7 +87,8 @@ pub(crate) async fn define(
 /// Delete a service
 ///
 /// It can be undeleted within the waiting period.
-#[utoipa::path(delete, path = "/v1/tenants/{tenant}/systems/{system}/services/{service}", tag = "services",
+#[utoipa::path(delete, path = "/v1/tenants/{tenant}/systems/{system}/services/{service}",
+    operation_id = "delete_service", tag = "services",
     params(
         ("tenant" = String, Path, description = "The tenant."),
         ("system" = String, Path, description = "The system."),
@@ -107,7 +113,8 @@ pub(crate) async fn delete(
 /// Undelete a service
 ///
 /// Takes a deletion back, within its waiting period.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/systems/{system}/services/{service}/undelete", tag = "services",
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/systems/{system}/services/{service}/undelete",
+    operation_id = "undelete_service", tag = "services",
     params(
         ("tenant" = String, Path, description = "The tenant."),
         ("system" = String, Path, description = "The system."),
@@ -134,7 +141,8 @@ pub(crate) async fn undelete(
 /// Mark a version compromised
 ///
 /// It is refused from now on, in every region. There is no way back.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/systems/{system}/services/{service}/compromise", tag = "services",
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/systems/{system}/services/{service}/compromise",
+    operation_id = "compromise_service_version", tag = "services",
     params(
         ("tenant" = String, Path, description = "The tenant."),
         ("system" = String, Path, description = "The system."),

@@ -54,7 +54,7 @@ pub(crate) struct Mesh {
 }
 
 /// What the Registry says of itself
-#[utoipa::path(get, path = "/v1/status", tag = "status",
+#[utoipa::path(get, path = "/v1/status", operation_id = "read_status", tag = "status",
     responses((status = 200, description = "Its regions, revision, outbox and mesh.", body = Status)))]
 pub(crate) async fn read(State(handle): State<Handle>) -> Answer<Json<Status>> {
     Ok(Json(handle.status().await?.into()))

@@ -16,8 +16,9 @@ type Path = (TenantId, SystemId);
 
 /// List the systems of a tenant
 ///
-/// In the order of their names. `state`: `defined` (the default), `deleted` or `all`.
-#[utoipa::path(get, path = "/v1/tenants/{tenant}/systems", tag = "systems",
+/// In the order of their names. `state`: `defined` (the default), `deleted` or `all`. A page may be shorter
+/// than `limit` while the list goes on: read until there is no `next_cursor`.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/systems", operation_id = "list_systems", tag = "systems",
     params(
         ("tenant" = String, Path, description = "The tenant."),
         PageQuery,
@@ -34,7 +35,8 @@ pub(crate) async fn list(
 }
 
 /// Read a system
-#[utoipa::path(get, path = "/v1/tenants/{tenant}/systems/{system}", tag = "systems",
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/systems/{system}",
+    operation_id = "read_system", tag = "systems",
     params(
         ("tenant" = String, Path, description = "The tenant."),
         ("system" = String, Path, description = "The system."),
@@ -52,7 +54,8 @@ pub(crate) async fn read(
 ///
 /// Makes it, or changes it to be so. One that has ended is defined again only with If-Match; it is another key
 /// then, with material of its own.
-#[utoipa::path(put, path = "/v1/tenants/{tenant}/systems/{system}", tag = "systems",
+#[utoipa::path(put, path = "/v1/tenants/{tenant}/systems/{system}",
+    operation_id = "define_system", tag = "systems",
     params(
         ("tenant" = String, Path, description = "The tenant."),
         ("system" = String, Path, description = "The system."),
@@ -64,7 +67,8 @@ pub(crate) async fn read(
             headers(("ETag" = String, description = "Its revision."))),
         (status = 201, description = "The system is new.", body = Definition,
             headers(("ETag" = String, description = "Its revision."))),
-        (status = 409, description = "`tenant_offboarded`: define or undelete the tenant first.", body = openkcm_http::ProblemBody,
+        (status = 409, description = "`tenant_offboarded`: define or undelete the tenant first.",
+            body = openkcm_http::ProblemBody,
             content_type = "application/problem+json")))]
 pub(crate) async fn define(
     State(handle): State<Handle>,
@@ -78,7 +82,8 @@ pub(crate) async fn define(
 /// Delete a system
 ///
 /// All its services end with it. It can be undeleted within the waiting period.
-#[utoipa::path(delete, path = "/v1/tenants/{tenant}/systems/{system}", tag = "systems",
+#[utoipa::path(delete, path = "/v1/tenants/{tenant}/systems/{system}",
+    operation_id = "delete_system", tag = "systems",
     params(
         ("tenant" = String, Path, description = "The tenant."),
         ("system" = String, Path, description = "The system."),
@@ -102,7 +107,8 @@ pub(crate) async fn delete(
 /// Undelete a system
 ///
 /// Takes a deletion back, within its waiting period.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/systems/{system}/undelete", tag = "systems",
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/systems/{system}/undelete",
+    operation_id = "undelete_system", tag = "systems",
     params(
         ("tenant" = String, Path, description = "The tenant."),
         ("system" = String, Path, description = "The system."),
@@ -128,7 +134,8 @@ pub(crate) async fn undelete(
 /// Mark a version compromised
 ///
 /// It is refused from now on, in every region. There is no way back.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/systems/{system}/compromise", tag = "systems",
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/systems/{system}/compromise",
+    operation_id = "compromise_system_version", tag = "systems",
     params(
         ("tenant" = String, Path, description = "The tenant."),
         ("system" = String, Path, description = "The system."),

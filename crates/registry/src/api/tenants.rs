@@ -11,12 +11,14 @@ use super::documents::{Tenant, TenantRequest};
 use super::wait::Wait;
 use super::{answer, precondition};
 use crate::rules::Outcome;
+use crate::store::TenantRecord;
 use crate::{Handle, commands, queries};
 
 /// List tenants
 ///
-/// In the order of their names. `state`: `active` (the default), `offboarded` or `all`.
-#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", params(PageQuery),
+/// In the order of their names. `state`: `active` (the default), `offboarded` or `all`. A page may be shorter than `limit` while
+/// the list goes on: read until there is no `next_cursor`.
+#[utoipa::path(get, path = "/v1/tenants", operation_id = "list_tenants", tag = "tenants", params(PageQuery),
     responses((status = 200, description = "A page of tenants.", body = Page<Tenant>)))]
 pub(crate) async fn list(State(handle): State<Handle>, query: PageQuery) -> Answer<Json<Page<Tenant>>> {
     let part = part(query, "active", &["offboarded", "deleted"])?;
@@ -25,7 +27,7 @@ pub(crate) async fn list(State(handle): State<Handle>, query: PageQuery) -> Answ
 }
 
 /// Read a tenant
-#[utoipa::path(get, path = "/v1/tenants/{tenant}", tag = "tenants",
+#[utoipa::path(get, path = "/v1/tenants/{tenant}", operation_id = "read_tenant", tag = "tenants",
     params(("tenant" = String, Path, description = "The tenant.")),
     responses((status = 200, description = "The tenant.", body = Tenant,
         headers(("ETag" = String, description = "Its revision.")))))]
@@ -42,7 +44,7 @@ pub(crate) async fn read(
 /// Makes it, or changes it to be so. A region that is added is told of all the tenant's definitions; one that
 /// is left out is told that the tenant is withdrawn. An offboarded tenant is defined again only with If-Match;
 /// it is another tenant then, to which none of the old systems belongs.
-#[utoipa::path(put, path = "/v1/tenants/{tenant}", tag = "tenants",
+#[utoipa::path(put, path = "/v1/tenants/{tenant}", operation_id = "define_tenant", tag = "tenants",
     params(("tenant" = String, Path, description = "The tenant."), IfMatch), request_body = TenantRequest,
     responses(
         (status = 200, description = "The tenant was changed, or was so already.", body = Tenant,
@@ -69,7 +71,7 @@ pub(crate) async fn define(
 /// Offboard a tenant
 ///
 /// All that belongs to it ends with it. It can be undeleted within the waiting period.
-#[utoipa::path(delete, path = "/v1/tenants/{tenant}", tag = "tenants",
+#[utoipa::path(delete, path = "/v1/tenants/{tenant}", operation_id = "offboard_tenant", tag = "tenants",
     params(("tenant" = String, Path, description = "The tenant."), Wait, IfMatch),
     responses((status = 200, description = "The tenant is offboarded.", body = Tenant,
         headers(("ETag" = String, description = "Its revision.")))))]
@@ -88,7 +90,8 @@ pub(crate) async fn offboard(
 /// Undelete a tenant
 ///
 /// Takes an offboarding back, within its waiting period; all that ended with the tenant is there again.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/undelete", tag = "tenants",
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/undelete",
+    operation_id = "undelete_tenant", tag = "tenants",
     params(("tenant" = String, Path, description = "The tenant."), IfMatch),
     responses(
         (status = 200, description = "The tenant is active again.", body = Tenant,
@@ -106,7 +109,7 @@ pub(crate) async fn undelete(
     Ok(shown(&change.await?))
 }
 
-fn shown(outcome: &Outcome<crate::store::TenantRecord>) -> WithEtag<Json<Tenant>> {
+fn shown(outcome: &Outcome<TenantRecord>) -> WithEtag<Json<Tenant>> {
     let record = outcome.record();
     WithEtag(record.revision, Json(record.clone().into()))
 }

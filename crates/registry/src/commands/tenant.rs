@@ -17,7 +17,8 @@ const TELL_BATCH: usize = 1_000;
 /// Defines a tenant, changes it, or defines an offboarded one again.
 ///
 /// A region that is added is told of all the tenant's definitions in the same transaction, each with
-/// its own present revision: about 30 µs for each, during which no other change is committed.
+/// its own present revision. That takes 56 µs for each and added region (measured, debug build, SQLite),
+/// during which no other change is committed; it is not split up yet.
 ///
 /// # Errors
 /// What the rules refuse, or a store that fails.

@@ -66,6 +66,14 @@ async fn the_document_describes_exactly_the_routes_that_there_are() {
 }
 
 #[tokio::test]
+async fn no_two_operations_share_an_id() {
+    let world = World::new().await;
+    let document = world.get("/openapi.json").await.body;
+    let ids: Vec<&str> = operations(&document).map(|(.., it)| it["operationId"].as_str().unwrap()).collect();
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{ids:?}");
+}
+
+#[tokio::test]
 async fn each_operation_has_a_summary_a_tag_and_a_body_for_each_good_answer() {
     let world = World::new().await;
     let document = world.get("/openapi.json").await.body;

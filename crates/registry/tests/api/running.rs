@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::http::StatusCode;
@@ -117,6 +118,19 @@ async fn a_mesh_that_is_away_stops_no_request_and_is_told() {
     let ready = world.get("/readyz").await;
     assert_eq!(ready.is(StatusCode::OK).body["ready"], true);
     assert!(ready.body["reasons"][0].as_str().unwrap().contains("mesh"));
+}
+
+#[tokio::test]
+async fn what_waits_is_shown_to_prometheus_soon() {
+    let world = World::with(tempfile::tempdir().unwrap(), Arc::new(Away));
+    world.put("/v1/tenants/acme", r#"{"regions":["a","b"]}"#).await.is(StatusCode::CREATED);
+    let line = r#"openkcm_outbox_letters{component="registry",lane="1"} 3"#;
+    let shown = async {
+        while !world.get("/metrics").await.body.as_str().unwrap().contains(line) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), shown).await.expect("the outbox is counted each second");
 }
 
 #[tokio::test]

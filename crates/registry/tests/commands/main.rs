@@ -5,4 +5,5 @@
 mod definitions;
 mod letters;
 mod parents;
+mod questions;
 mod registry;

@@ -1,0 +1,49 @@
+//! Measurements against real processes: `cargo run --release -p openkcm-bench -- usable`.
+//!
+//! Not tests: they print figures, which go to `docs/benchmarks/` with the machine and the date. What must
+//! hold is asserted all the same: a run in which something was lost fails.
+
+#![allow(clippy::print_stdout, reason = "printing figures is what it is for")]
+
+mod file;
+mod kill;
+mod landscape;
+mod statistics;
+mod unlink;
+mod usable;
+
+use clap::{Parser, Subcommand};
+
+/// Measures a landscape of its own, made of the release binary.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The openkcm program [default: beside this one]
+    #[arg(long, global = true)]
+    program: Option<std::path::PathBuf>,
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+#[derive(Debug, Subcommand)]
+enum Scenario {
+    /// From the definition of a service to its first encryption
+    Usable(usable::Arguments),
+    /// kill -9 in the middle of concurrent definitions
+    Kill(kill::Arguments),
+    /// A large file through the CLI, on a real OpenBao; then unlink, and link again
+    File(file::Arguments),
+    /// From the commit of an Unlink to the refusal in every region
+    Unlink(unlink::Arguments),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let program = landscape::program(arguments.program)?;
+    match arguments.scenario {
+        Scenario::Usable(arguments) => usable::run(&program, &arguments).await,
+        Scenario::Kill(arguments) => kill::run(&program, &arguments).await,
+        Scenario::File(arguments) => file::run(&program, &arguments).await,
+        Scenario::Unlink(arguments) => unlink::run(&program, &arguments).await,
+    }
+}
