@@ -17,4 +17,5 @@ pub mod sealing;
 pub mod service;
 pub mod store;
 
+pub use api::openapi;
 pub use service::{Handle, Options, Service, StartError, Surroundings};
