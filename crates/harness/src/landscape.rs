@@ -16,6 +16,7 @@ pub struct Landscape {
     program: PathBuf,
     directory: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     process: Option<Child>,
 }
 
@@ -25,15 +26,33 @@ impl Landscape {
     /// # Panics
     /// As everything here: when it does not become ready.
     pub async fn start(program: &Path, directory: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(program, directory, arguments, &[]).await
+    }
+
+    /// As [`Landscape::start`], with further variables in the process's environment.
+    pub async fn start_with(
+        program: &Path,
+        directory: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let mut landscape = Self::new(program, directory, arguments);
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        landscape.environment = environment.iter().map(owned).collect();
+        landscape.start_again().await;
+        landscape
+    }
+
+    /// A landscape that has yet to be started, with [`Landscape::spawn`] or [`Landscape::start_again`].
+    pub fn new(program: &Path, directory: &Path, arguments: &[&str]) -> Self {
         fs::create_dir_all(directory).expect("a directory for the landscape");
-        let mut landscape = Self {
+        Self {
             program: program.to_path_buf(),
             directory: directory.to_path_buf(),
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+            environment: Vec::new(),
             process: None,
-        };
-        landscape.start_again().await;
-        landscape
+        }
     }
 
     /// Starts it again after [`Landscape::kill`] or [`Landscape::stop`], and waits until it is ready.
@@ -53,6 +72,7 @@ impl Landscape {
             .args(["--registry-port", "0", "--cmk-port", "0", "--core-port", "0", "--data-dir"])
             .arg(&self.directory)
             .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(log)

@@ -157,10 +157,7 @@ fn check_length(field: &'static str, bytes: &[u8], limit: usize) -> Answer<()> {
 
 /// A key that is wanted and has no version here is made soon.
 fn refuse_encryption(handle: &Handle, path: &ServicePath, refusal: Refusal) -> Problem {
-    if refusal.code == Code::Hydrating
-        && let Ok(service) = handle.data().service(path)
-        && service.demand()
-    {
+    if refusal.code == Code::Hydrating {
         handle.demand(path);
     }
     refuse(refusal)

@@ -16,6 +16,11 @@ use crate::rules::{Refusal, service_standing, system_standing};
 use crate::sealing::wrap_l3;
 use crate::store;
 
+pub(super) const NO_MEMORY: Refusal =
+    Refusal::new(Code::LockedMemoryExhausted, "the operating system grants this Core no more locked memory");
+const BEING_MADE: Refusal =
+    Refusal::new(Code::Hydrating, "a new version of this key is being made just now; try again shortly");
+
 impl Core {
     /// Begins a new version of an L2: the provider seals it before anything else is done with it.
     pub(super) fn make_l2(
@@ -31,6 +36,7 @@ impl Core {
             Ok(key) => Arc::new(key),
             Err(error) => {
                 tracing::error!(%path, %error, "no L2 was made");
+                system.seal_failed(NO_MEMORY, now);
                 return;
             }
         };
@@ -106,7 +112,7 @@ impl Core {
         let definition = definition.ok_or(RotateError::Refused(Refusal::UNKNOWN))?;
         match path {
             KeyPath::System(path) => self.rotate_system(view, path, &served, &definition, now),
-            KeyPath::Service(path) => self.rotate_service(view, path, &definition, now),
+            KeyPath::Service(path) => self.rotate_service(view, path, &served, &definition, now),
         }
     }
 
@@ -118,25 +124,26 @@ impl Core {
         definition: &KeyDefine,
         now: Timestamp,
     ) -> Result<(VersionId, Effects), RotateError> {
+        let held = self.l2_held(view, served, definition)?;
+        let mut system = self.systems.take(path).ok_or(RotateError::Refused(Refusal::HYDRATING))?;
         let mut effects = Effects::default();
-        let mut system = self.systems.remove(path).ok_or(RotateError::Refused(Refusal::HYDRATING))?;
-        if !system.sealing {
-            let counter = next_counter(&store::system_versions(view, path)?);
+        let busy = system.sealing || system.unkept.is_some();
+        if !busy {
+            let counter = self.next_l2_counter(served, &system, &held);
             self.make_l2(path, &mut system, (served, definition), counter, now, &mut effects);
         }
-        self.systems.insert(path.clone(), system);
-        let exhausted = Refusal::new(
-            Code::LockedMemoryExhausted,
-            "no new key can be held; or one is being made just now",
-        );
-        let version = effects.seal.first().map(|job| job.version).ok_or(RotateError::Refused(exhausted))?;
-        Ok((version, effects))
+        self.systems.put(path, system);
+        match effects.seal.first() {
+            Some(job) => Ok((job.version, effects)),
+            None => Err(RotateError::Refused(if busy { BEING_MADE } else { NO_MEMORY })),
+        }
     }
 
     fn rotate_service(
         &mut self,
         view: &dyn Read,
         path: &ServicePath,
+        served: &Served,
         system_definition: &KeyDefine,
         now: Timestamp,
     ) -> Result<(VersionId, Effects), RotateError> {
@@ -147,7 +154,9 @@ impl Core {
         let Some((l2_id, l2)) = system.active(self, system_definition, now) else {
             return Err(RotateError::Refused(system.refusal()));
         };
-        let counter = next_counter(&store::service_versions(view, path)?);
+        let held = self.l3_held(view, served, path, &definition)?;
+        let versions = self.open_versions(path, &definition, system, &held);
+        let counter = self.next_l3_counter(served, &held, &versions);
         let sealed =
             self.make_l3(path, &definition, (l2_id, &l2), counter, now).map_err(RotateError::Memory)?;
         let version = sealed.version;
@@ -157,9 +166,4 @@ impl Core {
     fn new_version_id(&self) -> VersionId {
         VersionId::from_random(random_array(&*self.entropy))
     }
-}
-
-/// The highest counter that is known, plus one.
-pub(super) fn next_counter(held: &[KeySealed]) -> u64 {
-    held.iter().map(|sealed| sealed.counter).max().unwrap_or(0) + 1
 }

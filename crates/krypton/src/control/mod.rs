@@ -18,9 +18,11 @@
 
 mod agenda;
 mod effects;
+mod held;
 mod make;
 mod service;
 mod system;
+mod systems;
 mod tenant;
 mod view;
 
@@ -28,21 +30,19 @@ pub use agenda::{Agenda, Thing};
 pub use effects::{Effects, RotateError, SealJob, Sealed, UnsealJob, Unsealed};
 pub use view::VersionView;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use openkcm_contracts::v1::KeySealed;
-use openkcm_contracts::{
-    Event, EventType, KeyPath, Lane, RegionId, ServicePath, SystemPath, Timestamp, VersionId,
-};
+use openkcm_contracts::{Event, EventType, KeyPath, Lane, RegionId, ServicePath, Timestamp, VersionId};
 use openkcm_host::Entropy;
 use openkcm_orbital::outbox::{self, Waiting};
 use openkcm_store::{Read, StoreError};
 
 use crate::keyring::Keyring;
 use crate::store::{self, Changes};
-use system::System;
+use systems::Systems;
 
 /// How long a region that is asked for a key without a version waits for another region's, which is as
 /// a rule under way, before it makes its own.
@@ -57,7 +57,7 @@ pub struct Core {
     keyring: Arc<Keyring>,
     entropy: Arc<dyn Entropy>,
     /// Systems of tenants that are served.
-    systems: HashMap<SystemPath, System>,
+    systems: Systems,
     agenda: Agenda,
     /// Versions whose sealed form is not yet known to be durable on the mesh.
     at_risk: HashSet<VersionId>,
@@ -65,7 +65,10 @@ pub struct Core {
     /// what is missing here may only be on its way.
     hydrated: bool,
     /// What would have been made, had the mesh been read.
-    postponed: Vec<Thing>,
+    postponed: BTreeSet<Thing>,
+    /// What a step had asked for when the store failed it: asked for with the next one, since what
+    /// waits for an answer must not wait for ever.
+    unasked: Effects,
 }
 
 impl Core {
@@ -75,11 +78,12 @@ impl Core {
             region,
             keyring,
             entropy,
-            systems: HashMap::new(),
+            systems: Systems::default(),
             agenda: Agenda::default(),
             at_risk: HashSet::new(),
             hydrated: false,
-            postponed: Vec::new(),
+            postponed: BTreeSet::new(),
+            unasked: Effects::default(),
         }
     }
 
@@ -95,6 +99,15 @@ impl Core {
                 self.at_risk.insert(sealed.version);
             }
         }
+        self.settle_all(view, now)
+    }
+
+    /// Settles everything that is held, as after a step that failed. What is at risk is known already:
+    /// a letter that was told may still lie in the outbox.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn settle_all(&mut self, view: &dyn Read, now: Timestamp) -> Result<Effects, StoreError> {
         let tenants = store::tenants(view)?.into_iter().collect();
         self.settle(view, &Changes { tenants, ..Changes::default() }, now)
     }
@@ -109,21 +122,22 @@ impl Core {
         changes: &Changes,
         now: Timestamp,
     ) -> Result<Effects, StoreError> {
-        let mut effects = Effects::default();
-        for id in &changes.tenants {
-            self.settle_tenant(view, id, now, &mut effects)?;
-        }
-        for path in changes.systems.iter().filter(|path| !changes.tenants.contains(&path.tenant)) {
-            self.settle_system_and_services(view, path, now, &mut effects)?;
-        }
-        for path in &changes.services {
-            let covered =
-                changes.tenants.contains(&path.tenant) || changes.systems.contains(&path.system_path());
-            if !covered {
-                self.settle_service(view, path, now, false, &mut effects)?;
+        self.asking(|core, effects| {
+            for id in &changes.tenants {
+                core.settle_tenant(view, id, now, effects)?;
             }
-        }
-        Ok(effects)
+            for path in changes.systems.iter().filter(|path| !changes.tenants.contains(&path.tenant)) {
+                core.settle_system_and_services(view, path, (now, false), effects)?;
+            }
+            for path in &changes.services {
+                let covered =
+                    changes.tenants.contains(&path.tenant) || changes.systems.contains(&path.system_path());
+                if !covered {
+                    core.settle_service(view, path, (now, false), effects)?;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// The mesh was read to its end, or is away: from now on, what is missing may be made.
@@ -144,14 +158,31 @@ impl Core {
     /// # Errors
     /// When the store can't be read.
     pub fn due(&mut self, view: &dyn Read, now: Timestamp) -> Result<Effects, StoreError> {
-        let mut effects = Effects::default();
-        for thing in self.agenda.take_due(now) {
-            match thing {
-                KeyPath::System(path) => self.settle_due_system(view, &path, now, &mut effects)?,
-                KeyPath::Service(path) => self.settle_service(view, &path, now, true, &mut effects)?,
+        self.asking(|core, effects| {
+            for thing in core.agenda.take_due(now) {
+                match thing {
+                    KeyPath::System(path) => {
+                        core.settle_system_and_services(view, &path, (now, true), effects)?;
+                    }
+                    KeyPath::Service(path) => core.settle_service(view, &path, (now, true), effects)?,
+                }
             }
+            Ok(())
+        })
+    }
+
+    /// Collects what a step asks for. New versions of an L3 that a failed step had made are dropped:
+    /// they are in no store, so they never existed.
+    fn asking(
+        &mut self,
+        step: impl FnOnce(&mut Self, &mut Effects) -> Result<(), StoreError>,
+    ) -> Result<Effects, StoreError> {
+        let mut effects = std::mem::take(&mut self.unasked);
+        let outcome = step(self, &mut effects);
+        if outcome.is_err() {
+            self.unasked = Effects { keep: Vec::new(), ..std::mem::take(&mut effects) };
         }
-        Ok(effects)
+        outcome.map(|()| effects)
     }
 
     /// When something becomes due next.

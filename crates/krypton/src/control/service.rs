@@ -9,7 +9,8 @@ use openkcm_contracts::{KeyPath, ServicePath, Timestamp, VersionState};
 use openkcm_secrets::SecretKey;
 use openkcm_store::{Read, StoreError};
 
-use super::make::next_counter;
+use super::held::{Members, next_counter};
+use super::make::NO_MEMORY;
 use super::system::{L2State, System};
 use super::tenant::Served;
 use super::{Core, Effects};
@@ -28,78 +29,70 @@ const DAMAGED: Refusal = Refusal::new(
     Code::MaterialNotHere,
     "the sealed form of this key version that is held here does not open",
 );
-const NO_MEMORY: Refusal =
-    Refusal::new(Code::LockedMemoryExhausted, "the operating system grants this Core no more locked memory");
-
 impl Core {
-    /// Settles one service.
+    /// Settles one service. `due`: its time on the agenda has come.
     pub(super) fn settle_service(
         &mut self,
         view: &dyn Read,
         path: &ServicePath,
-        now: Timestamp,
-        due: bool,
+        (now, due): (Timestamp, bool),
         effects: &mut Effects,
     ) -> Result<(), StoreError> {
         let Ok(served) = self.served(view, &path.tenant)? else {
             return Ok(());
         };
         let system = store::system(view, &path.system_path())?;
-        let definition = store::service(view, path)?;
-        if definition.is_none() {
-            // Its sealed versions arrived before its definition: nothing to serve yet.
-            return Ok(());
-        }
-        let ring =
-            self.ring_of(view, &served, system.as_ref(), path, definition.as_ref(), (now, due), effects)?;
+        // Sealed versions may arrive before their definition: nothing to serve yet.
+        let Some(definition) = store::service(view, path)? else { return Ok(()) };
+        let ring = self.ring_of(view, &served, path, (system.as_ref(), &definition), (now, due), effects)?;
         let rings = vec![(path.system.clone(), path.service.clone(), ring)];
         self.keyring.tenant_or_new(&path.tenant).put(served.link.epoch, rings);
         Ok(())
     }
 
     /// The ring of a service, as it stands.
-    #[expect(clippy::too_many_arguments, reason = "the facts that a ring follows from, each already read")]
     pub(super) fn ring_of(
         &mut self,
         view: &dyn Read,
         served: &Served,
-        system_definition: Option<&KeyDefine>,
         path: &ServicePath,
-        definition: Option<&KeyDefine>,
+        (system_definition, definition): (Option<&KeyDefine>, &KeyDefine),
         (now, due): (Timestamp, bool),
         effects: &mut Effects,
     ) -> Result<Arc<ServiceRing>, StoreError> {
         let standing = system_standing(&served.tenant, system_definition)
             .and_then(|()| system_definition.ok_or(Refusal::UNKNOWN))
-            .and_then(|system| service_standing(system, definition).map(|()| system))
-            .and_then(|system| definition.ok_or(Refusal::UNKNOWN).map(|definition| (system, definition)));
-        let (system_definition, definition) = match standing {
-            Ok(standing) => standing,
+            .and_then(|system| service_standing(system, Some(definition)).map(|()| system));
+        let system_definition = match standing {
+            Ok(system) => system,
             Err(refusal) => return Ok(Arc::new(ServiceRing::refused(refusal))),
         };
+        let held = self.l3_held(view, served, path, definition)?;
         let Some(system) = self.systems.get(&path.system_path()) else {
             return Ok(Arc::new(ServiceRing::refused(Refusal::HYDRATING)));
         };
-        let held = store::service_versions(view, path)?;
         let versions = self.open_versions(path, definition, system, &held);
         let refusal = system.refusal();
         let l2 = system.active(self, system_definition, now);
-        let candidates = candidates(&versions);
+        let candidates = candidates(&versions, |version| version.key.is_ok());
         let (active, look_again) = choose_active(&candidates, &definition.compromised, now);
         if let Some(at) = look_again {
             self.agenda.at_latest(KeyPath::Service(path.clone()), at);
         }
-        let usable = |sealed: &&KeySealed| {
-            sealed.generation == definition.generation && !definition.compromised.contains(&sealed.version)
-        };
+        let usable =
+            |version: &OpenVersion| !definition.compromised.contains(&version.id) && is_live(version);
         let make = match active {
-            Some(id) => self.rotation_is_due(served, definition, &held, id, now),
-            None if held.iter().any(|sealed| usable(&sealed)) => false,
+            Some(id) => {
+                let live = self::candidates(&versions, usable);
+                self.rotation_is_due(served, definition, &live, id, now)
+            }
+            None if self.stands(served, definition, &held, &versions) => false,
             None if l2.is_none() => false,
             None => self.first_is_due(served, KeyPath::Service(path.clone()), now, due),
         };
         if make && let Some((l2_id, l2)) = &l2 {
-            match self.make_l3(path, definition, (*l2_id, l2), next_counter(&held), now) {
+            let counter = self.next_l3_counter(served, &held, &versions);
+            match self.make_l3(path, definition, (*l2_id, l2), counter, now) {
                 Ok(sealed) => effects.keep.push(sealed),
                 Err(error) => tracing::error!(%path, %error, "no L3 was made"),
             }
@@ -110,8 +103,48 @@ impl Core {
         Ok(Arc::new(ServiceRing::serving(with_states(versions, &candidates, active, definition))))
     }
 
+    /// The versions of an L3, of every generation.
+    pub(super) fn l3_held(
+        &self,
+        view: &dyn Read,
+        served: &Served,
+        path: &ServicePath,
+        definition: &KeyDefine,
+    ) -> Result<Vec<KeySealed>, StoreError> {
+        let members = Members { regions: &served.tenant.regions, own: &self.region };
+        Ok(members.each_once(store::service_versions(view, path)?, definition.generation))
+    }
+
+    /// Whether a usable version exists, open here or not: then none is made in its place.
+    fn stands(
+        &self,
+        served: &Served,
+        definition: &KeyDefine,
+        held: &[KeySealed],
+        versions: &[OpenVersion],
+    ) -> bool {
+        let members = Members { regions: &served.tenant.regions, own: &self.region };
+        held.iter().zip(versions).any(|(sealed, version)| {
+            sealed.generation == definition.generation
+                && !definition.compromised.contains(&sealed.version)
+                && (is_live(version) || members.include(&sealed.maker))
+        })
+    }
+
+    pub(super) fn next_l3_counter(
+        &self,
+        served: &Served,
+        held: &[KeySealed],
+        versions: &[OpenVersion],
+    ) -> u64 {
+        let members = Members { regions: &served.tenant.regions, own: &self.region };
+        let known = held.iter().zip(versions);
+        let known = known.filter(|(sealed, version)| is_live(version) || members.include(&sealed.maker));
+        next_counter(known.map(|(sealed, _)| sealed.counter))
+    }
+
     /// The versions that are held, opened where their L2 is. What the present ring has open stays so.
-    fn open_versions(
+    pub(super) fn open_versions(
         &self,
         path: &ServicePath,
         definition: &KeyDefine,
@@ -165,15 +198,21 @@ fn open(path: &ServicePath, system: &System, sealed: &KeySealed) -> Result<Arc<S
     Err(refusal)
 }
 
-fn candidates(versions: &[OpenVersion]) -> Vec<Candidate> {
-    let open = versions.iter().filter(|version| version.key.is_ok());
-    open.map(|version| Candidate {
-        counter: version.counter,
-        id: version.id,
-        made_at: version.made_at,
-        at_risk: version.at_risk,
-    })
-    .collect()
+/// Whether a version is open, or its L2 is with the provider.
+fn is_live(version: &OpenVersion) -> bool {
+    version.key.as_ref().err().is_none_or(|refusal| refusal.code == Code::Hydrating)
+}
+
+fn candidates(versions: &[OpenVersion], include: impl Fn(&OpenVersion) -> bool) -> Vec<Candidate> {
+    let included = versions.iter().filter(|version| include(version));
+    included
+        .map(|version| Candidate {
+            counter: version.counter,
+            id: version.id,
+            made_at: version.made_at,
+            at_risk: version.at_risk,
+        })
+        .collect()
 }
 
 fn with_states(

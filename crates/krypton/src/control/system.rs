@@ -1,7 +1,7 @@
 //! Settling a system: its L2 versions are opened by the provider, made when there is none, rotated
 //! when it is time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use openkcm_contracts::{Generation, KeyPath, LinkEpoch, RootRef, SystemPath, Tim
 use openkcm_secrets::SecretKey;
 use openkcm_store::{Read, StoreError};
 
+use super::held::{Members, next_counter};
 use super::tenant::Served;
 use super::{Core, Effects, Sealed, UnsealJob, Unsealed};
 use crate::rules::{Candidate, Refusal, choose_active, make_at, rotate_at, system_standing};
@@ -40,6 +41,13 @@ pub(super) struct L2 {
     pub(super) counter: u64,
     pub(super) made_at: Timestamp,
     pub(super) state: L2State,
+}
+
+impl L2 {
+    fn candidate(&self, id: VersionId, core: &Core) -> Candidate {
+        let at_risk = core.at_risk.contains(&id);
+        Candidate { counter: self.counter, id, made_at: self.made_at, at_risk }
+    }
 }
 
 #[derive(Debug)]
@@ -99,13 +107,25 @@ impl System {
 
     fn candidates(&self, core: &Core) -> Vec<Candidate> {
         let open = self.versions.iter().filter(|(_, l2)| matches!(l2.state, L2State::Open(_)));
-        open.map(|(id, l2)| Candidate {
-            counter: l2.counter,
-            id: *id,
-            made_at: l2.made_at,
-            at_risk: core.at_risk.contains(id),
-        })
-        .collect()
+        open.map(|(id, l2)| l2.candidate(*id, core)).collect()
+    }
+
+    /// The versions that may be used, and are open or with the provider.
+    fn live(&self, core: &Core, compromised: &BTreeSet<VersionId>) -> Vec<Candidate> {
+        let live = self.versions.iter().filter(|(id, _)| self.is_live(**id) && !compromised.contains(id));
+        live.map(|(id, l2)| l2.candidate(*id, core)).collect()
+    }
+
+    /// Whether a version is open or with the provider.
+    fn is_live(&self, id: VersionId) -> bool {
+        let state = self.versions.get(&id).map(|l2| &l2.state);
+        matches!(state, Some(L2State::Open(_) | L2State::Opening(_)))
+    }
+
+    /// Notes that a new version was not sealed, and when to try again.
+    pub(super) fn seal_failed(&mut self, refusal: Refusal, now: Timestamp) {
+        let failures = self.seal_failure.map_or(0, |failure| failure.count);
+        self.seal_failure = Some(Failure::new(refusal, failures, now));
     }
 
     /// Why a service of this system can't be served at all, if so.
@@ -119,47 +139,29 @@ impl System {
 }
 
 impl Core {
-    /// Settles one system, and its services after it.
+    /// Settles one system, and its services after it. `due`: its time on the agenda has come.
     pub(super) fn settle_system_and_services(
         &mut self,
         view: &dyn Read,
         path: &SystemPath,
-        now: Timestamp,
-        effects: &mut Effects,
-    ) -> Result<(), StoreError> {
-        self.settle_system_of(view, path, now, false, effects)
-    }
-
-    /// Settles one system whose time has come.
-    pub(super) fn settle_due_system(
-        &mut self,
-        view: &dyn Read,
-        path: &SystemPath,
-        now: Timestamp,
-        effects: &mut Effects,
-    ) -> Result<(), StoreError> {
-        self.settle_system_of(view, path, now, true, effects)
-    }
-
-    fn settle_system_of(
-        &mut self,
-        view: &dyn Read,
-        path: &SystemPath,
-        now: Timestamp,
-        due: bool,
+        (now, due): (Timestamp, bool),
         effects: &mut Effects,
     ) -> Result<(), StoreError> {
         let Ok(served) = self.served(view, &path.tenant)? else {
             return Ok(());
         };
-        if let Some(definition) = store::system(view, path)? {
-            self.settle_system(view, &served, &definition, now, due, effects)?;
+        let definition = store::system(view, path)?;
+        if let Some(definition) = &definition {
+            self.settle_system(view, &served, definition, (now, due), effects)?;
         }
+        let mut rings = Vec::new();
         for service in store::services_of(view, path)? {
-            if let KeyPath::Service(path) = service.path() {
-                self.settle_service(view, &path, now, false, effects)?;
-            }
+            let KeyPath::Service(path) = service.path() else { continue };
+            let facts = (definition.as_ref(), &service);
+            let ring = self.ring_of(view, &served, &path, facts, (now, false), effects)?;
+            rings.push((path.system, path.service, ring));
         }
+        self.keyring.tenant_or_new(&path.tenant).put(served.link.epoch, rings);
         Ok(())
     }
 
@@ -169,63 +171,85 @@ impl Core {
         view: &dyn Read,
         served: &Served,
         definition: &KeyDefine,
-        now: Timestamp,
-        due: bool,
+        (now, due): (Timestamp, bool),
         effects: &mut Effects,
     ) -> Result<(), StoreError> {
         let KeyPath::System(path) = definition.path() else { return Ok(()) };
         if system_standing(&served.tenant, Some(definition)).is_err() {
-            self.systems.remove(&path);
+            self.systems.take(&path);
             return Ok(());
         }
         let (epoch, generation) = (served.link.epoch, definition.generation);
-        let held: Vec<KeySealed> =
-            store::system_versions(view, &path)?.into_iter().filter(|v| v.generation == generation).collect();
-        let fresh = || System::new(epoch, generation);
+        let held = self.l2_held(view, served, definition)?;
         let mut system = self
             .systems
-            .remove(&path)
+            .take(&path)
             .filter(|s| (s.epoch, s.generation) == (epoch, generation))
-            .unwrap_or_else(fresh);
+            .unwrap_or_else(|| System::new(epoch, generation));
         for sealed in &held {
             open_version(&mut system, &path, sealed, &served.link.roots, now, effects);
         }
         let (active, look_again) = choose_active(&system.candidates(self), &definition.compromised, now);
-        let usable_exists = held.iter().any(|sealed| !definition.compromised.contains(&sealed.version));
+        let members = Members { regions: &served.tenant.regions, own: &self.region };
+        let stands = held.iter().any(|sealed| {
+            !definition.compromised.contains(&sealed.version)
+                && (system.is_live(sealed.version) || members.include(&sealed.maker))
+        });
         let make = match active {
-            Some(id) => self.rotation_is_due(served, definition, &held, id, now),
-            None if usable_exists => false,
+            Some(id) => {
+                let live = system.live(self, &definition.compromised);
+                self.rotation_is_due(served, definition, &live, id, now)
+            }
+            None if stands => false,
             None => self.first_is_due(served, KeyPath::System(path.clone()), now, due),
         };
         let may_try = system.seal_failure.is_none_or(|failure| failure.retry_at <= now);
         if make && !system.sealing && system.unkept.is_none() && may_try {
-            let counter = held.iter().map(|sealed| sealed.counter).max().unwrap_or(0) + 1;
+            let counter = self.next_l2_counter(served, &system, &held);
             self.make_l2(&path, &mut system, (served, definition), counter, now, effects);
         }
-        self.plan_system(&path, &system, look_again);
-        self.systems.insert(path, system);
+        self.plan_system(&path, &system, look_again, now);
+        self.systems.put(&path, system);
         Ok(())
     }
 
-    /// Whether the version that encrypts is due to be replaced; if not, puts it on the agenda.
+    /// The versions of an L2's present generation.
+    pub(super) fn l2_held(
+        &self,
+        view: &dyn Read,
+        served: &Served,
+        definition: &KeyDefine,
+    ) -> Result<Vec<KeySealed>, StoreError> {
+        let KeyPath::System(path) = definition.path() else { return Ok(Vec::new()) };
+        let members = Members { regions: &served.tenant.regions, own: &self.region };
+        let mut held = members.each_once(store::system_versions(view, &path)?, definition.generation);
+        held.retain(|sealed| sealed.generation == definition.generation);
+        Ok(held)
+    }
+
+    pub(super) fn next_l2_counter(&self, served: &Served, system: &System, held: &[KeySealed]) -> u64 {
+        let members = Members { regions: &served.tenant.regions, own: &self.region };
+        let known = held.iter().filter(|s| system.is_live(s.version) || members.include(&s.maker));
+        next_counter(known.map(|sealed| sealed.counter))
+    }
+
+    /// Whether the version that encrypts is due to be replaced; if not, puts it on the agenda. `live`
+    /// are the versions that may be used and are open or being opened: one of them that is newer is the
+    /// next one already.
     pub(super) fn rotation_is_due(
         &mut self,
         served: &Served,
         definition: &KeyDefine,
-        held: &[KeySealed],
+        live: &[Candidate],
         active: VersionId,
         now: Timestamp,
     ) -> bool {
         let Some(period) = definition.rotate_every else { return false };
-        let Some(sealed) = held.iter().find(|sealed| sealed.version == active) else { return false };
-        // A newer version that waits to be replicated already is the next one.
-        let newest = held
-            .iter()
-            .filter(|v| v.generation == sealed.generation && !definition.compromised.contains(&v.version));
-        if newest.map(|v| (v.counter, v.version)).max() > Some((sealed.counter, active)) {
+        let Some(current) = live.iter().find(|candidate| candidate.id == active) else { return false };
+        if live.iter().any(|newer| (newer.counter, newer.id) > (current.counter, active)) {
             return false;
         }
-        let at = rotate_at(period, active, sealed.made_at, &served.tenant.regions, &self.region);
+        let at = rotate_at(period, active, current.made_at, &served.tenant.regions, &self.region);
         if at > now {
             self.agenda.at_latest(definition.path(), at);
         }
@@ -241,7 +265,7 @@ impl Core {
         due: bool,
     ) -> bool {
         if !self.hydrated {
-            self.postponed.push(thing);
+            self.postponed.insert(thing);
             return false;
         }
         match make_at(&served.tenant.regions, &self.region, now) {
@@ -253,13 +277,20 @@ impl Core {
         }
     }
 
-    fn plan_system(&mut self, path: &SystemPath, system: &System, look_again: Option<Timestamp>) {
+    fn plan_system(
+        &mut self,
+        path: &SystemPath,
+        system: &System,
+        look_again: Option<Timestamp>,
+        now: Timestamp,
+    ) {
         let retries = system.versions.values().filter_map(|l2| match l2.state {
             L2State::Failed(failure) => Some(failure.retry_at),
             _ => None,
         });
         let seal_retry = system.seal_failure.map(|failure| failure.retry_at);
-        if let Some(at) = retries.chain(seal_retry).chain(look_again).min() {
+        // A failure whose time has come, and which nothing needs to be tried again for, is history.
+        if let Some(at) = retries.chain(seal_retry).chain(look_again).filter(|at| *at > now).min() {
             self.agenda.at_latest(KeyPath::System(path.clone()), at);
         }
     }
@@ -274,23 +305,21 @@ impl Core {
         answer: Unsealed,
         now: Timestamp,
     ) -> Result<Effects, StoreError> {
-        let mut effects = Effects::default();
         let Unsealed { job, outcome } = answer;
         let current = self
             .systems
             .get_mut(&job.path)
             .filter(|s| (s.epoch, s.generation) == (job.epoch, job.generation));
-        let Some(l2) = current.and_then(|system| system.versions.get_mut(&job.version)) else {
-            // The tenant was unlinked, or linked again, while the provider was asked: nothing is kept.
-            return Ok(effects);
-        };
-        let failures = if let L2State::Opening(failures) = l2.state { failures } else { 0 };
+        let l2 = current.and_then(|system| system.versions.get_mut(&job.version));
+        // The tenant was unlinked, or linked again, while the provider was asked: nothing is kept.
+        let Some(l2) = l2 else { return Ok(Effects::default()) };
+        // Nor does a late answer undo an earlier one.
+        let L2State::Opening(failures) = l2.state else { return Ok(Effects::default()) };
         l2.state = match outcome {
             Ok(key) => L2State::Open(key),
             Err(refusal) => L2State::Failed(Failure::new(refusal, failures, now)),
         };
-        self.settle_system_and_services(view, &job.path, now, &mut effects)?;
-        Ok(effects)
+        self.asking(|core, effects| core.settle_system_and_services(view, &job.path, (now, false), effects))
     }
 
     /// The provider answered to a new version that was to be sealed.
@@ -298,13 +327,12 @@ impl Core {
     /// # Errors
     /// When the store can't be read.
     pub fn sealed(&mut self, view: &dyn Read, answer: Sealed, now: Timestamp) -> Result<Effects, StoreError> {
-        let mut effects = Effects::default();
         let Sealed { job, outcome } = answer;
         let current = self
             .systems
             .get_mut(&job.path)
             .filter(|s| (s.epoch, s.generation) == (job.epoch, job.generation));
-        let Some(system) = current else { return Ok(effects) };
+        let Some(system) = current else { return Ok(Effects::default()) };
         system.sealing = false;
         match outcome {
             Ok(seals) => {
@@ -312,15 +340,15 @@ impl Core {
                 let l2 =
                     L2 { counter: job.counter, made_at: job.made_at, state: L2State::Open(job.key.clone()) };
                 system.unkept = Some((job.version, l2));
-                effects.keep.push(self.l2_record(&job, seals));
+                Ok(Effects { keep: vec![self.l2_record(&job, seals)], ..Effects::default() })
             }
             Err(refusal) => {
-                let failures = system.seal_failure.map_or(0, |failure| failure.count);
-                system.seal_failure = Some(Failure::new(refusal, failures, now));
-                self.settle_system_and_services(view, &job.path, now, &mut effects)?;
+                system.seal_failed(refusal, now);
+                self.asking(|core, effects| {
+                    core.settle_system_and_services(view, &job.path, (now, false), effects)
+                })
             }
         }
-        Ok(effects)
     }
 }
 
@@ -332,18 +360,23 @@ fn open_version(
     now: Timestamp,
     effects: &mut Effects,
 ) {
-    let failures = match system.versions.get(&sealed.version).map(|l2| &l2.state) {
+    let failures = match system.versions.get_mut(&sealed.version) {
         None => 0,
-        Some(L2State::Failed(failure)) if failure.retry_at <= now => failure.count,
-        Some(_) => return,
+        Some(L2 { state: L2State::Failed(failure), .. }) if failure.retry_at <= now => failure.count,
+        Some(l2) => {
+            // A nearer maker's word on the same version may have come since.
+            (l2.counter, l2.made_at) = (sealed.counter, sealed.made_at);
+            return;
+        }
     };
     // In the pointer's order of preference, and only roots that it names: a seal to a root that was
     // taken from the list is not used.
     let seals: Vec<(RootRef, String)> = roots
         .iter()
-        .filter_map(|root| {
-            let seal = sealed.seals.iter().find(|seal| seal.by == SealedBy::Root(root.clone()))?;
-            Some((root.clone(), seal.ciphertext.clone()))
+        .flat_map(|root| {
+            let by = SealedBy::Root(root.clone());
+            let seals = sealed.seals.iter().filter(move |seal| seal.by == by);
+            seals.map(|seal| (root.clone(), seal.ciphertext.clone()))
         })
         .collect();
     let state = if seals.is_empty() {

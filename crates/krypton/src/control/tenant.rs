@@ -43,13 +43,13 @@ impl Core {
             Ok(served) => served,
             Err(refusal) => {
                 ring.close(refusal);
-                self.forget_tenant(id);
+                self.systems.forget(id);
                 return Ok(());
             }
         };
         let epoch = served.link.epoch;
         if ring.epoch() != Some(epoch) {
-            self.forget_tenant(id);
+            self.systems.forget(id);
         }
         if !ring.prepare(epoch) {
             // A revoke overtook this link; its own intake settles the tenant.
@@ -57,7 +57,7 @@ impl Core {
         }
         let definitions = store::definitions(view, id)?;
         for definition in definitions.iter().filter(|definition| definition.service.is_none()) {
-            self.settle_system(view, &served, definition, now, false, effects)?;
+            self.settle_system(view, &served, definition, (now, false), effects)?;
         }
         self.settle_services(view, &served, &definitions, now, effects)?;
         ring.admit(epoch);
@@ -80,15 +80,10 @@ impl Core {
                 .binary_search_by(|other| other.path().to_string().cmp(&system_path.to_string()))
                 .ok()
                 .map(|index| &definitions[index]);
-            let ring = self.ring_of(view, served, system, &path, Some(definition), (now, false), effects)?;
+            let ring = self.ring_of(view, served, &path, (system, definition), (now, false), effects)?;
             rings.push((path.system, path.service, ring));
         }
         self.keyring.tenant_or_new(&served.tenant.tenant).put(served.link.epoch, rings);
         Ok(())
-    }
-
-    /// Forgets every opened L2 of a tenant: they are wiped as the last request that holds one ends.
-    fn forget_tenant(&mut self, id: &TenantId) {
-        self.systems.retain(|path, _| path.tenant != *id);
     }
 }

@@ -4,6 +4,7 @@ use openkcm_contracts::v1::{KeyDefine, KeySealed};
 use openkcm_contracts::{RegionId, SystemPath, Timestamp, VersionId, VersionState};
 
 use super::Core;
+use super::held::Members;
 use super::system::L2State;
 use crate::rules::{Candidate, Refusal, choose_active, state_of};
 
@@ -32,9 +33,10 @@ impl Core {
         &self,
         path: &SystemPath,
         definition: &KeyDefine,
-        held: &[KeySealed],
+        (held, regions): (Vec<KeySealed>, &[RegionId]),
         now: Timestamp,
     ) -> Vec<VersionView> {
+        let held = Members { regions, own: &self.region }.each_once(held, definition.generation);
         let system = self.systems.get(path);
         let open =
             |id: &VersionId| match system.and_then(|system| system.versions.get(id)).map(|l2| &l2.state) {

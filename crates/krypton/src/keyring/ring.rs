@@ -92,4 +92,9 @@ impl ServiceRing {
     pub fn demand(&self) -> bool {
         !self.demanded.swap(true, Ordering::Relaxed)
     }
+
+    /// The demand could not be handed on: the next request's is the first again.
+    pub fn demand_was_lost(&self) {
+        self.demanded.store(false, Ordering::Relaxed);
+    }
 }

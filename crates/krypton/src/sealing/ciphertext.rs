@@ -206,7 +206,8 @@ mod tests {
     fn a_later_format_is_told_from_garbage() {
         assert_eq!(Ciphertext::parse("kcm2.AAAA"), Err(FormatError::Future));
         assert_eq!(Ciphertext::parse("kcm10.AAAA"), Err(FormatError::Future));
-        for garbage in ["hello", "", "kcm", "kcm.AAAA", "kcm0.AAAA", "kcm01.AAAA", "KCM1.AAAA", " kcm1.AAAA"] {
+        for garbage in ["hello", "", "kcm", "kcm.AAAA", "kcm0.AAAA", "kcm01.AAAA", "KCM1.AAAA", " kcm1.AAAA"]
+        {
             assert_eq!(Ciphertext::parse(garbage), Err(FormatError::NotOurs), "{garbage:?}");
         }
         assert_eq!(Ciphertext::parse("kcm1."), Err(FormatError::Damaged));

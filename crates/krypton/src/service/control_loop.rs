@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::RotateFailure;
 use super::provider::Provider;
 use crate::control::{Core, Effects, RotateError, Sealed, Unsealed};
+use crate::rules::Refusal;
 use crate::store;
 
 /// The longest sleep between two looks at the agenda: a wall clock that was set forward is noticed
@@ -45,6 +46,9 @@ pub(super) struct ControlLoop {
     pub(super) settled: watch::Sender<u64>,
     /// Callers who wait for a new L2 version that is with the provider.
     pub(super) rotations: HashMap<VersionId, Rotated>,
+    /// Whether the store failed a step: then memory may lag behind what was committed, and everything
+    /// is settled again until that succeeds.
+    pub(super) unsettled: bool,
 }
 
 impl ControlLoop {
@@ -57,13 +61,20 @@ impl ControlLoop {
 
     pub(super) async fn run(mut self) {
         loop {
+            if self.unsettled {
+                tokio::time::sleep(STORE_RETRY).await;
+                self.unsettled = false;
+                self.settle(Core::settle_all).await;
+            }
             let until_due = self.until_due();
+            if until_due.is_zero() {
+                // Not left to the timer: among inputs without a pause, it would never be its turn.
+                self.settle(Core::due).await;
+                continue;
+            }
             let input = tokio::select! {
                 input = self.queue.recv() => input,
-                () = tokio::time::sleep(until_due) => {
-                    self.settle(|core, view, now| core.due(view, now)).await;
-                    continue;
-                }
+                () = tokio::time::sleep(until_due) => continue,
             };
             match input {
                 Some(input) => self.take(input).await,
@@ -89,7 +100,7 @@ impl ControlLoop {
                 self.settle(move |core, view, now| core.unsealed(view, answer, now)).await
             }
             Input::Sealed(answer) => self.take_sealed(answer).await,
-            Input::Hydrated => self.settle(|core, view, now| core.hydrated(view, now)).await,
+            Input::Hydrated => self.settle(Core::hydrated).await,
             Input::Demand(path) => {
                 let now = self.clock.now();
                 self.core.lock().unwrap_or_else(PoisonError::into_inner).demand(&path, now);
@@ -127,44 +138,32 @@ impl ControlLoop {
     async fn take_sealed(&mut self, answer: Sealed) {
         let version = answer.job.version;
         let refusal = answer.outcome.as_ref().err().copied();
-        let effects = self.step(move |core, view, now| core.sealed(view, answer, now)).await;
-        let kept = match effects {
+        let outcome = match self.step(move |core, view, now| core.sealed(view, answer, now)).await {
             Ok(effects) => {
-                let wanted = !effects.keep.is_empty();
-                self.carry_out(effects).await && wanted
+                let wanted = effects.keep.iter().any(|sealed| sealed.version == version);
+                match (self.carry_out(effects).await, refusal) {
+                    (_, Some(refusal)) => Err(RotateFailure::Refused(refusal)),
+                    // Unlinked, linked again or defined again meanwhile: another try tells which.
+                    (_, None) if !wanted => Err(RotateFailure::Refused(Refusal::HYDRATING)),
+                    (kept, None) => kept.then_some(version).ok_or(RotateFailure::Store(StoreError::Closed)),
+                }
             }
-            Err(error) => {
-                tracing::error!(%error, "a new L2 version was lost before it was kept");
-                false
-            }
+            Err(error) => Err(refusal.map_or(RotateFailure::Store(error), RotateFailure::Refused)),
         };
         if let Some(reply) = self.rotations.remove(&version) {
-            let _ = reply.send(match refusal {
-                Some(refusal) => Err(RotateFailure::Refused(refusal)),
-                None if kept => Ok(version),
-                None => Err(RotateFailure::Store(StoreError::Closed)),
-            });
+            // A caller that went away no longer wants the answer.
+            let _ = reply.send(outcome);
         }
     }
 
-    /// One step, and what follows from it. What the store refuses is settled again a little later:
-    /// nothing was lost, since memory follows from what was committed.
+    /// One step, and what follows from it.
     async fn settle(
         &mut self,
         step: impl FnOnce(&mut Core, &dyn Read, Timestamp) -> Result<Effects, StoreError> + Send + 'static,
     ) {
         match self.step(step).await {
-            Ok(effects) => {
-                self.carry_out(effects).await;
-            }
-            Err(error) => {
-                tracing::error!(%error, "the store can't be read; settling everything again");
-                tokio::time::sleep(STORE_RETRY).await;
-                match self.step(|core, view, now| core.start(view, now)).await {
-                    Ok(effects) => drop(self.carry_out(effects).await),
-                    Err(error) => tracing::error!(%error, "the store still can't be read"),
-                }
-            }
+            Ok(effects) => drop(self.carry_out(effects).await),
+            Err(error) => tracing::error!(%error, "the store can't be read; all is settled again shortly"),
         }
     }
 
@@ -173,6 +172,7 @@ impl ControlLoop {
         step: impl FnOnce(&mut Core, &dyn Read, Timestamp) -> Result<Effects, StoreError> + Send + 'static,
     ) -> Result<Effects, StoreError> {
         let outcome = self.read(step).await;
+        self.unsettled |= outcome.is_err();
         self.settled.send_modify(|count| *count += 1);
         outcome
     }
@@ -202,19 +202,21 @@ impl ControlLoop {
             let (made, now) = (Arc::new(std::mem::take(&mut effects.keep)), self.clock.now());
             let records = made.clone();
             let kept = self.store.write(move |tx| store::keep(tx, &records, now)).await;
-            let settled = match kept {
-                Ok(()) => self.step(move |core, view, now| core.kept(view, &made, now)).await,
-                Err(error) => Err(error).inspect_err(|_| {
-                    self.core.lock().unwrap_or_else(PoisonError::into_inner).not_kept(&made);
-                }),
-            };
-            match settled {
-                Ok(more) => effects = more,
+            effects = match kept {
+                Ok(()) => match self.step(move |core, view, now| core.kept(view, &made, now)).await {
+                    Ok(more) => more,
+                    Err(error) => {
+                        tracing::error!(%error, "new versions are kept, and come into use a little later");
+                        Effects::default()
+                    }
+                },
                 Err(error) => {
-                    tracing::error!(%error, "new versions were not kept; they are made again later");
+                    tracing::error!(%error, "new versions were not kept; others are made later");
+                    self.core.lock().unwrap_or_else(PoisonError::into_inner).not_kept(&made);
                     all_kept = false;
+                    Effects::default()
                 }
-            }
+            };
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use openkcm_contracts::v1::{KeyDefine, KeySealed, LinkState, TenantDefine};
+use openkcm_contracts::v1::{KeyDefine, LinkState, TenantDefine};
 use openkcm_contracts::{
     KeyPath, Lane, LinkEpoch, RegionId, Revision, ServicePath, SystemPath, TenantId, Timestamp, VersionId,
 };
@@ -109,10 +109,13 @@ impl Handle {
         &self.data
     }
 
-    /// A caller found no version to encrypt with.
+    /// A caller found no version to encrypt with. The first of them has one made soon.
     pub fn demand(&self, path: &ServicePath) {
-        // A full queue loses nothing: the caller asks again.
-        let _ = self.inputs.try_send(Input::Demand(path.clone()));
+        let Ok(service) = self.data.service(path) else { return };
+        if service.demand() && self.inputs.try_send(Input::Demand(path.clone())).is_err() {
+            // The queue is full: the caller asks again, and must find the demand untold.
+            service.demand_was_lost();
+        }
     }
 
     /// Makes a new version and waits until it is kept; of an L3 also, within the replication
@@ -196,9 +199,10 @@ impl Handle {
         self.store
             .read(move |view| {
                 let Some(definition) = store::system(view, &of)? else { return Ok(None) };
-                let held: Vec<KeySealed> = store::system_versions(view, &of)?;
+                let regions = store::tenant(view, &of.tenant)?.map(|tenant| tenant.regions);
+                let held = (store::system_versions(view, &of)?, &regions.unwrap_or_default()[..]);
                 let core = core.lock().unwrap_or_else(PoisonError::into_inner);
-                let versions = core.system_versions(&of, &definition, &held, now);
+                let versions = core.system_versions(&of, &definition, held, now);
                 Ok(Some(SystemView { definition, versions }))
             })
             .await
@@ -209,11 +213,15 @@ impl Handle {
     /// # Errors
     /// When the store can't be read.
     pub async fn status(&self) -> Result<Status, StoreError> {
-        let (applied, outbox, quarantined) = self
+        let core = self.core.clone();
+        // A step may hold the control state for a while: waited for where waiting is fine.
+        let (applied, outbox, quarantined, versions_at_risk) = self
             .store
-            .read(|view: &dyn Read| {
+            .read(move |view: &dyn Read| {
                 let quarantined = view.scan(inbox::QUARANTINE.space(), Scan::prefix(b""))?.len();
-                Ok::<_, StoreError>((store::applied(view)?, outbox::depth(view, Lane::Sealed)?, quarantined))
+                let at_risk = core.lock().unwrap_or_else(PoisonError::into_inner).versions_at_risk();
+                let (applied, outbox) = (store::applied(view)?, outbox::depth(view, Lane::Sealed)?);
+                Ok::<_, StoreError>((applied, outbox, quarantined, at_risk))
             })
             .await?;
         Ok(Status {
@@ -221,7 +229,7 @@ impl Handle {
             mesh: MeshView { connection: self.connection.borrow().clone(), outbox, quarantined },
             applied,
             tenants: self.keyring.count(),
-            versions_at_risk: self.core.lock().unwrap_or_else(PoisonError::into_inner).versions_at_risk(),
+            versions_at_risk,
             locked_memory: openkcm_secrets::usage(),
             now: self.clock.now(),
         })

@@ -123,6 +123,7 @@ impl Service {
             queue,
             settled: settled_sender,
             rotations: std::collections::HashMap::new(),
+            unsettled: false,
         };
         control.start().await.map_err(StartError::Store)?;
         let courier = Arc::new(courier(&store, &options.region, Arc::new(receiver), &surroundings).start());

@@ -1,0 +1,13 @@
+//! The promises of a Krypton Core, kept by real ones: two regions on one embedded mesh, with local roots.
+//!
+//! Each module is one promise or one enemy. What depends on an exact order of events is under `bench`,
+//! where the same control runs without a shell, on a store in memory.
+
+mod arrival;
+mod isolation;
+mod lifecycle;
+mod providers;
+mod rig;
+mod rotation;
+mod sovereignty;
+mod use_of_keys;

@@ -1,0 +1,83 @@
+//! A mesh that can be taken away from one Core, for sending, for hearing, or for both, and given back.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use openkcm_orbital::{
+    Batch, Embedded, Message, Position, Published, Stream, Subscription, Transport, TransportError,
+};
+use tokio::sync::watch;
+
+/// What works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    Up,
+    /// It hears, and can't tell.
+    Deaf,
+    /// It neither hears nor tells.
+    Cut,
+}
+
+/// One Core's way to the mesh.
+#[derive(Clone)]
+pub(crate) struct Way {
+    mesh: Embedded,
+    link: Arc<watch::Sender<Link>>,
+}
+
+impl Way {
+    pub(crate) fn new(mesh: Embedded, link: Link) -> Self {
+        Self { mesh, link: Arc::new(watch::channel(link).0) }
+    }
+
+    pub(crate) fn set(&self, link: Link) {
+        self.link.send_replace(link);
+    }
+
+    fn away() -> TransportError {
+        TransportError::Unavailable("no route".into())
+    }
+}
+
+#[async_trait]
+impl Transport for Way {
+    async fn publish(&self, messages: Vec<Message>) -> Result<Vec<Published>, TransportError> {
+        if *self.link.borrow() != Link::Up {
+            return Err(Self::away());
+        }
+        self.mesh.publish(messages).await
+    }
+
+    async fn subscribe(
+        &self,
+        stream: &Stream,
+        after: Option<Position>,
+    ) -> Result<Box<dyn Subscription>, TransportError> {
+        if *self.link.borrow() == Link::Cut {
+            return Err(Self::away());
+        }
+        let inner = self.mesh.subscribe(stream, after).await?;
+        Ok(Box::new(Reader { inner, link: self.link.subscribe() }))
+    }
+}
+
+struct Reader {
+    inner: Box<dyn Subscription>,
+    link: watch::Receiver<Link>,
+}
+
+#[async_trait]
+impl Subscription for Reader {
+    async fn next(&mut self, max: usize) -> Result<Batch, TransportError> {
+        let cut = async {
+            if self.link.wait_for(|link| *link == Link::Cut).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = cut => Err(Way::away()),
+            batch = self.inner.next(max) => batch,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What may happen in a step: operators, callers, the mesh's mail, and faults.
+//!
+//! Each file adds its actions to the world. Whether one may happen now is the schedule's to say.
+
+mod callers;
+mod faults;
+mod mail;
+mod pointers;
+mod registry;

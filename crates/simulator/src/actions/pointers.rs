@@ -1,0 +1,115 @@
+//! Customers at the CMK Server: they link, unlink, link again, turn their roots around.
+//!
+//! What the CMK Server may refuse is what it has not heard: `not_yet_known`. And it takes a tenant for
+//! offboarded until it hears otherwise. Everything else it refuses is held against it.
+
+use openkcm_cmk::commands::{self, Failure, Outcome};
+use openkcm_cmk::rules::{LinkRequest, Precondition, Refusal};
+use openkcm_cmk::store::{self, Health, Pointer};
+use openkcm_contracts::{TenantId, TenantState, Timestamp};
+use openkcm_store::Write;
+
+use crate::coverage::Reached;
+use crate::landscape;
+use crate::teeth::Bug;
+use crate::world::World;
+
+impl World {
+    /// A customer does something at the CMK Server.
+    pub(crate) fn operate_cmk(&mut self) {
+        let tenant = self.dice.pick(&landscape::tenants()).clone();
+        match self.pointer(&tenant) {
+            None => self.link(&tenant, Precondition::None),
+            Some(pointer) if !pointer.is_linked() => {
+                if self.dice.percent(70) {
+                    self.link(&tenant, Precondition::OneOf(vec![pointer.revision]));
+                } else {
+                    self.unlink(&tenant);
+                }
+            }
+            Some(_) if self.dice.percent(60) => self.unlink(&tenant),
+            Some(pointer) => self.link(&tenant, Precondition::OneOf(vec![pointer.revision])),
+        }
+    }
+
+    /// Links every tenant, as in a landscape that is in use.
+    pub(crate) fn link_all(&mut self) {
+        landscape::tenants().iter().for_each(|tenant| self.link(tenant, Precondition::None));
+    }
+
+    fn link(&mut self, tenant: &TenantId, precondition: Precondition) {
+        let mut roots = landscape::roots(tenant);
+        self.dice.shuffle(&mut roots);
+        let ttl = self.dice.pick(&["", "", "1h"]).parse().ok();
+        let before = self.pointer(tenant);
+        let request = LinkRequest::new(roots, ttl).expect("one or two different roots");
+        let health = Health::ok(self.cmk.now());
+        let line = format!("cmk: link {tenant}");
+        let done = self.customer(line, tenant, |tx, now| {
+            commands::link(tx, tenant, &request, &precondition, health, now)
+        });
+        let (Some(before), Some(after)) = (before, done) else { return };
+        if !before.is_linked() && after.is_linked() {
+            self.reach(Reached::RelinkAfterUnlink);
+        } else if before.is_linked() && before.epoch != after.epoch {
+            self.reach(Reached::RootsReordered);
+        }
+    }
+
+    fn unlink(&mut self, tenant: &TenantId) {
+        let linked = self.pointer(tenant).is_some_and(|pointer| pointer.is_linked());
+        let cut_off = |world: &Self| {
+            let regions = world.tenant(tenant).map(|record| record.regions).unwrap_or_default();
+            world.cores.iter().any(|core| regions.contains(&core.region) && !core.post.can_hear)
+        };
+        if linked && cut_off(self) {
+            self.reach(Reached::UnlinkWhileCutOff);
+        }
+        let line = format!("cmk: unlink {tenant}");
+        self.customer(line, tenant, |tx, now| commands::unlink(tx, tenant, &Precondition::None, now));
+    }
+
+    fn customer(
+        &mut self,
+        line: String,
+        tenant: &TenantId,
+        command: impl FnOnce(&mut dyn Write, Timestamp) -> Result<Outcome<Pointer>, Failure>,
+    ) -> Option<Pointer> {
+        let now = self.cmk.now();
+        if self.bug == Some(Bug::WaitForMesh) && !(self.cmk.can_send && self.cmk.can_hear) {
+            self.ledger.refused.push(format!("{line}: the mesh does not answer"));
+            return None;
+        }
+        match self.cmk.disk.write(|tx| command(tx, now)) {
+            Ok(outcome) => {
+                self.tell(line);
+                Some(outcome.into_inner())
+            }
+            Err(failure) => {
+                self.tell(format!("{line}: refused, {failure}"));
+                self.judge(&failure, tenant, line);
+                None
+            }
+        }
+    }
+
+    /// Whether the CMK Server had the right to refuse.
+    fn judge(&mut self, failure: &Failure, tenant: &TenantId, line: String) {
+        let heard = store::tenant(self.cmk.disk.view(), tenant).expect("memory does not fail");
+        let right = match failure {
+            Failure::Refused(Refusal::NotYetKnown) => {
+                self.reach(Reached::NotYetKnown);
+                heard.is_none()
+            }
+            Failure::Refused(Refusal::TenantOffboarded) => {
+                heard.is_some_and(|heard| heard.fact.state == TenantState::Offboarded)
+            }
+            // A link of an earlier generation of the tenant, which the caller took for a present one.
+            Failure::Refused(Refusal::PreconditionRequired) => true,
+            _ => false,
+        };
+        if !right {
+            self.ledger.refused.push(format!("{line}: {failure}"));
+        }
+    }
+}

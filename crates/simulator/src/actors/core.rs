@@ -1,0 +1,338 @@
+//! A Krypton Core: the production control, store, keyring and data plane, in a shell without tasks.
+//!
+//! The shell is `krypton/src/service/control_loop.rs` and `receiver.rs`, retold: inputs wait in a
+//! queue, a revoke closes its gate before that, a step settles, new versions are kept before they are
+//! used. It can stop at each point between two transactions. What always holds: after a crash there is
+//! nothing but the disk.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use openkcm_contracts::v1::{KeySealed, LinkState};
+use openkcm_contracts::{Event, KeyPath, Lane, RegionId, ServicePath, Timestamp};
+use openkcm_host::SeededEntropy;
+use openkcm_krypton::control::{Core, Effects};
+use openkcm_krypton::data::DataPlane;
+use openkcm_krypton::keyring::Keyring;
+use openkcm_krypton::store;
+use openkcm_orbital::Intake;
+use openkcm_orbital::outbox::Waiting;
+use openkcm_store::{Memory, StoreError};
+
+use super::post::Post;
+use super::spoil::{leak, spoil};
+use super::{Crashed, Who};
+use crate::coverage::{Coverage, Reached};
+use crate::landscape;
+use crate::ledger::Ledger;
+use crate::provider::{Answer, Job, Provider, Question};
+use crate::teeth::Bug;
+
+/// What waits for the control loop.
+#[derive(Debug)]
+pub(crate) enum Input {
+    Intake(Intake),
+    Told(Vec<Waiting>),
+    Answer(Answer),
+    Hydrated,
+    Demand(ServicePath),
+    Rotate(KeyPath),
+}
+
+impl Input {
+    /// In a word, for the story.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Intake(intake) => format!("{} event(s) of {}", intake.events.len(), intake.stream),
+            Self::Told(letters) => format!("{} letter(s) told", letters.len()),
+            Self::Answer(Answer::Unsealed(_)) => "an answer to an unseal".into(),
+            Self::Answer(Answer::Sealed(_)) => "an answer to a seal".into(),
+            Self::Hydrated => "hydrated".into(),
+            Self::Demand(path) => format!("a demand for {path}"),
+            Self::Rotate(path) => format!("rotate {path}"),
+        }
+    }
+}
+
+/// A Core that runs.
+pub(crate) struct Running {
+    pub(crate) core: Core,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) data: DataPlane,
+    pub(crate) queue: VecDeque<Input>,
+    pub(crate) started_at: Timestamp,
+    /// Whether it was told that the mesh was read, or is away.
+    pub(crate) hydrated: bool,
+}
+
+/// What a Core's steps reach beyond the Core.
+pub(crate) struct Around<'a> {
+    pub(crate) provider: &'a mut Provider,
+    pub(crate) ledger: &'a mut Ledger,
+    pub(crate) coverage: &'a mut Coverage,
+    pub(crate) bug: Option<Bug>,
+}
+
+/// The Core of one region, running or not.
+pub(crate) struct CoreNode {
+    pub(crate) index: usize,
+    pub(crate) region: RegionId,
+    pub(crate) post: Post,
+    pub(crate) running: Option<Running>,
+    /// Which life this is: answers to an earlier one reach nobody.
+    pub(crate) life: u64,
+    /// After so many points more the Core crashes.
+    pub(crate) fuse: Option<usize>,
+    entropy: Arc<SeededEntropy>,
+    /// Versions in use that are not kept: only a deliberate bug makes any.
+    unkept: Vec<KeySealed>,
+    /// Whether what is made now is made because its time has come.
+    by_time: bool,
+}
+
+impl CoreNode {
+    pub(crate) fn new(index: usize, seed: u64) -> Self {
+        let region = landscape::region(index);
+        let entropy = Arc::new(SeededEntropy::new(seed));
+        let post = Post::new(Who::Core(index), Some(region.clone()), &*entropy);
+        let (running, unkept) = (None, Vec::new());
+        Self { index, region, post, running, life: 0, fuse: None, entropy, unkept, by_time: false }
+    }
+
+    /// Starts from what is on the disk.
+    pub(crate) fn start(&mut self, around: &mut Around<'_>) -> Result<(), Crashed> {
+        let keyring = Arc::new(Keyring::default());
+        let core = Core::new(self.region.clone(), keyring.clone(), self.entropy.clone());
+        let (data, now) = (DataPlane::new(keyring.clone(), self.entropy.clone()), self.post.now());
+        let queue = VecDeque::new();
+        self.running = Some(Running { core, keyring, data, queue, started_at: now, hydrated: false });
+        self.life += 1;
+        self.post.up = true;
+        self.step(around, |core, view, now| core.start(view, now))
+    }
+
+    /// Stops at once; all but the disk is gone.
+    pub(crate) fn crash(&mut self, bug: Option<Bug>) {
+        self.post.crash();
+        self.running = None;
+        self.fuse = None;
+        self.unkept.clear();
+        match bug {
+            Some(Bug::LoseKeptVersion) => self.lose("l3_versions", 1),
+            Some(Bug::MakeAgainAfterCrash) => {
+                self.lose("l3_versions", usize::MAX);
+                self.lose("l2_versions", usize::MAX);
+            }
+            _ => {}
+        }
+    }
+
+    /// What was delivered: a revoke takes effect before anything waits for anything.
+    pub(crate) fn hear(&mut self, intake: Intake) {
+        let Some(running) = &mut self.running else { return };
+        for verified in &intake.events {
+            match &verified.event {
+                Event::L1Revoke(fact) => running.keyring.revoke(&fact.tenant, fact.epoch),
+                Event::L1Reference(fact) if fact.state == LinkState::Unlinked => {
+                    running.keyring.revoke(&fact.tenant, fact.epoch);
+                }
+                _ => {}
+            }
+        }
+        running.queue.push_back(Input::Intake(intake));
+    }
+
+    /// The mesh holds letters: told first, forgotten afterwards. Says whether one was replaced.
+    pub(crate) fn acknowledged(
+        &mut self,
+        lane: Lane,
+        letters: Vec<Waiting>,
+        around: &mut Around<'_>,
+    ) -> Result<bool, Crashed> {
+        self.point(Reached::CrashBeforeForget, around)?;
+        let replaced = self.post.forget(lane, &letters, around.bug);
+        self.push(Input::Told(letters));
+        Ok(replaced)
+    }
+
+    pub(crate) fn push(&mut self, input: Input) {
+        if let Some(running) = &mut self.running {
+            running.queue.push_back(input);
+        }
+    }
+
+    /// Takes the next input, and does all that follows from it.
+    pub(crate) fn work(&mut self, around: &mut Around<'_>) -> Result<(), Crashed> {
+        self.keep_late();
+        let Some(input) = self.running.as_mut().and_then(|running| running.queue.pop_front()) else {
+            return Ok(());
+        };
+        match input {
+            Input::Intake(intake) => self.absorb(intake, around),
+            Input::Told(letters) => self.step(around, |core, view, now| core.told(view, &letters, now)),
+            Input::Answer(Answer::Unsealed(answer)) => {
+                self.step(around, |core, view, now| core.unsealed(view, answer, now))
+            }
+            Input::Answer(Answer::Sealed(answer)) => {
+                self.step(around, |core, view, now| core.sealed(view, answer, now))
+            }
+            Input::Hydrated => self.step(around, Core::hydrated),
+            Input::Demand(path) => self.step(around, |core, _, now| {
+                core.demand(&path, now);
+                Ok(Effects::default())
+            }),
+            Input::Rotate(path) => self.step(around, |core, view, now| {
+                let rotated = core.rotate(view, &path, now);
+                Ok(rotated.map(|(_, effects)| effects).unwrap_or_default())
+            }),
+        }
+    }
+
+    /// Does what has become due.
+    pub(crate) fn due(&mut self, around: &mut Around<'_>) -> Result<(), Crashed> {
+        self.keep_late();
+        self.by_time = true;
+        let outcome = self.step(around, Core::due);
+        self.by_time = false;
+        outcome
+    }
+
+    fn absorb(&mut self, mut intake: Intake, around: &mut Around<'_>) -> Result<(), Crashed> {
+        let (now, stream) = (self.post.now(), intake.stream.clone());
+        let authentic = intake.events.clone();
+        self.point(Reached::CrashBeforeAbsorb, around)?;
+        spoil(&mut self.post, &mut intake, around.bug);
+        if around.bug == Some(Bug::PositionBeforeEffects) {
+            self.post.disk.commit(|tx| intake.record(tx));
+            self.point(Reached::CrashBeforeAbsorb, around)?;
+        }
+        let changes = self.post.disk.commit(|tx| store::absorb(tx, &intake, now));
+        let told = around.ledger.cores[self.index].committed(&authentic);
+        for (what, happened) in
+            [(Reached::OlderAfterNewer, told.older), (Reached::RevokeBeforeLink, told.revoke_first)]
+        {
+            if happened {
+                around.coverage.reach(what);
+            }
+        }
+        self.point(Reached::CrashBeforeSettle, around)?;
+        if self.post.received(&stream, intake.caught_up)
+            && let Some(running) = self.running.as_mut().filter(|running| !running.hydrated)
+        {
+            running.hydrated = true;
+            running.queue.push_back(Input::Hydrated);
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.step(around, |core, view, now| core.settle(view, &changes, now))
+    }
+
+    /// One step of the control, and what follows from it.
+    fn step(
+        &mut self,
+        around: &mut Around<'_>,
+        step: impl FnOnce(&mut Core, &Memory, Timestamp) -> Result<Effects, StoreError>,
+    ) -> Result<(), Crashed> {
+        let now = self.post.now();
+        let Some(running) = &mut self.running else { return Ok(()) };
+        let effects = step(&mut running.core, self.post.disk.view(), now);
+        self.carry_out(effects.expect("a store in memory does not fail"), around)
+    }
+
+    fn carry_out(&mut self, mut effects: Effects, around: &mut Around<'_>) -> Result<(), Crashed> {
+        loop {
+            self.ask(&mut effects, around);
+            if effects.keep.is_empty() {
+                return Ok(());
+            }
+            let (made, now) = (std::mem::take(&mut effects.keep), self.post.now());
+            self.point(Reached::CrashBeforeKeep, around)?;
+            let firsts = self.note_made(&made, around);
+            let Some(running) = &mut self.running else { return Ok(()) };
+            let kept = if around.bug == Some(Bug::EncryptBeforeKeep) {
+                let mut as_if = self.post.disk.view().clone();
+                as_if.write(|tx| store::keep(tx, &made, now)).expect("memory does not fail");
+                self.unkept.extend(made.iter().cloned());
+                running.core.kept(&as_if, &made, now)
+            } else {
+                self.post.disk.commit(|tx| store::keep(tx, &made, now));
+                firsts.iter().for_each(|first| around.ledger.cores[self.index].kept_first(first));
+                self.point(Reached::CrashAfterKeep, around)?;
+                let Some(running) = &mut self.running else { return Ok(()) };
+                running.core.kept(self.post.disk.view(), &made, now)
+            };
+            effects = kept.expect("a store in memory does not fail");
+        }
+    }
+
+    /// Hands the provider its questions.
+    fn ask(&mut self, effects: &mut Effects, around: &mut Around<'_>) {
+        let view = self.post.disk.view();
+        for job in &effects.seal {
+            let held = store::system_versions(view, &job.path).expect("memory does not fail");
+            if held.iter().all(|sealed| sealed.generation != job.generation) {
+                around.ledger.cores[self.index].first_l2.insert(job.version);
+            }
+        }
+        if around.bug == Some(Bug::LeakPlaintext) {
+            leak(&mut self.post.disk, &effects.seal);
+        }
+        let unseals = effects.unseal.drain(..).map(Question::Unseal);
+        let questions = unseals.chain(effects.seal.drain(..).map(Question::Seal));
+        let (core, life) = (self.index, self.life);
+        around.provider.waiting.extend(questions.map(|question| Job { core, life, question }));
+    }
+
+    /// What new versions are to the invariants and the coverage: gives those that are first ones.
+    fn note_made(&self, made: &[KeySealed], around: &mut Around<'_>) -> Vec<KeySealed> {
+        let cut_off = !(self.post.can_send && self.post.can_hear);
+        let mut firsts = Vec::new();
+        for sealed in made {
+            let held = store::key_versions(self.post.disk.view(), &sealed.path());
+            let held = held.expect("memory does not fail");
+            if around.ledger.cores[self.index].is_first(sealed, &held) {
+                firsts.push(sealed.clone());
+            } else {
+                if self.by_time {
+                    around.coverage.reach(Reached::RotatedByTime);
+                }
+                if cut_off {
+                    around.coverage.reach(Reached::RotationWhileCutOff);
+                }
+                if sealed.service.is_none() {
+                    around.coverage.reach(Reached::L2Rotated);
+                }
+            }
+        }
+        firsts
+    }
+
+    /// A point between two transactions, at which the Core may crash.
+    fn point(&mut self, what: Reached, around: &mut Around<'_>) -> Result<(), Crashed> {
+        match self.fuse {
+            None => Ok(()),
+            Some(0) => {
+                around.coverage.reach(what);
+                Err(Crashed)
+            }
+            Some(left) => {
+                self.fuse = Some(left - 1);
+                Ok(())
+            }
+        }
+    }
+
+    fn keep_late(&mut self) {
+        let (late, now) = (std::mem::take(&mut self.unkept), self.post.now());
+        if !late.is_empty() {
+            self.post.disk.commit(|tx| store::keep(tx, &late, now));
+        }
+    }
+
+    fn lose(&mut self, space: &'static str, count: usize) {
+        let space = openkcm_store::Space(space);
+        let keys = self.post.disk.keys(space);
+        self.post.disk.commit(|tx| keys.iter().take(count).try_for_each(|key| tx.delete(space, key)));
+    }
+}

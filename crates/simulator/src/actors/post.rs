@@ -1,0 +1,194 @@
+//! A component's courier, its disk and its clock.
+//!
+//! Sends as the real courier does (sign what waits, publish, tell the component, forget), reads as it
+//! does (from the committed position on), in steps that may be apart as far as the scheduler likes.
+//! What always holds: a letter is forgotten only after the mesh held it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use openkcm_contracts::{Audience, Lane, RegionId, Role, Timestamp};
+use openkcm_host::{BootInstant, Clock, Entropy, ManualClock};
+use openkcm_orbital::outbox::{self, Waiting};
+use openkcm_orbital::{Batch, Delivered, Intake, Published, Signer, Stream, Verifier, inbox};
+use openkcm_store::{Read, Scan};
+
+use super::Who;
+use crate::disk::Disk;
+use crate::mesh::Mesh;
+use crate::teeth::Bug;
+
+/// Most letters and messages that are moved at once.
+const BATCH: usize = 32;
+
+/// When every history begins: 2026-02-02T08:00:00Z.
+const BEGINNING: u64 = 1_770_019_200_000;
+
+/// What becomes of a publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The mesh holds all letters and says so.
+    Answered,
+    /// The mesh holds so many of the letters, and nobody hears that it does.
+    Unanswered(usize),
+}
+
+/// A component's courier, disk and clock.
+#[derive(Debug)]
+pub(crate) struct Post {
+    pub(crate) disk: Disk,
+    pub(crate) clock: ManualClock,
+    pub(crate) signer: Signer,
+    /// The lanes that it sends on.
+    pub(crate) sends: Vec<Lane>,
+    /// The streams that it reads.
+    pub(crate) reads: Vec<Stream>,
+    /// Whether it runs.
+    pub(crate) up: bool,
+    /// Whether the mesh hears it.
+    pub(crate) can_send: bool,
+    /// Whether it hears the mesh.
+    pub(crate) can_hear: bool,
+    /// What the mesh holds and the outbox still has, by lane.
+    pub(crate) in_flight: BTreeMap<Lane, Vec<Waiting>>,
+    /// Streams whose last delivery is not committed yet.
+    pub(crate) busy: BTreeSet<Stream>,
+    /// Streams that were read to their end since the start.
+    pub(crate) caught_up: BTreeSet<Stream>,
+    /// How far each subscription has come.
+    cursors: BTreeMap<Stream, u64>,
+}
+
+impl Post {
+    pub(crate) fn new(who: Who, region: Option<RegionId>, entropy: &dyn Entropy) -> Self {
+        let own = |lane| Stream { lane, audience: region.clone().map_or(Audience::Cmk, Audience::Region) };
+        let (role, sends, reads) = match who {
+            Who::Registry => (Role::Registry, vec![Lane::Urgent, Lane::Facts], Vec::new()),
+            Who::Cmk => (Role::Cmk, vec![Lane::Urgent, Lane::Facts], vec![own(Lane::Facts)]),
+            Who::Core(_) => {
+                let sealed = Stream { lane: Lane::Sealed, audience: Audience::Cores };
+                (Role::Krypton, vec![Lane::Sealed], vec![own(Lane::Urgent), own(Lane::Facts), sealed])
+            }
+        };
+        let seed = Signer::new_seed(entropy);
+        Self {
+            disk: Disk::default(),
+            clock: ManualClock::new(Timestamp::from_millis(BEGINNING), BootInstant::from_nanos(0)),
+            signer: Signer::from_seed(&seed, role, region).expect("a new seed is a seed"),
+            sends,
+            reads,
+            up: true,
+            can_send: true,
+            can_hear: true,
+            in_flight: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            caught_up: BTreeSet::new(),
+            cursors: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether letters wait on a lane.
+    pub(crate) fn has_letters(&self, lane: Lane) -> bool {
+        let prefix = format!("{}/", lane.number());
+        let scan = Scan { prefix: prefix.as_bytes(), after: None, limit: 1 };
+        let found = self.disk.view().scan(outbox::LETTERS.space(), scan);
+        found.is_ok_and(|found| !found.is_empty())
+    }
+
+    /// Signs and sends what waits. Says how many letters the mesh refused for a newer word.
+    pub(crate) fn publish(&mut self, mesh: &mut Mesh, lane: Lane, fate: Fate, bug: Option<Bug>) -> usize {
+        let waiting = outbox::waiting(self.disk.view(), lane, BATCH).expect("memory does not fail");
+        if bug == Some(Bug::ForgetBeforePublish) {
+            self.disk.commit(|tx| outbox::forget(tx, lane, &waiting));
+        }
+        if !self.can_send {
+            return 0;
+        }
+        let stored = if let Fate::Unanswered(stored) = fate { stored } else { waiting.len() };
+        let mut superseded = 0;
+        for Waiting { letter, .. } in waiting.iter().take(stored) {
+            if mesh.publish(self.signer.sign(letter)) == Published::Superseded {
+                superseded += 1;
+            }
+        }
+        if fate == Fate::Answered {
+            self.in_flight.insert(lane, waiting);
+        }
+        superseded
+    }
+
+    /// Forgets what the mesh holds. Says whether one of the letters was replaced meanwhile.
+    pub(crate) fn forget(&mut self, lane: Lane, told: &[Waiting], bug: Option<Bug>) -> bool {
+        let present = outbox::waiting(self.disk.view(), lane, usize::MAX).expect("memory does not fail");
+        let same_thing = |one: &Waiting, other: &Waiting| {
+            (&one.letter.audience, &one.letter.subject) == (&other.letter.audience, &other.letter.subject)
+        };
+        let newer: Vec<Waiting> = present
+            .into_iter()
+            .filter(|waiting| told.iter().any(|t| same_thing(t, waiting) && t.number != waiting.number))
+            .collect();
+        self.disk.commit(|tx| outbox::forget(tx, lane, told));
+        if bug == Some(Bug::ForgetNewerLetter) {
+            self.disk.commit(|tx| outbox::forget(tx, lane, &newer));
+        }
+        !newer.is_empty()
+    }
+
+    /// Whether a delivery on a stream would tell anything.
+    pub(crate) fn wants(&self, mesh: &Mesh, stream: &Stream) -> bool {
+        !self.busy.contains(stream)
+            && (mesh.has_after(stream, self.cursor(stream)) || !self.caught_up.contains(stream))
+    }
+
+    /// What the subscription delivers next.
+    pub(crate) fn next_batch(&self, mesh: &Mesh, stream: &Stream, max: usize) -> Batch {
+        let messages = mesh.after(stream, self.cursor(stream), max.min(BATCH));
+        let last = messages.last().map_or(self.cursor(stream), |last| last.position.sequence);
+        Batch { messages, caught_up: !mesh.has_after(stream, last) }
+    }
+
+    /// Verifies what was delivered, disturbed on its way or not, of which `regular` came in order.
+    pub(crate) fn receive(
+        &mut self,
+        stream: &Stream,
+        (batch, regular): (Batch, &[Delivered]),
+        verifier: &Verifier,
+    ) -> Intake {
+        if let Some(last) = regular.last() {
+            self.cursors.insert(stream.clone(), last.position.sequence);
+        }
+        self.busy.insert(stream.clone());
+        Intake::verify(stream, batch, verifier, self.now())
+    }
+
+    /// A delivery was committed. Says whether every stream has now been read to its end once.
+    pub(crate) fn received(&mut self, stream: &Stream, caught_up: bool) -> bool {
+        self.busy.remove(stream);
+        caught_up && self.caught_up.insert(stream.clone()) && self.caught_up.len() == self.reads.len()
+    }
+
+    /// The connection to the mesh was cut: what was under way is done again.
+    pub(crate) fn disconnect(&mut self) {
+        self.in_flight.clear();
+        self.cursors.clear();
+    }
+
+    /// The component is gone, all but its disk.
+    pub(crate) fn crash(&mut self) {
+        self.disconnect();
+        self.busy.clear();
+        self.caught_up.clear();
+        self.up = false;
+    }
+
+    fn cursor(&self, stream: &Stream) -> u64 {
+        let committed = || {
+            let position = inbox::position(self.disk.view(), stream).expect("memory does not fail");
+            position.map_or(0, |position| position.sequence)
+        };
+        self.cursors.get(stream).copied().unwrap_or_else(committed)
+    }
+}

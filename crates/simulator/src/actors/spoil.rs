@@ -1,0 +1,74 @@
+//! What deliberate bugs do to a Core's store and to what it hears.
+//!
+//! Only for the histories that show that the bugs are caught. Nothing here runs without one.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use openkcm_contracts::Event;
+use openkcm_contracts::v1::{KeySealed, LinkState};
+use openkcm_krypton::control::SealJob;
+use openkcm_krypton::store;
+use openkcm_orbital::Intake;
+use openkcm_store::{Scan, Space, StoreError, Write};
+
+use super::post::Post;
+use crate::disk::Disk;
+use crate::teeth::Bug;
+
+/// Somebody writes new keys down, to see what is wrong.
+pub(super) fn leak(disk: &mut Disk, jobs: &[SealJob]) {
+    for job in jobs {
+        let text = BASE64.encode(job.key.expose());
+        disk.commit(|tx| tx.put(Space("debug"), b"l2", format!("key {text}").as_bytes()));
+    }
+}
+
+/// What a bug does to an intake before it is applied.
+pub(super) fn spoil(post: &mut Post, intake: &mut Intake, bug: Option<Bug>) {
+    match bug {
+        Some(Bug::SkipRevisionCheck) => {
+            for verified in &intake.events {
+                post.disk.commit(|tx| forget_held(tx, &verified.event));
+            }
+        }
+        Some(Bug::OldLinkAsNewest) => {
+            for verified in &mut intake.events {
+                if let Event::L1Reference(fact) = &verified.event
+                    && let Ok(Some(held)) = store::link(post.disk.view(), &fact.tenant)
+                    && let Some(held) = held.reference.filter(|held| held.revision > verified.revision)
+                {
+                    verified.revision = held.revision.next();
+                }
+            }
+        }
+        Some(Bug::SkipRevoke) => intake.events.retain(|verified| match &verified.event {
+            Event::L1Revoke(_) => false,
+            Event::L1Reference(fact) => fact.state == LinkState::Linked,
+            _ => true,
+        }),
+        Some(Bug::MergeByOverwriting) => {
+            for verified in &intake.events {
+                if let Event::KeySealed(sealed) = &verified.event {
+                    post.disk.commit(|tx| forget_versions(tx, sealed));
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn forget_held(tx: &mut dyn Write, event: &Event) -> Result<(), StoreError> {
+    match event {
+        Event::TenantDefine(fact) => tx.delete(Space("tenants"), fact.tenant.as_str().as_bytes()),
+        Event::KeyDefine(fact) => tx.delete(Space("definitions"), fact.path().to_string().as_bytes()),
+        Event::L1Reference(fact) => tx.delete(Space("links"), fact.tenant.as_str().as_bytes()),
+        _ => Ok(()),
+    }
+}
+
+fn forget_versions(tx: &mut dyn Write, sealed: &KeySealed) -> Result<(), StoreError> {
+    let space = Space(if sealed.service.is_some() { "l3_versions" } else { "l2_versions" });
+    let prefix = format!("{}/", sealed.path());
+    let held = tx.scan(space, Scan::prefix(prefix.as_bytes()))?;
+    held.iter().try_for_each(|(key, _)| tx.delete(space, key))
+}

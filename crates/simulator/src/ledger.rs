@@ -1,0 +1,125 @@
+//! What the invariants know: who was told what, who made what, who was answered what.
+//!
+//! Written down beside the actors, from what was committed and answered; never read by them. What
+//! always holds: it outlives every crash.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use openkcm_contracts::problem::Code;
+use openkcm_contracts::v1::{KeySealed, LinkState};
+use openkcm_contracts::{
+    Event, Generation, KeyPath, LinkEpoch, Revision, ServicePath, SystemPath, TenantId, VersionId,
+};
+use openkcm_orbital::Verified;
+
+/// Everything that is known.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// What each Core was told and made.
+    pub(crate) cores: Vec<Known>,
+    /// Every ciphertext that any Core made.
+    pub(crate) ciphertexts: Vec<Kept>,
+    /// What was answered in this step.
+    pub(crate) answers: Vec<Answered>,
+    /// Commands that an authority refused in this step without a reason of its own.
+    pub(crate) refused: Vec<String>,
+    /// Cores that something happened to in this step.
+    pub(crate) touched: BTreeSet<usize>,
+}
+
+/// A ciphertext that a caller keeps.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) path: ServicePath,
+    pub(crate) generation: Generation,
+    pub(crate) version: VersionId,
+    pub(crate) core: usize,
+    pub(crate) text: String,
+    pub(crate) plaintext: Vec<u8>,
+    pub(crate) aad: Vec<u8>,
+}
+
+/// An answer of the data plane.
+#[derive(Debug, Clone)]
+pub(crate) enum Answered {
+    /// A new ciphertext of this version.
+    Encrypted { core: usize, path: ServicePath, version: VersionId },
+    /// A plaintext, for the ciphertext of this index.
+    Decrypted { core: usize, ciphertext: usize, plaintext: Vec<u8> },
+    /// A refusal to decrypt the ciphertext of this index.
+    Refused { core: usize, ciphertext: usize, code: Code },
+}
+
+/// What one Core was told, and what it made.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// The newest fact about each thing that the Core has committed.
+    pub(crate) newest: BTreeMap<String, (Revision, Event)>,
+    /// Up to which epoch its links ended.
+    pub(crate) ended: BTreeMap<TenantId, LinkEpoch>,
+    /// The newest link that it was ever told.
+    pub(crate) linked: BTreeMap<TenantId, LinkEpoch>,
+    /// The keys of the records of sealed versions that it ever held.
+    pub(crate) versions: BTreeSet<Vec<u8>>,
+    /// First versions of an L2 that are with the provider.
+    pub(crate) first_l2: BTreeSet<VersionId>,
+    /// First versions that it kept.
+    pub(crate) firsts: BTreeMap<(KeyPath, Generation), BTreeSet<VersionId>>,
+    /// Whether a provider refused a system's key, and how, since it last did what was asked.
+    pub(crate) troubled: BTreeMap<SystemPath, BTreeSet<&'static str>>,
+}
+
+impl Known {
+    /// Events that were committed. Says which were older than what had been told, and which were
+    /// revokes of links that are still to come.
+    pub(crate) fn committed(&mut self, events: &[Verified]) -> Told {
+        let mut told = Told::default();
+        for Verified { event, revision, .. } in events {
+            match event {
+                Event::L1Revoke(fact) => {
+                    told.revoke_first |= self.linked.get(&fact.tenant) < Some(&fact.epoch);
+                    raise(&mut self.ended, &fact.tenant, fact.epoch);
+                }
+                Event::L1Reference(fact) if fact.state == LinkState::Unlinked => {
+                    raise(&mut self.ended, &fact.tenant, fact.epoch);
+                }
+                Event::L1Reference(fact) => raise(&mut self.linked, &fact.tenant, fact.epoch),
+                Event::KeySealed(_) => continue,
+                _ => {}
+            }
+            if !matches!(event, Event::L1Revoke(_)) {
+                let subject = event.subject().to_string();
+                match self.newest.get(&subject) {
+                    Some((newest, _)) if newest > revision => told.older = true,
+                    _ => drop(self.newest.insert(subject, (*revision, event.clone()))),
+                }
+            }
+        }
+        told
+    }
+
+    /// Whether a version that is about to be kept is the key's first here.
+    pub(crate) fn is_first(&self, sealed: &KeySealed, held: &[KeySealed]) -> bool {
+        let holds_none = held.iter().all(|other| other.generation != sealed.generation);
+        self.first_l2.contains(&sealed.version) || (sealed.service.is_some() && holds_none)
+    }
+
+    /// A first version was kept.
+    pub(crate) fn kept_first(&mut self, sealed: &KeySealed) {
+        self.firsts.entry((sealed.path(), sealed.generation)).or_default().insert(sealed.version);
+    }
+}
+
+/// What was remarkable about events that were committed.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Told {
+    /// One was older than what had been told.
+    pub(crate) older: bool,
+    /// One was a revoke whose link is still to come.
+    pub(crate) revoke_first: bool,
+}
+
+fn raise(epochs: &mut BTreeMap<TenantId, LinkEpoch>, tenant: &TenantId, epoch: LinkEpoch) {
+    let held = epochs.entry(tenant.clone()).or_insert(epoch);
+    *held = (*held).max(epoch);
+}

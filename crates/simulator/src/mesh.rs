@@ -1,0 +1,89 @@
+//! The simulated mesh: a log for each stream, compacted to the last word about each thing.
+//!
+//! It promises what the `Transport` trait promises, and no more: what was published is kept at least
+//! as the last of its subject, in order; everything else (loss on the way, duplicates, replays of what
+//! was compacted away, disorder) is done to its deliveries by the scheduler. Not here: signatures.
+
+use std::collections::BTreeMap;
+
+use openkcm_orbital::{Delivered, Message, Position, Published, Stream};
+
+/// The mesh's id in positions: it is never made anew in this simulation.
+const ID: &str = "simulated";
+
+/// The mesh.
+#[derive(Debug, Default)]
+pub(crate) struct Mesh {
+    streams: BTreeMap<Stream, Log>,
+    /// Messages that were stored and not yet looked at by the invariant of containment.
+    fresh: Vec<Message>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    head: u64,
+    kept: BTreeMap<u64, Message>,
+    last_of: BTreeMap<String, u64>,
+    /// Everything that was ever on it: what a replay can bring back.
+    ever: Vec<(u64, Message)>,
+}
+
+impl Mesh {
+    /// Stores a message, unless a newer word about the same thing is there.
+    pub(crate) fn publish(&mut self, message: Message) -> Published {
+        let log = self.streams.entry(message.address.stream.clone()).or_default();
+        if message.address.stream.lane.compacted() {
+            let retained = log.last_of.get(&message.address.subject).copied();
+            if let Some(kept) = retained.and_then(|sequence| log.kept.get(&sequence))
+                && kept.revision() > message.revision()
+            {
+                return Published::Superseded;
+            }
+            if let Some(sequence) = retained {
+                log.kept.remove(&sequence);
+            }
+        }
+        log.head += 1;
+        log.last_of.insert(message.address.subject.clone(), log.head);
+        log.kept.insert(log.head, message.clone());
+        log.ever.push((log.head, message.clone()));
+        self.fresh.push(message);
+        Published::Stored
+    }
+
+    /// The messages of a stream after a position, at most so many.
+    pub(crate) fn after(&self, stream: &Stream, after: u64, max: usize) -> Vec<Delivered> {
+        let kept = self.streams.get(stream).into_iter().flat_map(|log| log.kept.range(after + 1..));
+        kept.take(max).map(|(sequence, message)| delivered(*sequence, message)).collect()
+    }
+
+    /// Whether a stream holds anything after a position.
+    pub(crate) fn has_after(&self, stream: &Stream, after: u64) -> bool {
+        self.streams.get(stream).is_some_and(|log| log.kept.range(after + 1..).next().is_some())
+    }
+
+    /// How many messages a stream ever had.
+    pub(crate) fn ever(&self, stream: &Stream) -> usize {
+        self.streams.get(stream).map_or(0, |log| log.ever.len())
+    }
+
+    /// A message that a stream had once, compacted away or not.
+    pub(crate) fn replay(&self, stream: &Stream, index: usize) -> Option<Delivered> {
+        let (sequence, message) = self.streams.get(stream)?.ever.get(index)?;
+        Some(delivered(*sequence, message))
+    }
+
+    /// What was stored since this was last asked.
+    pub(crate) fn take_fresh(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Everything that was ever stored.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Message> {
+        self.streams.values().flat_map(|log| log.ever.iter().map(|(_, message)| message))
+    }
+}
+
+fn delivered(sequence: u64, message: &Message) -> Delivered {
+    Delivered { position: Position { mesh: ID.into(), sequence }, message: message.clone() }
+}

@@ -1,0 +1,201 @@
+//! The simulated L1 providers: each root a key in memory, with the customer's mood about it.
+//!
+//! Tells the same answers as the Core's own shell does (`krypton/src/service/provider.rs`), a step
+//! later or many steps later. What always holds: a seal opens only with the binding that it was made
+//! with, and every L2 that was sealed or opened here is known to the invariant of containment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use openkcm_contracts::problem::Code;
+use openkcm_contracts::v1::{Seal, SealedBy};
+use openkcm_contracts::{RootRef, SystemPath, VersionId};
+use openkcm_host::{SeededEntropy, random_array};
+use openkcm_krypton::control::{SealJob, Sealed, UnsealJob, Unsealed};
+use openkcm_krypton::rules::Refusal;
+use openkcm_roots::Binding;
+use openkcm_secrets::{SecretKey, xaes};
+
+use crate::landscape;
+
+/// What a provider does with questions about a root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// It does what is asked.
+    Willing,
+    /// The customer withdrew the access.
+    Denying,
+    /// It does not answer.
+    Silent,
+}
+
+/// What a Core asks.
+#[derive(Debug)]
+pub(crate) enum Question {
+    Unseal(UnsealJob),
+    Seal(SealJob),
+}
+
+impl Question {
+    pub(crate) fn path(&self) -> &SystemPath {
+        match self {
+            Self::Unseal(job) => &job.path,
+            Self::Seal(job) => &job.path,
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> openkcm_contracts::LinkEpoch {
+        match self {
+            Self::Unseal(job) => job.epoch,
+            Self::Seal(job) => job.epoch,
+        }
+    }
+}
+
+/// A question that waits for its answer.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// Which Core asks.
+    pub(crate) core: usize,
+    /// Which life of it: an answer to an earlier one reaches nobody.
+    pub(crate) life: u64,
+    pub(crate) question: Question,
+}
+
+/// What a Core is answered.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Unsealed(Unsealed),
+    Sealed(Sealed),
+}
+
+impl Answer {
+    /// Why it is no, if it is.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Unsealed(answer) => answer.outcome.as_ref().err().copied(),
+            Self::Sealed(answer) => answer.outcome.as_ref().err().copied(),
+        }
+    }
+}
+
+struct Root {
+    key: SecretKey,
+    mood: Mood,
+}
+
+/// All providers.
+pub(crate) struct Provider {
+    roots: BTreeMap<String, Root>,
+    entropy: SeededEntropy,
+    /// The questions that wait, in the order in which they were asked.
+    pub(crate) waiting: Vec<Job>,
+    /// Every L2 in the clear that a provider ever saw.
+    pub(crate) seen: BTreeSet<[u8; SecretKey::LEN]>,
+}
+
+impl Provider {
+    pub(crate) fn new(seed: u64) -> Self {
+        let entropy = SeededEntropy::new(seed);
+        let all = landscape::tenants().iter().flat_map(landscape::roots).collect::<Vec<_>>();
+        let root = |root: RootRef| {
+            let key = SecretKey::generate(&entropy).expect("locked memory for a handful of roots");
+            (root.key, Root { key, mood: Mood::Willing })
+        };
+        let roots = all.into_iter().map(root).collect();
+        Self { roots, entropy, waiting: Vec::new(), seen: BTreeSet::new() }
+    }
+
+    /// The roots' key references.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.roots.keys().cloned().collect()
+    }
+
+    pub(crate) fn set_mood(&mut self, root: &str, mood: Mood) {
+        if let Some(root) = self.roots.get_mut(root) {
+            root.mood = mood;
+        }
+    }
+
+    /// Everyone is willing again.
+    pub(crate) fn heal(&mut self) {
+        self.roots.values_mut().for_each(|root| root.mood = Mood::Willing);
+    }
+
+    pub(crate) fn answer(&mut self, question: Question) -> Answer {
+        match question {
+            Question::Unseal(job) => {
+                let outcome = self.unseal(&job);
+                Answer::Unsealed(Unsealed { job, outcome })
+            }
+            Question::Seal(job) => {
+                let outcome = self.seal(&job);
+                Answer::Sealed(Sealed { job, outcome })
+            }
+        }
+    }
+
+    fn unseal(&mut self, job: &UnsealJob) -> Result<Arc<SecretKey>, Refusal> {
+        let mut refusal = Refusal::HYDRATING;
+        for (reference, ciphertext) in &job.seals {
+            match self.unseal_by(reference, &binding(&job.path, job.version), ciphertext) {
+                Ok(key) => {
+                    self.seen.insert(*key.expose());
+                    return Ok(Arc::new(key));
+                }
+                // The owner's no, at any of the roots, holds for all of them.
+                Err(denied) if denied.code == Code::L1Denied => return Err(denied),
+                Err(other) => refusal = other,
+            }
+        }
+        Err(refusal)
+    }
+
+    fn unseal_by(&self, root: &RootRef, bound: &[u8], ciphertext: &str) -> Result<SecretKey, Refusal> {
+        let key = &self.willing(root)?.key;
+        let mut bytes = BASE64.decode(ciphertext).map_err(|_| UNOPENABLE)?;
+        let (nonce, body) = bytes.split_at_mut_checked(xaes::NONCE_LEN).ok_or(UNOPENABLE)?;
+        let nonce = <[u8; xaes::NONCE_LEN]>::try_from(&*nonce).map_err(|_| UNOPENABLE)?;
+        let opened = xaes::open(key, &nonce, bound, body).map_err(|_| UNOPENABLE)?;
+        SecretKey::from_slice_wiping(opened).map_err(|_| UNOPENABLE)
+    }
+
+    fn seal(&mut self, job: &SealJob) -> Result<Vec<Seal>, Refusal> {
+        let mut seals = Vec::new();
+        let mut refusal = Refusal::HYDRATING;
+        for reference in &job.roots {
+            match self.willing(reference) {
+                Ok(root) => {
+                    let nonce: [u8; xaes::NONCE_LEN] = random_array(&self.entropy);
+                    let mut body = job.key.expose().to_vec();
+                    xaes::seal(&root.key, &nonce, &binding(&job.path, job.version), &mut body);
+                    let ciphertext = BASE64.encode([&nonce[..], &body].concat());
+                    seals.push(Seal { by: SealedBy::Root(reference.clone()), ciphertext });
+                }
+                Err(denied) if denied.code == Code::L1Denied => return Err(denied),
+                Err(other) => refusal = other,
+            }
+        }
+        self.seen.insert(*job.key.expose());
+        if seals.is_empty() { Err(refusal) } else { Ok(seals) }
+    }
+
+    fn willing(&self, root: &RootRef) -> Result<&Root, Refusal> {
+        let known = self.roots.get(&root.key).ok_or(SILENT)?;
+        match known.mood {
+            Mood::Willing => Ok(known),
+            Mood::Denying => Err(DENIED),
+            Mood::Silent => Err(SILENT),
+        }
+    }
+}
+
+const DENIED: Refusal = Refusal::new(Code::L1Denied, "the simulated provider denies the key");
+const SILENT: Refusal = Refusal::new(Code::L1Unreachable, "the simulated provider does not answer");
+const UNOPENABLE: Refusal = Refusal::new(Code::MaterialNotHere, "the simulated provider can't open this");
+
+fn binding(path: &SystemPath, version: VersionId) -> Vec<u8> {
+    Binding { tenant: path.tenant.clone(), system: path.system.clone(), version }.to_bytes()
+}

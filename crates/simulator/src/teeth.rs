@@ -1,0 +1,60 @@
+//! Deliberate bugs: what a careless change could do, put into the simulator's own glue.
+//!
+//! For the tests that show that each is caught; no production code knows them. What always holds: a
+//! history without a bug never looks in here.
+
+/// A deliberate bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bug {
+    /// The courier forgets letters when it sends them, not when the mesh holds them.
+    ForgetBeforePublish,
+    /// A crash takes what waited in the outbox with it.
+    LoseOutboxOnCrash,
+    /// The courier forgets by subject, and with an old letter the newer one that took its place.
+    ForgetNewerLetter,
+    /// A fact is applied whatever its revision: the held one is cleared first.
+    SkipRevisionCheck,
+    /// An old Link that comes again is taken for the newest word.
+    OldLinkAsNewest,
+    /// Revokes and Unlinks are read and not applied.
+    SkipRevoke,
+    /// How far the mesh was read is committed before what was read is applied.
+    PositionBeforeEffects,
+    /// A crash loses one version that was kept.
+    LoseKeptVersion,
+    /// A new version is used before it is kept.
+    EncryptBeforeKeep,
+    /// A peer's version takes the place of those that are held.
+    MergeByOverwriting,
+    /// A Core that restarts makes first versions as if it held none.
+    MakeAgainAfterCrash,
+    /// An L2 in the clear gets into a letter.
+    LeakPlaintext,
+    /// The Registry writes the tenant's key reference into a label.
+    ArnInRegistry,
+    /// Signatures are not looked at.
+    BelieveAnyone,
+    /// The CMK Server wants the mesh to answer before it takes a command.
+    WaitForMesh,
+}
+
+impl Bug {
+    /// Every deliberate bug.
+    pub const ALL: [Self; 15] = [
+        Self::ForgetBeforePublish,
+        Self::LoseOutboxOnCrash,
+        Self::ForgetNewerLetter,
+        Self::SkipRevisionCheck,
+        Self::OldLinkAsNewest,
+        Self::SkipRevoke,
+        Self::PositionBeforeEffects,
+        Self::LoseKeptVersion,
+        Self::EncryptBeforeKeep,
+        Self::MergeByOverwriting,
+        Self::MakeAgainAfterCrash,
+        Self::LeakPlaintext,
+        Self::ArnInRegistry,
+        Self::BelieveAnyone,
+        Self::WaitForMesh,
+    ];
+}
