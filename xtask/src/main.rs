@@ -4,6 +4,7 @@
 //! work tree as it was: everything it makes lies below the target directory.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to the person who typed it")]
 
+mod bench;
 mod deny;
 mod process;
 mod test;
@@ -40,6 +41,12 @@ enum Task {
         #[arg(value_enum)]
         names: Vec<Tool>,
     },
+    /// Build the release binaries and measure: usable, kill, file, unlink (`cargo xtask bench help`)
+    Bench {
+        /// The scenario and its options
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Check the style rules that no compiler knows
     Tidy,
     /// Check licences, banned crates and sources of every dependency (deny.toml)
@@ -61,6 +68,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
     match task {
         Task::Test { no_install, filter } => test::run(&workspace, no_install, &filter),
         Task::Tools { names } => tools::install_and_tell(&workspace, &names),
+        Task::Bench { arguments } => bench::run_scenario(&workspace, &arguments),
         Task::Tidy => tidy::run(&workspace),
         Task::Deny => deny::run(&workspace),
     }

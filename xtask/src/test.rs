@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 const NEEDED: &[Tool] = &[Tool::Openbao];
 
 /// The variable that tells tests where the tools are.
-const TOOLS_VARIABLE: &str = "OPENKCM_TOOLS";
+pub(crate) const TOOLS_VARIABLE: &str = "OPENKCM_TOOLS";
 
 /// Runs the tests; with a filter only those whose name contains one of its words, and no doc tests.
 pub(crate) fn run(workspace: &Workspace, no_install: bool, filter: &[String]) -> anyhow::Result<ExitCode> {

@@ -101,10 +101,14 @@ impl Landscape {
     }
 
     /// Asks it to stop (SIGTERM), and waits until it has. Says whether it ended well.
-    pub fn stop(&mut self) -> bool {
+    pub async fn stop(&mut self) -> bool {
         let mut process = self.process.take().expect("the landscape runs");
         kill_process(Pid::from_child(&process), Signal::TERM).expect("the process is there");
-        process.wait().expect("the process was not waited for").success()
+        until("the landscape ends", || {
+            let ended = process.try_wait().expect("our own child");
+            async move { ended.map(|status| status.success()) }
+        })
+        .await
     }
 
     /// The file that client commands read.

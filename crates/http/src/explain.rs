@@ -6,6 +6,7 @@
 //! told (the keys of maps among them, when they look like names), and never a value.
 
 use openkcm_contracts::problem::Code;
+use serde::de::IgnoredAny;
 use serde_path_to_error::{Path, Segment};
 
 use crate::base64::NOT_BASE64;
@@ -18,11 +19,12 @@ const MAX_NAME_LEN: usize = 40;
 const SAYS_WHAT_IT_EXPECTS: [&str; 5] =
     ["invalid type: ", "invalid value: ", "invalid length ", "unknown variant ", "unknown field "];
 
-/// The problem with a JSON body.
-pub(crate) fn bad_json(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+/// The problem with this JSON body.
+pub(crate) fn bad_json(error: &serde_path_to_error::Error<serde_json::Error>, body: &[u8]) -> Problem {
     let json = error.inner();
     let place = format!("line {}, column {}", json.line(), json.column());
-    if !json.is_data() {
+    // serde_json calls it bad syntax, too, when a number or null stands where an enum's name is expected.
+    if !json.is_data() && serde_json::from_slice::<IgnoredAny>(body).is_err() {
         return Problem::new(Code::InvalidRequest, format!("the body is not valid JSON at {place}"));
     }
     let message = json.to_string();
@@ -37,10 +39,27 @@ pub(crate) fn bad_value(path: &Path, message: &str) -> Problem {
     let field = name_of(path, unknown);
     let code = if message.starts_with(NOT_BASE64) { Code::InvalidBase64 } else { Code::InvalidRequest };
     let fault = fault(message);
-    match field {
-        None => Problem::new(code, fault),
-        Some(field) => Problem::new(code, format!("{field}: {fault}")).field(field),
-    }
+    let detail = match &field {
+        None => fault,
+        Some(field) => format!("{field}: {fault}"),
+    };
+    // The path of a field that is not there, or there twice, ends at what it should be a part of.
+    let to_blame = match (field, own_field(message)) {
+        (Some(whole), Some((name, _))) => Some(format!("{whole}.{name}")),
+        (None, Some((name, _))) => Some(name.to_owned()),
+        (field, None) => field,
+    };
+    to_blame.into_iter().fold(Problem::new(code, detail), Problem::field)
+}
+
+/// The program's name of a field that is missing or doubled, and which of the two it is.
+fn own_field(message: &str) -> Option<(&str, &'static str)> {
+    [("missing field `", "is missing"), ("duplicate field `", "is given twice")].into_iter().find_map(
+        |(start, says)| {
+            let (name, _) = message.strip_prefix(start)?.split_once('`')?;
+            Some((name, says))
+        },
+    )
 }
 
 /// The part of serde's message that the program wrote.
@@ -48,11 +67,8 @@ fn fault(message: &str) -> String {
     if message.starts_with(NOT_BASE64) {
         return NOT_BASE64.to_owned();
     }
-    // `missing field` and `duplicate field` quote the program's name of the field.
-    for (start, says) in [("missing field `", "is missing"), ("duplicate field `", "is given twice")] {
-        if let Some((name, _)) = message.strip_prefix(start).and_then(|rest| rest.split_once('`')) {
-            return format!("the field {name} {says}");
-        }
+    if let Some((name, says)) = own_field(message) {
+        return format!("the field {name} {says}");
     }
     let expected = SAYS_WHAT_IT_EXPECTS.iter().any(|start| message.starts_with(start)).then(|| {
         // The last one: the quoted value, which comes first, might hold the words too.
@@ -136,7 +152,7 @@ mod tests {
 
     fn problem(body: &str) -> Problem {
         let mut json = serde_json::Deserializer::from_str(body);
-        bad_json(&serde_path_to_error::deserialize::<_, Request>(&mut json).unwrap_err())
+        bad_json(&serde_path_to_error::deserialize::<_, Request>(&mut json).unwrap_err(), body.as_bytes())
     }
 
     #[test]
@@ -170,12 +186,26 @@ mod tests {
 
     #[test]
     fn missing_and_unknown_fields_are_told_apart() {
-        assert!(problem("{}").detail.starts_with("the field count is missing"));
-        assert!(problem(r#"{"count": 1, "count": 2}"#).detail.contains("the field count is given twice"));
+        for (body, detail, field) in [
+            ("{}", "the field count is missing", "count"),
+            (r#"{"count": 1, "count": 2}"#, "the field count is given twice", "count"),
+            (r#"{"count": 1, "inner": [{}]}"#, "inner[0]: the field name is missing", "inner[0].name"),
+        ] {
+            let problem = problem(body);
+            assert!(problem.detail.starts_with(detail), "{problem}");
+            assert_eq!(problem.field.as_deref(), Some(field), "{problem}");
+        }
         let unknown = problem(r#"{"cuont": 1}"#);
         assert!(
             unknown.detail.starts_with("a field is not known here; expected one of `count`, `plaintext`")
         );
+    }
+
+    #[test]
+    fn a_value_of_another_kind_in_the_place_of_a_name_is_not_taken_for_bad_syntax() {
+        let problem = problem(r#"{"count": 1, "kind": 7}"#);
+        assert_eq!(problem.field.as_deref(), Some("kind"));
+        assert!(problem.detail.starts_with("kind: the value is not valid here"), "{problem}");
     }
 
     #[test]

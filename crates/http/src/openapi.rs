@@ -10,7 +10,7 @@ use utoipa::openapi::schema::{ComponentsBuilder, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     Content, HeaderBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Response,
-    ResponseBuilder,
+    ResponseBuilder, Schema,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -18,6 +18,9 @@ use crate::problem::{PROBLEM_JSON, ProblemBody};
 
 /// The name of the security scheme.
 const BEARER: &str = "bearer";
+
+/// The names of tenants, systems, services and regions, as `openkcm_contracts` checks them.
+const DNS_LABEL: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
 
 /// Adds to a description of routes what every component has: title, version, licence, security, the four
 /// routes of health, and the problem documents of each operation. What an operation already says about a
@@ -42,7 +45,10 @@ pub fn describe(mut openapi: OpenApi, title: &str, description: &str) -> OpenApi
     for status in SHARED.iter().map(|shared| shared.status) {
         components.responses.insert(response_name(status), RefOr::T(problem_response(status)));
     }
-    openapi.paths.paths.values_mut().flat_map(operations).for_each(add_problems);
+    for operation in openapi.paths.paths.values_mut().flat_map(operations) {
+        add_problems(operation);
+        add_name_pattern(operation);
+    }
     openapi
 }
 
@@ -81,6 +87,19 @@ fn add_problems(operation: &mut Operation) {
         if (shared.applies)(operation) && !operation.responses.responses.contains_key(&status) {
             let response = Ref::from_response_name(response_name(shared.status));
             operation.responses.responses.insert(status, RefOr::Ref(response));
+        }
+    }
+}
+
+/// Says of the names in an operation's path what they look like. All are DNS labels.
+fn add_name_pattern(operation: &mut Operation) {
+    let text = SchemaType::new(Type::String);
+    let name = ObjectBuilder::new().schema_type(text).pattern(Some(DNS_LABEL)).max_length(Some(63)).build();
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && parameter.parameter_in == ParameterIn::Path
+        {
+            parameter.schema = Some(RefOr::T(Schema::Object(name.clone())));
         }
     }
 }

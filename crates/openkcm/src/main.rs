@@ -7,11 +7,15 @@ mod dev;
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
-    match cli::run(arguments) {
+    // The first and only one to do it; it fails only for the second.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let hardened = openkcm_host::harden().context("the process can't be kept out of core dumps");
+    match hardened.and_then(|_| cli::run(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => cli::report(&error),
     }

@@ -25,6 +25,8 @@ pub(crate) struct Ledger {
     pub(crate) refused: Vec<String>,
     /// Cores that something happened to in this step.
     pub(crate) touched: BTreeSet<usize>,
+    /// The Core that did what was due in this step.
+    pub(crate) did_due: Option<usize>,
 }
 
 /// A ciphertext that a caller keeps.
@@ -61,10 +63,8 @@ pub(crate) struct Known {
     pub(crate) linked: BTreeMap<TenantId, LinkEpoch>,
     /// The keys of the records of sealed versions that it ever held.
     pub(crate) versions: BTreeSet<Vec<u8>>,
-    /// First versions of an L2 that are with the provider.
-    pub(crate) first_l2: BTreeSet<VersionId>,
-    /// First versions that it kept.
-    pub(crate) firsts: BTreeMap<(KeyPath, Generation), BTreeSet<VersionId>>,
+    /// The versions that it made and kept, by key, generation and counter.
+    pub(crate) made: BTreeMap<(KeyPath, Generation, u64), BTreeSet<VersionId>>,
     /// Whether a provider refused a system's key, and how, since it last did what was asked.
     pub(crate) troubled: BTreeMap<SystemPath, BTreeSet<&'static str>>,
 }
@@ -98,15 +98,10 @@ impl Known {
         told
     }
 
-    /// Whether a version that is about to be kept is the key's first here.
-    pub(crate) fn is_first(&self, sealed: &KeySealed, held: &[KeySealed]) -> bool {
-        let holds_none = held.iter().all(|other| other.generation != sealed.generation);
-        self.first_l2.contains(&sealed.version) || (sealed.service.is_some() && holds_none)
-    }
-
-    /// A first version was kept.
-    pub(crate) fn kept_first(&mut self, sealed: &KeySealed) {
-        self.firsts.entry((sealed.path(), sealed.generation)).or_default().insert(sealed.version);
+    /// A version that the Core made was kept.
+    pub(crate) fn kept(&mut self, sealed: &KeySealed) {
+        let place = (sealed.path(), sealed.generation, sealed.counter);
+        self.made.entry(place).or_default().insert(sealed.version);
     }
 }
 

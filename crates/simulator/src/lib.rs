@@ -6,23 +6,23 @@
 //! world; at the end the faults stop, and everything must converge.
 //!
 //! Not here: the asynchronous shells (courier, control loop, HTTP). What they do is retold step by
-//! step in [`actors`], so that the scheduler can stop or interleave it anywhere. What always holds: no
+//! step in `actors`, so that the scheduler can stop or interleave it anywhere. What always holds: no
 //! threads, no wall clock, no real randomness; the same seed tells the same story.
 
-pub mod actors;
 mod actions;
+mod actors;
 mod convergence;
-pub mod coverage;
+mod coverage;
 mod dice;
 mod disk;
 mod history;
-pub mod invariants;
+mod invariants;
 mod landscape;
 mod ledger;
 mod mesh;
 mod provider;
 mod schedule;
-pub mod teeth;
+mod teeth;
 mod world;
 
 pub use coverage::{Coverage, Reached};

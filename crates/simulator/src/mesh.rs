@@ -15,6 +15,8 @@ const ID: &str = "simulated";
 #[derive(Debug, Default)]
 pub(crate) struct Mesh {
     streams: BTreeMap<Stream, Log>,
+    /// Publications whose author has given them up, and that are still on their way.
+    late: Vec<Message>,
     /// Messages that were stored and not yet looked at by the invariant of containment.
     fresh: Vec<Message>,
 }
@@ -51,6 +53,22 @@ impl Mesh {
         Published::Stored
     }
 
+    /// A publication goes astray: it may arrive long after its author has said something newer.
+    pub(crate) fn lose_track_of(&mut self, message: Message) {
+        self.late.push(message);
+    }
+
+    /// Whether a publication is still on its way.
+    pub(crate) fn has_late(&self) -> bool {
+        !self.late.is_empty()
+    }
+
+    /// The oldest publication that went astray arrives.
+    pub(crate) fn land_late(&mut self) -> Option<(String, Published)> {
+        let message = (!self.late.is_empty()).then(|| self.late.remove(0))?;
+        Some((message.address.to_string(), self.publish(message)))
+    }
+
     /// The messages of a stream after a position, at most so many.
     pub(crate) fn after(&self, stream: &Stream, after: u64, max: usize) -> Vec<Delivered> {
         let kept = self.streams.get(stream).into_iter().flat_map(|log| log.kept.range(after + 1..));
@@ -62,9 +80,10 @@ impl Mesh {
         self.streams.get(stream).is_some_and(|log| log.kept.range(after + 1..).next().is_some())
     }
 
-    /// How many messages a stream ever had.
-    pub(crate) fn ever(&self, stream: &Stream) -> usize {
-        self.streams.get(stream).map_or(0, |log| log.ever.len())
+    /// How many messages a stream ever had up to a position, compacted away or not.
+    pub(crate) fn ever(&self, stream: &Stream, up_to: u64) -> usize {
+        let ever = self.streams.get(stream).map_or(&[][..], |log| &log.ever);
+        ever.partition_point(|(sequence, _)| *sequence <= up_to)
     }
 
     /// A message that a stream had once, compacted away or not.

@@ -2,7 +2,7 @@
 //!
 //! Tells the same answers as the Core's own shell does (`krypton/src/service/provider.rs`), a step
 //! later or many steps later. What always holds: a seal opens only with the binding that it was made
-//! with, and every L2 that was sealed or opened here is known to the invariant of containment.
+//! with, and every L2 that is to be sealed or was opened here is known to the invariant of containment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -92,7 +92,7 @@ pub(crate) struct Provider {
     entropy: SeededEntropy,
     /// The questions that wait, in the order in which they were asked.
     pub(crate) waiting: Vec<Job>,
-    /// Every L2 in the clear that a provider ever saw.
+    /// Every L2 in the clear that a provider ever saw or was to see.
     pub(crate) seen: BTreeSet<[u8; SecretKey::LEN]>,
 }
 
@@ -162,7 +162,7 @@ impl Provider {
         SecretKey::from_slice_wiping(opened).map_err(|_| UNOPENABLE)
     }
 
-    fn seal(&mut self, job: &SealJob) -> Result<Vec<Seal>, Refusal> {
+    fn seal(&self, job: &SealJob) -> Result<Vec<Seal>, Refusal> {
         let mut seals = Vec::new();
         let mut refusal = Refusal::HYDRATING;
         for reference in &job.roots {
@@ -178,7 +178,6 @@ impl Provider {
                 Err(other) => refusal = other,
             }
         }
-        self.seen.insert(*job.key.expose());
         if seals.is_empty() { Err(refusal) } else { Ok(seals) }
     }
 

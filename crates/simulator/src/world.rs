@@ -16,6 +16,7 @@ use crate::actors::core::{Around, CoreNode};
 use crate::actors::post::Post;
 use crate::coverage::{Coverage, Reached};
 use crate::dice::Dice;
+use crate::invariants::containment::Needles;
 use crate::landscape::{self, REGIONS};
 use crate::ledger::{Known, Ledger};
 use crate::mesh::Mesh;
@@ -35,9 +36,12 @@ pub(crate) struct World {
     pub(crate) landscape: Landscape,
     /// Someone with a key that nobody trusts.
     pub(crate) stranger: Signer,
+    /// How many times likelier than usual everything is that is no fault.
+    pub(crate) calm: usize,
     /// Regions that a tenant has left.
     pub(crate) left: BTreeMap<TenantId, Vec<RegionId>>,
     pub(crate) ledger: Ledger,
+    pub(crate) needles: Needles,
     pub(crate) coverage: Coverage,
     pub(crate) story: Vec<String>,
     pub(crate) bug: Option<Bug>,
@@ -66,12 +70,15 @@ impl World {
             verifier: Verifier::new(&TrustBundle { keys }).expect("keys that were just made are keys"),
             landscape: Landscape { regions: (0..REGIONS.len()).map(landscape::region).collect() },
             stranger,
+            calm: 1,
             left: BTreeMap::new(),
             ledger: Ledger { cores: REGIONS.map(|_| Known::default()).into(), ..Ledger::default() },
+            needles: Needles::default(),
             coverage: Coverage::default(),
             story: Vec::new(),
             bug,
         };
+        world.calm = *world.dice.pick(&[1, 4, 4, 12]);
         (0..REGIONS.len()).for_each(|index| world.start_core(index));
         world
     }

@@ -55,9 +55,18 @@ impl Members<'_> {
     }
 }
 
-/// The highest counter that is known, plus one; no higher than peers take it.
-pub(super) fn next_counter(known: impl Iterator<Item = u64>) -> u64 {
-    known.max().map_or(1, |highest| highest.saturating_add(1).min(MAX_COUNTER))
+/// How far beyond what opens here a counter is believed that only a signature vouches for. Regions that
+/// are cut off from one another never get so far apart; and a Core's stolen signing key, which opens
+/// nothing, must not bring the count to its end, beyond which no version is newer than another.
+const MAX_LEAD: u64 = 1 << 20;
+
+/// The highest counter that is known, plus one; no higher than peers take it. `known`: counters, and
+/// whether their versions are open here, which proves them.
+pub(super) fn next_counter(known: impl Iterator<Item = (u64, bool)> + Clone) -> u64 {
+    let proven = known.clone().filter(|(_, open)| *open).map(|(counter, _)| counter).max().unwrap_or(0);
+    let believed = |(counter, open): (u64, bool)| open || counter <= proven.saturating_add(MAX_LEAD);
+    let highest = known.filter(|one| believed(*one)).map(|(counter, _)| counter).max();
+    highest.map_or(1, |highest| highest.saturating_add(1).min(MAX_COUNTER))
 }
 
 #[cfg(test)]
@@ -117,8 +126,15 @@ mod tests {
     #[test]
     fn counting_stops_where_peers_would_no_longer_take_what_is_made() {
         assert_eq!(next_counter([].into_iter()), 1);
-        assert_eq!(next_counter([4, 2].into_iter()), 5);
-        assert_eq!(next_counter([MAX_COUNTER].into_iter()), MAX_COUNTER);
-        assert_eq!(next_counter([u64::MAX].into_iter()), MAX_COUNTER);
+        assert_eq!(next_counter([(4, true), (2, false)].into_iter()), 5);
+        assert_eq!(next_counter([(MAX_COUNTER, true)].into_iter()), MAX_COUNTER);
+        assert_eq!(next_counter([(u64::MAX, true)].into_iter()), MAX_COUNTER);
+    }
+
+    #[test]
+    fn a_counter_that_nothing_proves_does_not_bring_the_count_to_its_end() {
+        assert_eq!(next_counter([(4, true), (MAX_COUNTER, false)].into_iter()), 5);
+        assert_eq!(next_counter([(MAX_COUNTER, false)].into_iter()), 1);
+        assert_eq!(next_counter([(4, true), (9, false)].into_iter()), 10, "a member that is ahead is believed");
     }
 }

@@ -9,7 +9,7 @@ use openkcm_host::random_array;
 use openkcm_secrets::SecretKey;
 use openkcm_store::Read;
 
-use super::system::System;
+use super::l2::System;
 use super::tenant::Served;
 use super::{Core, Effects, RotateError, SealJob};
 use crate::rules::{Refusal, service_standing, system_standing};

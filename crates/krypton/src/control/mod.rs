@@ -42,6 +42,7 @@ use openkcm_store::{Read, StoreError};
 
 use crate::keyring::Keyring;
 use crate::store::{self, Changes};
+use system::LONGEST_RETRY;
 use systems::Systems;
 
 /// How long a region that is asked for a key without a version waits for another region's, which is as
@@ -50,6 +51,9 @@ const DEMAND_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long after a store refused new versions making them is tried again.
 const KEEP_RETRY: Duration = Duration::from_secs(1);
+
+/// What is settled because something changed, not because its time has come.
+const NOTHING_DUE: BTreeSet<Thing> = BTreeSet::new();
 
 /// The control state of one region's Core.
 pub struct Core {
@@ -112,6 +116,22 @@ impl Core {
         self.settle(view, &Changes { tenants, ..Changes::default() }, now)
     }
 
+    /// The wall clock was set back: what was planned by it before is planned anew, so that nothing
+    /// waits until the clock has come where it was.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn clock_set_back(&mut self, view: &dyn Read, now: Timestamp) -> Result<Effects, StoreError> {
+        self.systems.retry_at_latest(now.after(LONGEST_RETRY));
+        self.settle_all(view, now)
+    }
+
+    /// Forgets the L2 of tenants whose gate is shut, where the store does not take what shut it.
+    pub fn forget_closed(&mut self) {
+        let Self { systems, keyring, .. } = self;
+        systems.retain(|id| keyring.tenant(id).is_some_and(|ring| ring.epoch().is_some()));
+    }
+
     /// Brings keyring and agenda in line with what was committed.
     ///
     /// # Errors
@@ -127,7 +147,7 @@ impl Core {
                 core.settle_tenant(view, id, now, effects)?;
             }
             for path in changes.systems.iter().filter(|path| !changes.tenants.contains(&path.tenant)) {
-                core.settle_system_and_services(view, path, (now, false), effects)?;
+                core.settle_system_and_services(view, path, (now, &NOTHING_DUE), effects)?;
             }
             for path in &changes.services {
                 let covered =
@@ -159,12 +179,16 @@ impl Core {
     /// When the store can't be read.
     pub fn due(&mut self, view: &dyn Read, now: Timestamp) -> Result<Effects, StoreError> {
         self.asking(|core, effects| {
-            for thing in core.agenda.take_due(now) {
+            let due: BTreeSet<Thing> = core.agenda.take_due(now).into_iter().collect();
+            for thing in &due {
                 match thing {
                     KeyPath::System(path) => {
-                        core.settle_system_and_services(view, &path, (now, true), effects)?;
+                        core.settle_system_and_services(view, path, (now, &due), effects)?;
                     }
-                    KeyPath::Service(path) => core.settle_service(view, &path, (now, true), effects)?,
+                    // With its system, and not once more: what the first look makes, the second, which
+                    // reads the same store, would make again.
+                    KeyPath::Service(path) if due.contains(&KeyPath::System(path.system_path())) => {}
+                    KeyPath::Service(path) => core.settle_service(view, path, (now, true), effects)?,
                 }
             }
             Ok(())

@@ -13,7 +13,7 @@ use super::held::{Members, next_counter};
 use super::make::NO_MEMORY;
 use super::system::{L2State, System};
 use super::tenant::Served;
-use super::{Core, Effects};
+use super::{Core, Effects, KEEP_RETRY};
 use crate::keyring::{OpenVersion, ServiceRing};
 use crate::rules::{Candidate, Refusal, choose_active, service_standing, state_of, system_standing};
 use crate::sealing::{Context, WrapError, unwrap_l3};
@@ -94,7 +94,10 @@ impl Core {
             let counter = self.next_l3_counter(served, &held, &versions);
             match self.make_l3(path, definition, (*l2_id, l2), counter, now) {
                 Ok(sealed) => effects.keep.push(sealed),
-                Err(error) => tracing::error!(%path, %error, "no L3 was made"),
+                Err(error) => {
+                    tracing::error!(%path, %error, "no L3 was made");
+                    self.agenda.at_latest(KeyPath::Service(path.clone()), now.after(KEEP_RETRY));
+                }
             }
         }
         if versions.is_empty() && l2.is_none() {
@@ -140,7 +143,7 @@ impl Core {
         let members = Members { regions: &served.tenant.regions, own: &self.region };
         let known = held.iter().zip(versions);
         let known = known.filter(|(sealed, version)| is_live(version) || members.include(&sealed.maker));
-        next_counter(known.map(|(sealed, _)| sealed.counter))
+        next_counter(known.map(|(sealed, version)| (sealed.counter, version.key.is_ok())))
     }
 
     /// The versions that are held, opened where their L2 is. What the present ring has open stays so.

@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
-use openkcm_contracts::{SystemId, SystemPath, TenantId};
+use openkcm_contracts::{SystemId, SystemPath, TenantId, Timestamp, VersionId};
 
-use super::system::System;
+use super::system::{L2State, System};
 
 #[derive(Debug, Default)]
 pub(super) struct Systems(HashMap<TenantId, HashMap<SystemId, System>>);
@@ -30,5 +30,30 @@ impl Systems {
     /// Every opened L2 of a tenant is wiped as the last request that holds one ends.
     pub(super) fn forget(&mut self, tenant: &TenantId) {
         self.0.remove(tenant);
+    }
+
+    /// Forgets all tenants but these.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&TenantId) -> bool) {
+        self.0.retain(|tenant, _| keep(tenant));
+    }
+
+    /// Has the provider asked again no later than `at` for what it did not give.
+    pub(super) fn retry_at_latest(&mut self, at: Timestamp) {
+        for system in self.0.values_mut().flat_map(HashMap::values_mut) {
+            let failures = system.versions.values_mut().filter_map(|l2| match &mut l2.state {
+                L2State::Failed(failure) => Some(failure),
+                _ => None,
+            });
+            for failure in failures.chain(&mut system.seal_failure) {
+                failure.retry_at = failure.retry_at.min(at);
+            }
+        }
+    }
+}
+
+impl System {
+    /// Whether a version is open.
+    pub(super) fn is_open(&self, id: VersionId) -> bool {
+        matches!(self.versions.get(&id).map(|l2| &l2.state), Some(L2State::Open(_)))
     }
 }

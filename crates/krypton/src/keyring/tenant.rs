@@ -21,6 +21,25 @@ pub struct TenantRing {
     epochs: Mutex<Epochs>,
 }
 
+/// A gate that was found open. It is one that is open again only by being the same: whoever holds this
+/// holds the gate's place in memory, so that no later one can have it.
+#[derive(Debug)]
+pub struct Entered<'a> {
+    ring: &'a TenantRing,
+    gate: Arc<Option<Refusal>>,
+}
+
+impl Entered<'_> {
+    /// Whether the tenant was served all the time since.
+    ///
+    /// # Errors
+    /// Why not; that it is being loaded, where it was linked again meanwhile.
+    pub fn still_stands(&self) -> Result<(), Refusal> {
+        self.ring.standing()?;
+        if Arc::ptr_eq(&self.gate, &self.ring.gate.load()) { Ok(()) } else { Err(Refusal::HYDRATING) }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Epochs {
     open: Option<LinkEpoch>,
@@ -44,6 +63,19 @@ impl TenantRing {
     pub fn standing(&self) -> Result<(), Refusal> {
         match **self.gate.load() {
             None => Ok(()),
+            Some(refusal) => Err(refusal),
+        }
+    }
+
+    /// As [`standing`](Self::standing), with a proof of it that tells later whether the gate was shut
+    /// meanwhile, also where it is open again by then.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn enter(&self) -> Result<Entered<'_>, Refusal> {
+        let gate = self.gate.load_full();
+        match *gate {
+            None => Ok(Entered { ring: self, gate }),
             Some(refusal) => Err(refusal),
         }
     }
@@ -76,7 +108,7 @@ impl TenantRing {
     /// Opens the gate for a link that was prepared and not revoked since.
     pub fn admit(&self, epoch: LinkEpoch) {
         let epochs = self.epochs();
-        if epochs.open == Some(epoch) {
+        if epochs.open == Some(epoch) && self.standing().is_err() {
             self.gate.store(Arc::new(None));
         }
     }
@@ -148,6 +180,22 @@ mod tests {
         ring.admit(epoch(4));
         ring.revoke(epoch(3));
         assert_eq!(ring.standing(), Ok(()), "a replayed revoke of an older link does not shut a newer one");
+    }
+
+    #[test]
+    fn who_entered_under_one_link_gets_no_answer_under_the_next() {
+        let ring = TenantRing::closed(Refusal::HYDRATING);
+        assert!(ring.prepare(epoch(1)));
+        ring.admit(epoch(1));
+        let entered = ring.enter().expect("open");
+        ring.admit(epoch(1));
+        assert_eq!(entered.still_stands(), Ok(()), "what is settled again under the same link stays");
+        ring.revoke(epoch(1));
+        assert_eq!(entered.still_stands(), Err(Refusal::UNLINKED));
+        assert!(ring.prepare(epoch(2)));
+        ring.admit(epoch(2));
+        assert_eq!(entered.still_stands(), Err(Refusal::HYDRATING));
+        assert_eq!(ring.enter().expect("open").still_stands(), Ok(()));
     }
 
     #[test]

@@ -24,6 +24,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// How long after a store's failure the next step is tried.
 const STORE_RETRY: Duration = Duration::from_millis(200);
 
+/// Steps of the clock to an earlier time that are worth no notice: time servers make such.
+const SET_BACK: Duration = Duration::from_secs(1);
+
 type Rotated = oneshot::Sender<Result<VersionId, RotateFailure>>;
 
 /// What the loop is told.
@@ -49,12 +52,17 @@ pub(super) struct ControlLoop {
     /// Whether the store failed a step: then memory may lag behind what was committed, and everything
     /// is settled again until that succeeds.
     pub(super) unsettled: bool,
+    /// Whether the first step succeeded: before it, a store that can't be read ends the start.
+    pub(super) started: bool,
+    /// The latest time at which a step was taken.
+    pub(super) seen: Timestamp,
 }
 
 impl ControlLoop {
     /// Settles what is held, before anything is served.
     pub(super) async fn start(&mut self) -> Result<(), StoreError> {
         let effects = self.step(|core, view, now| core.start(view, now)).await?;
+        self.started = true;
         self.carry_out(effects).await;
         Ok(())
     }
@@ -65,6 +73,10 @@ impl ControlLoop {
                 tokio::time::sleep(STORE_RETRY).await;
                 self.unsettled = false;
                 self.settle(Core::settle_all).await;
+            }
+            if self.clock_was_set_back() {
+                tracing::warn!("the clock was set back; all is settled again, since what was planned is far off");
+                self.settle(Core::clock_set_back).await;
             }
             let until_due = self.until_due();
             if until_due.is_zero() {
@@ -81,6 +93,14 @@ impl ControlLoop {
                 None => return,
             }
         }
+    }
+
+    /// Whether the wall clock stands well before what it showed earlier.
+    fn clock_was_set_back(&mut self) -> bool {
+        let now = self.clock.now();
+        let set_back = now.after(SET_BACK) < self.seen;
+        self.seen = if set_back { now } else { self.seen.max(now) };
+        set_back
     }
 
     fn until_due(&self) -> Duration {
@@ -111,7 +131,11 @@ impl ControlLoop {
 
     async fn absorb(&mut self, intake: Intake) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let changes = self.store.write(move |tx| store::absorb(tx, &intake, now)).await?;
+        let absorbed = self.store.write(move |tx| store::absorb(tx, &intake, now)).await;
+        let changes = absorbed.inspect_err(|_: &StoreError| {
+            // What was revoked has lost its L3 already; its L2 does not wait for a disk with room either.
+            self.core.lock().unwrap_or_else(PoisonError::into_inner).forget_closed();
+        })?;
         if !changes.is_empty() {
             self.settle(move |core, view, now| core.settle(view, &changes, now)).await;
         }
@@ -177,17 +201,32 @@ impl ControlLoop {
         outcome
     }
 
+    /// Runs a step on a view of the store, once. Where the store gives no view the step waits for one:
+    /// what it carries, a provider's answer for one, comes only once, and whoever waits for that would
+    /// wait for ever.
     async fn read<T: Send + 'static>(
         &self,
         step: impl FnOnce(&mut Core, &dyn Read, Timestamp) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (core, now) = (self.core.clone(), self.clock.now());
-        let stepped = self.store.read(move |view| {
-            // A step that panicked left its state behind: settling again brings it in line.
-            let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
-            step(&mut core, view, now)
-        });
-        stepped.await
+        let step = Arc::new(Mutex::new(Some(step)));
+        loop {
+            let (core, now, once) = (self.core.clone(), self.clock.now(), step.clone());
+            let stepped = self.store.read(move |view| {
+                let taken = once.lock().unwrap_or_else(PoisonError::into_inner).take();
+                // A step that panicked left its state behind: settling again brings it in line.
+                let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
+                taken.ok_or(StoreError::Closed).and_then(|step| step(&mut core, view, now))
+            });
+            let outcome = stepped.await;
+            let waits = step.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+            match outcome {
+                Err(error) if waits && self.started => {
+                    tracing::error!(%error, "the store gives no view; the step waits for one");
+                    tokio::time::sleep(STORE_RETRY).await;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Keeps new versions, then asks the providers. Says whether all versions were kept.

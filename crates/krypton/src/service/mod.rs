@@ -124,6 +124,8 @@ impl Service {
             settled: settled_sender,
             rotations: std::collections::HashMap::new(),
             unsettled: false,
+            started: false,
+            seen: surroundings.clock.now(),
         };
         control.start().await.map_err(StartError::Store)?;
         let courier = Arc::new(courier(&store, &options.region, Arc::new(receiver), &surroundings).start());

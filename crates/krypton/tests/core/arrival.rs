@@ -4,7 +4,7 @@ use crate::rig::facts::{self, SERVICE, SYSTEM};
 use crate::rig::{World, eventually};
 
 /// Every order of these indices.
-fn orders(of: usize) -> Vec<Vec<usize>> {
+pub(crate) fn orders(of: usize) -> Vec<Vec<usize>> {
     if of == 0 {
         return vec![Vec::new()];
     }

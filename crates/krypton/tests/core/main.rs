@@ -4,10 +4,14 @@
 //! where the same control runs without a shell, on a store in memory.
 
 mod arrival;
+mod bench;
+mod border;
+mod golden;
 mod isolation;
 mod lifecycle;
 mod providers;
 mod rig;
 mod rotation;
+mod secrecy;
 mod sovereignty;
 mod use_of_keys;

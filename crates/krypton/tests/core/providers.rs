@@ -166,7 +166,8 @@ async fn a_rotation_whose_tenant_is_unlinked_meanwhile_is_refused_and_kept_nowhe
     a.sealed_when_usable(SERVICE, b"x").await;
     world.moody.set(Mood::Ponders);
     let asked = world.moody.asked();
-    let rotation = a.ask(SYSTEM, "rotate", &serde_json::json!({}));
+    let nothing = serde_json::json!({});
+    let rotation = a.ask(SYSTEM, "rotate", &nothing);
     let meanwhile = async {
         eventually("the provider was asked", async || (world.moody.asked() > asked).then_some(())).await;
         world.tell(5, &facts::unlink("acme", 4)).await;

@@ -135,14 +135,14 @@ fn read_header(input: &mut impl BufRead) -> anyhow::Result<Vec<u8>> {
         if header.is_empty() || header[..known] != MAGIC[..known] {
             bail!("this is no file that `openkcm encrypt` made");
         }
-        if !header.ends_with(b"\n") && limited.limit() == 0 {
+        if header[line..].ends_with(b"\n") && header[line..].starts_with(HEADER_END) {
+            return Ok(header);
+        }
+        if limited.limit() == 0 {
             bail!("the file's header is longer than {MAX_HEADER_BYTES} bytes: it is damaged, or not ours");
         }
-        if !header.ends_with(b"\n") {
+        if !header[line..].ends_with(b"\n") {
             bail!("the file is cut short: it ends within its header");
-        }
-        if header[line..].starts_with(HEADER_END) {
-            return Ok(header);
         }
     }
 }

@@ -24,10 +24,10 @@ pub(crate) const MAX_CIPHERTEXT_BYTES: u64 = 2 * 1024 * 1024;
 #[derive(Args)]
 pub(crate) struct StreamFlags {
     /// Read from this file [default: stdin]
-    #[arg(long = "in", value_name = "FILE")]
+    #[arg(id = "in", long = "in", value_name = "FILE")]
     input: Option<PathBuf>,
     /// Write to this file, which appears when it is whole [default: stdout]
-    #[arg(long = "out", value_name = "FILE")]
+    #[arg(id = "out", long = "out", value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
@@ -43,7 +43,7 @@ impl StreamFlags {
             None => File::from(io::stdin().as_fd().try_clone_to_owned().context("can't read from stdin")?),
         };
         let about = file.metadata().context("can't look at the input")?;
-        let len = (about.is_file() && self.input.is_some()).then(|| about.len());
+        let len = (about.is_file() && self.input.is_some()).then_some(about.len());
         Ok((Box::new(file), len))
     }
 

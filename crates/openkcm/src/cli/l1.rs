@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use openkcm_client::{L1Spec, Resource};
 use openkcm_contracts::{Period, RegionId, RootRef, TenantId};
-use openkcm_host::OsEntropy;
+use openkcm_host::{BootInstant, OsEntropy};
 use openkcm_roots::{LocalConfig, LocalRoot};
 use serde_json::{Value, json};
 
@@ -146,15 +146,18 @@ async fn unlink(session: &Session, tenant: TenantId) -> anyhow::Result<()> {
 /// Waits for the regions, then shows what was committed and what came of it.
 async fn finish(
     session: &Session,
-    mut pointer: Resource,
+    pointer: Resource,
     expected: Option<Expected>,
     regions: Vec<RegionId>,
-    begun: openkcm_host::BootInstant,
+    begun: BootInstant,
 ) -> anyhow::Result<()> {
-    if let Some(expected) = expected.filter(|_| !session.patience.total.is_zero()) {
-        pointer.value["arrivals"] = arrival::watch(session, &expected, regions, begun).await;
+    match expected.filter(|_| !session.patience.total.is_zero()) {
+        None => session.show(&pointer.value),
+        Some(expected) => {
+            let arrivals = arrival::watch(session, &expected, regions, begun).await;
+            session.show_with(pointer.value, arrivals)
+        }
     }
-    session.show(&pointer.value)
 }
 
 fn spec(arguments: Link) -> anyhow::Result<L1Spec> {

@@ -21,6 +21,23 @@ pub(crate) enum Format {
 /// A column of a list: its header, and the member that it shows as a JSON pointer (RFC 6901).
 pub(crate) type Column = (&'static str, &'static str);
 
+/// What a person looks for first in a document, in this order.
+const FIRST: &[&str] = &[
+    "tenant",
+    "system",
+    "service",
+    "provider",
+    "key",
+    "state",
+    "ended_by",
+    "purge_at",
+    "regions",
+    "algorithm",
+    "rotate_every",
+    "version",
+    "region",
+];
+
 /// What stands where there is nothing.
 const NOTHING: &str = "-";
 
@@ -31,6 +48,8 @@ pub(crate) fn document(format: Format, value: &Value) -> String {
         Format::Table => {
             let mut rows = Vec::new();
             flatten(String::new(), value, &mut rows);
+            // Otherwise by name, as they come.
+            rows.sort_by_key(|(name, _)| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
             grid(None, rows.into_iter().map(|(name, value)| vec![name, value]))
         }
     }
@@ -171,6 +190,16 @@ a-longer-name  -        -";
         ] {
             assert!(rows.contains(&row.to_vec()), "{row:?} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_document_begins_with_what_a_person_looks_for_first() {
+        let text = document(
+            Format::Table,
+            &json!({"algorithm": "AES256", "zeta": 1, "state": "defined", "tenant": "acme"}),
+        );
+        let names: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().next()).collect();
+        assert_eq!(names, ["tenant", "state", "algorithm", "zeta"]);
     }
 
     #[test]

@@ -85,14 +85,14 @@ pub(crate) async fn run(command: Command, session: &Session) -> anyhow::Result<(
 
 async fn define(session: &Session, service: ServicePath, spec: SpecFlags) -> anyhow::Result<()> {
     let begun = session.now();
-    let mut defined = system::define(session, &KeyPath::Service(service.clone()), spec).await?;
-    if !session.patience.total.is_zero() {
-        // What was committed is shown whatever becomes of the wait.
-        let regions = regions_of(session, &service).await.unwrap_or_default();
-        let arrivals = arrival::watch(session, &Expected::ServiceActive(service), regions, begun).await;
-        defined.value["arrivals"] = arrivals;
+    let defined = system::define(session, &KeyPath::Service(service.clone()), spec).await?;
+    if session.patience.total.is_zero() {
+        return session.show(&defined.value);
     }
-    session.show(&defined.value)
+    // What was committed is shown whatever becomes of the wait.
+    let regions = regions_of(session, &service).await.unwrap_or_default();
+    let arrivals = arrival::watch(session, &Expected::ServiceActive(service), regions, begun).await;
+    session.show_with(defined.value, arrivals)
 }
 
 /// The tenant's regions, from the Registry, which has just answered.

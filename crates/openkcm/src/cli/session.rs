@@ -128,6 +128,17 @@ impl Session {
         output::result(&render::document(self.format, value))
     }
 
+    /// Prints what was committed; for programs with what came of the wait, of which people were told already.
+    ///
+    /// # Errors
+    /// When stdout takes nothing.
+    pub(crate) fn show_with(&self, mut value: Value, arrivals: Value) -> anyhow::Result<()> {
+        if self.format == Format::Json {
+            value["arrivals"] = arrivals;
+        }
+        self.show(&value)
+    }
+
     /// Reads a list to its end or to its limit, and prints it.
     ///
     /// # Errors

@@ -104,7 +104,18 @@ impl Home {
 pub(super) fn program() -> String {
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("openkcm"));
     let here = std::env::current_dir().unwrap_or_default();
-    program.strip_prefix(&here).unwrap_or(&program).display().to_string()
+    match program.strip_prefix(&here) {
+        // A name without a slash would be looked for on the PATH.
+        Ok(name) => shell_word(&Path::new(".").join(name)),
+        Err(_) => shell_word(&program),
+    }
+}
+
+/// A path as one word of a shell line.
+pub(super) fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |character: char| character.is_ascii_alphanumeric() || "/._-+,:@%".contains(character);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn private_directory(path: &Path) -> anyhow::Result<()> {
@@ -138,4 +149,22 @@ fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
     };
     write().with_context(|| format!("{} can't be written", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_quoted_for_the_shell_where_it_has_to_be() {
+        for (path, word) in [
+            ("./target/release/openkcm", "./target/release/openkcm"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$HOME", "'$HOME'"),
+            ("~x", "'~x'"),
+        ] {
+            assert_eq!(shell_word(Path::new(path)), word);
+        }
+    }
 }

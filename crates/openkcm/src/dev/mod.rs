@@ -91,11 +91,11 @@ fn announce(home: &files::Home, landscape: &openkcm_client::Landscape) -> anyhow
         landscape.cmk
     );
     for region in &landscape.regions {
-        text.push_str(&format!("  Core {:<6} {}\n", region.name, region.url));
+        text.push_str(&format!("  Core {:<6} {}\n", region.name.as_str(), region.url));
     }
     text.push_str(&format!("  credential  {}\n", home.directory().join(files::CREDENTIAL).display()));
     let (program, file) = (files::program(), home.landscape_file());
-    let openkcm = format!("{program} --landscape {}", file.display());
+    let openkcm = format!("{program} --landscape {}", files::shell_word(&file));
     text.push_str("Encrypt and decrypt something, from another terminal in this directory:\n");
     text.push_str(&format!("  echo hello | {openkcm} encrypt {0} | {openkcm} decrypt {0}\n", sample::SERVICE));
     text.push_str("ready");

@@ -42,6 +42,8 @@ async fn make(home: &Home) -> anyhow::Result<()> {
     client.registry().put_key(&KeyPath::Service(path.clone()), &KeySpec::default()).await?;
     let root = RootRef { provider: "local".into(), key: "demo".into(), options: Default::default() };
     client.cmk().link(tenant, &L1Spec { roots: vec![root], ttl: None }).await?;
+    // The events take milliseconds; the component would have us wait for whole seconds.
+    let client = client.with_patience(Patience::NONE);
     for region in &landscape.regions {
         until_usable(&client, &region.name, &path).await?;
     }

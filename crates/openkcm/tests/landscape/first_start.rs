@@ -54,7 +54,7 @@ async fn kill_at(file: &str) {
         let ciphertext = encrypt(&client, name, SAMPLE).await;
         opens_everywhere(&client, SAMPLE, &ciphertext).await;
     }
-    assert!(landscape.stop(), "killed at {file}:\n{}", landscape.log());
+    assert!(landscape.stop().await, "killed at {file}:\n{}", landscape.log());
 }
 
 fn appears(path: &Path) -> bool {

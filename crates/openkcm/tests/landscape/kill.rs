@@ -28,10 +28,7 @@ async fn no_acknowledged_definition_is_lost_by_a_kill_and_no_key_is_made_twice()
     define(&setup.client(), "acme/hr/before").await;
     let system = service_path("acme/hr/before").system_path();
     let mut ciphertexts = BTreeMap::new();
-    ciphertexts.insert(
-        "acme/hr/before".to_owned(),
-        encrypt(&setup.client(), "a", "acme/hr/before").await,
-    );
+    ciphertexts.insert("acme/hr/before".to_owned(), encrypt(&setup.client(), "a", "acme/hr/before").await);
     for (round, kill_at) in KILLED_AT.into_iter().enumerate() {
         let acknowledged = define_until_killed(&mut setup.landscape, &system, round, kill_at).await;
         assert!(acknowledged.len() >= kill_at);

@@ -4,9 +4,13 @@
 //! bad input changes nothing, that no secret is written anywhere. A test has a landscape of its own, on free
 //! ports, in a directory of its own; what it waits for it looks for, and no time is asserted.
 
+mod bad_input;
 mod first_start;
+mod http;
 mod kill;
 mod openapi;
+mod openbao;
 mod restart;
+mod secrets;
 mod setup;
 mod tour;

@@ -44,7 +44,7 @@ async fn a_landscape_comes_back_with_the_same_state_after_a_stop_and_after_a_kil
         if kill {
             setup.landscape.kill();
         } else {
-            assert!(setup.landscape.stop(), "it did not end well:\n{}", setup.landscape.log());
+            assert!(setup.landscape.stop().await, "it did not end well:\n{}", setup.landscape.log());
         }
         setup.landscape.start_again().await;
         let client = setup.client();
@@ -79,7 +79,7 @@ async fn a_second_process_on_the_same_directory_is_refused_and_harms_nothing() {
 async fn a_taken_port_is_told_with_the_flag_that_chooses_another() {
     let mut setup = Setup::start().await;
     let before = state(&setup.client()).await;
-    assert!(setup.landscape.stop());
+    assert!(setup.landscape.stop().await);
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("an address").port().to_string();
     for flag in ["--registry-port", "--cmk-port", "--core-port"] {
@@ -131,7 +131,8 @@ async fn state(client: &Client) -> Value {
         }
         tenant["systems"] = systems.into();
         let pointer = client.cmk().l1(&id).await.expect("a pointer").value;
-        tenant["pointer"] = json!([pointer["state"], pointer["epoch"], pointer["revision"], pointer["roots"]]);
+        tenant["pointer"] =
+            json!([pointer["state"], pointer["epoch"], pointer["revision"], pointer["roots"]]);
     }
     let mut keys = Vec::new();
     for name in REGIONS {

@@ -35,14 +35,21 @@ pub(crate) struct Setup {
 impl Setup {
     /// A landscape with the sample tenant.
     pub(crate) async fn start() -> Self {
-        Self::start_with(&[]).await
+        Self::start_with(&[], |_| ()).await
     }
 
-    /// A landscape whose process has these variables, too.
-    pub(crate) async fn start_with(environment: &[(&str, &str)]) -> Self {
+    /// A landscape whose directory holds something before its first start.
+    pub(crate) async fn start_prepared(prepare: impl FnOnce(&Path)) -> Self {
+        Self::start_with(&[], prepare).await
+    }
+
+    /// As [`Setup::start_prepared`], with further variables in the process's environment.
+    pub(crate) async fn start_with(environment: &[(&str, &str)], prepare: impl FnOnce(&Path)) -> Self {
         // A name with a space in it: whatever is printed for pasting has to bear that.
         let directory = TempDir::with_prefix("openkcm landscape ").expect("a temporary directory");
         let home = directory.path().join(".openkcm");
+        std::fs::create_dir(&home).expect("the directory is new");
+        prepare(&home);
         let landscape = Landscape::start_with(program(), &home, &[], environment).await;
         Self { landscape, directory }
     }

@@ -7,3 +7,5 @@ mod faults;
 mod mail;
 mod pointers;
 mod registry;
+
+pub(crate) use faults::HYDRATION_PATIENCE;

@@ -17,10 +17,10 @@ use openkcm_krypton::keyring::Keyring;
 use openkcm_krypton::store;
 use openkcm_orbital::Intake;
 use openkcm_orbital::outbox::Waiting;
-use openkcm_store::{Memory, StoreError};
+use openkcm_store::{Read, StoreError};
 
 use super::post::Post;
-use super::spoil::{leak, spoil};
+use super::spoil::{KEPT_LATE, as_if_kept, as_if_none, leak, lose_one, spoil};
 use super::{Crashed, Who};
 use crate::coverage::{Coverage, Reached};
 use crate::landscape;
@@ -84,8 +84,9 @@ pub(crate) struct CoreNode {
     /// After so many points more the Core crashes.
     pub(crate) fuse: Option<usize>,
     entropy: Arc<SeededEntropy>,
-    /// Versions in use that are not kept: only a deliberate bug makes any.
-    unkept: Vec<KeySealed>,
+    /// Versions in use that are not kept, and after how many inputs they are: only a deliberate bug
+    /// makes any.
+    unkept: (Vec<KeySealed>, usize),
     /// Whether what is made now is made because its time has come.
     by_time: bool,
 }
@@ -95,7 +96,7 @@ impl CoreNode {
         let region = landscape::region(index);
         let entropy = Arc::new(SeededEntropy::new(seed));
         let post = Post::new(Who::Core(index), Some(region.clone()), &*entropy);
-        let (running, unkept) = (None, Vec::new());
+        let (running, unkept) = (None, (Vec::new(), 0));
         Self { index, region, post, running, life: 0, fuse: None, entropy, unkept, by_time: false }
     }
 
@@ -116,14 +117,9 @@ impl CoreNode {
         self.post.crash();
         self.running = None;
         self.fuse = None;
-        self.unkept.clear();
-        match bug {
-            Some(Bug::LoseKeptVersion) => self.lose("l3_versions", 1),
-            Some(Bug::MakeAgainAfterCrash) => {
-                self.lose("l3_versions", usize::MAX);
-                self.lose("l2_versions", usize::MAX);
-            }
-            _ => {}
+        self.unkept.0.clear();
+        if bug == Some(Bug::LoseKeptVersion) {
+            lose_one(&mut self.post.disk);
         }
     }
 
@@ -232,11 +228,19 @@ impl CoreNode {
     fn step(
         &mut self,
         around: &mut Around<'_>,
-        step: impl FnOnce(&mut Core, &Memory, Timestamp) -> Result<Effects, StoreError>,
+        step: impl FnOnce(&mut Core, &dyn Read, Timestamp) -> Result<Effects, StoreError>,
     ) -> Result<(), Crashed> {
         let now = self.post.now();
         let Some(running) = &mut self.running else { return Ok(()) };
-        let effects = step(&mut running.core, self.post.disk.view(), now);
+        let effects = match around.bug {
+            Some(Bug::EncryptBeforeKeep) => {
+                step(&mut running.core, &as_if_kept(&self.post, &self.unkept.0), now)
+            }
+            Some(Bug::MakeAgainAfterCrash) if self.life > 1 => {
+                step(&mut running.core, &as_if_none(&self.post), now)
+            }
+            _ => step(&mut running.core, self.post.disk.view(), now),
+        };
         self.carry_out(effects.expect("a store in memory does not fail"), around)
     }
 
@@ -248,16 +252,15 @@ impl CoreNode {
             }
             let (made, now) = (std::mem::take(&mut effects.keep), self.post.now());
             self.point(Reached::CrashBeforeKeep, around)?;
-            let firsts = self.note_made(&made, around);
+            self.note_made(&made, around.coverage);
             let Some(running) = &mut self.running else { return Ok(()) };
             let kept = if around.bug == Some(Bug::EncryptBeforeKeep) {
-                let mut as_if = self.post.disk.view().clone();
-                as_if.write(|tx| store::keep(tx, &made, now)).expect("memory does not fail");
-                self.unkept.extend(made.iter().cloned());
-                running.core.kept(&as_if, &made, now)
+                self.unkept.0.extend(made.iter().cloned());
+                self.unkept.1 = KEPT_LATE;
+                running.core.kept(&as_if_kept(&self.post, &self.unkept.0), &made, now)
             } else {
                 self.post.disk.commit(|tx| store::keep(tx, &made, now));
-                firsts.iter().for_each(|first| around.ledger.cores[self.index].kept_first(first));
+                made.iter().for_each(|sealed| around.ledger.cores[self.index].kept(sealed));
                 self.point(Reached::CrashAfterKeep, around)?;
                 let Some(running) = &mut self.running else { return Ok(()) };
                 running.core.kept(self.post.disk.view(), &made, now)
@@ -268,44 +271,30 @@ impl CoreNode {
 
     /// Hands the provider its questions.
     fn ask(&mut self, effects: &mut Effects, around: &mut Around<'_>) {
-        let view = self.post.disk.view();
-        for job in &effects.seal {
-            let held = store::system_versions(view, &job.path).expect("memory does not fail");
-            if held.iter().all(|sealed| sealed.generation != job.generation) {
-                around.ledger.cores[self.index].first_l2.insert(job.version);
-            }
-        }
         if around.bug == Some(Bug::LeakPlaintext) {
             leak(&mut self.post.disk, &effects.seal);
         }
+        around.provider.seen.extend(effects.seal.iter().map(|job| *job.key.expose()));
         let unseals = effects.unseal.drain(..).map(Question::Unseal);
         let questions = unseals.chain(effects.seal.drain(..).map(Question::Seal));
         let (core, life) = (self.index, self.life);
         around.provider.waiting.extend(questions.map(|question| Job { core, life, question }));
     }
 
-    /// What new versions are to the invariants and the coverage: gives those that are first ones.
-    fn note_made(&self, made: &[KeySealed], around: &mut Around<'_>) -> Vec<KeySealed> {
+    /// What new versions are to the coverage.
+    fn note_made(&self, made: &[KeySealed], coverage: &mut Coverage) {
         let cut_off = !(self.post.can_send && self.post.can_hear);
-        let mut firsts = Vec::new();
-        for sealed in made {
-            let held = store::key_versions(self.post.disk.view(), &sealed.path());
-            let held = held.expect("memory does not fail");
-            if around.ledger.cores[self.index].is_first(sealed, &held) {
-                firsts.push(sealed.clone());
-            } else {
-                if self.by_time {
-                    around.coverage.reach(Reached::RotatedByTime);
-                }
-                if cut_off {
-                    around.coverage.reach(Reached::RotationWhileCutOff);
-                }
-                if sealed.service.is_none() {
-                    around.coverage.reach(Reached::L2Rotated);
+        for sealed in made.iter().filter(|sealed| sealed.counter > 1) {
+            for (what, is_so) in [
+                (Reached::RotatedByTime, self.by_time),
+                (Reached::RotationWhileCutOff, cut_off),
+                (Reached::L2Rotated, sealed.service.is_none()),
+            ] {
+                if is_so {
+                    coverage.reach(what);
                 }
             }
         }
-        firsts
     }
 
     /// A point between two transactions, at which the Core may crash.
@@ -324,15 +313,11 @@ impl CoreNode {
     }
 
     fn keep_late(&mut self) {
-        let (late, now) = (std::mem::take(&mut self.unkept), self.post.now());
-        if !late.is_empty() {
+        let (late, wait) = &mut self.unkept;
+        *wait = wait.saturating_sub(1);
+        if *wait == 0 && !late.is_empty() {
+            let (late, now) = (std::mem::take(late), self.post.now());
             self.post.disk.commit(|tx| store::keep(tx, &late, now));
         }
-    }
-
-    fn lose(&mut self, space: &'static str, count: usize) {
-        let space = openkcm_store::Space(space);
-        let keys = self.post.disk.keys(space);
-        self.post.disk.commit(|tx| keys.iter().take(count).try_for_each(|key| tx.delete(space, key)));
     }
 }

@@ -13,7 +13,7 @@ use crate::landscape::REGIONS;
 
 /// One of the components.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Who {
+pub(crate) enum Who {
     /// The Registry.
     Registry,
     /// The CMK Server.

@@ -28,7 +28,8 @@ const BEGINNING: u64 = 1_770_019_200_000;
 pub(crate) enum Fate {
     /// The mesh holds all letters and says so.
     Answered,
-    /// The mesh holds so many of the letters, and nobody hears that it does.
+    /// The mesh holds so many of the letters, and nobody hears that it does; the others are lost, or
+    /// arrive much later.
     Unanswered(usize),
 }
 
@@ -109,8 +110,10 @@ impl Post {
         }
         let stored = if let Fate::Unanswered(stored) = fate { stored } else { waiting.len() };
         let mut superseded = 0;
-        for Waiting { letter, .. } in waiting.iter().take(stored) {
-            if mesh.publish(self.signer.sign(letter)) == Published::Superseded {
+        for (number, Waiting { letter, .. }) in waiting.iter().enumerate() {
+            if number >= stored {
+                mesh.lose_track_of(self.signer.sign(letter));
+            } else if mesh.publish(self.signer.sign(letter)) == Published::Superseded {
                 superseded += 1;
             }
         }
@@ -184,7 +187,8 @@ impl Post {
         self.up = false;
     }
 
-    fn cursor(&self, stream: &Stream) -> u64 {
+    /// How far a subscription has come; what lies up to here was delivered before.
+    pub(crate) fn cursor(&self, stream: &Stream) -> u64 {
         let committed = || {
             let position = inbox::position(self.disk.view(), stream).expect("memory does not fail");
             position.map_or(0, |position| position.sequence)

@@ -9,17 +9,49 @@ use openkcm_contracts::v1::{KeySealed, LinkState};
 use openkcm_krypton::control::SealJob;
 use openkcm_krypton::store;
 use openkcm_orbital::Intake;
-use openkcm_store::{Scan, Space, StoreError, Write};
+use openkcm_store::{Memory, Scan, Space, StoreError, Write};
 
 use super::post::Post;
 use crate::disk::Disk;
 use crate::teeth::Bug;
+
+/// Where a Core keeps its sealed versions.
+const VERSIONS: [Space; 2] = [Space("l2_versions"), Space("l3_versions")];
+
+/// After how many inputs a version is kept that is in use already.
+pub(super) const KEPT_LATE: usize = 8;
 
 /// Somebody writes new keys down, to see what is wrong.
 pub(super) fn leak(disk: &mut Disk, jobs: &[SealJob]) {
     for job in jobs {
         let text = BASE64.encode(job.key.expose());
         disk.commit(|tx| tx.put(Space("debug"), b"l2", format!("key {text}").as_bytes()));
+    }
+}
+
+/// A store that is ahead of its disk.
+pub(super) fn as_if_kept(post: &Post, unkept: &[KeySealed]) -> Memory {
+    let mut as_if = post.disk.view().clone();
+    as_if.write(|tx| store::keep(tx, unkept, post.now())).expect("memory does not fail");
+    as_if
+}
+
+/// A store that has forgotten every version.
+pub(super) fn as_if_none(post: &Post) -> Memory {
+    let mut as_if = post.disk.view().clone();
+    for space in VERSIONS {
+        let keys = post.disk.keys(space);
+        let forget = |tx: &mut dyn Write| keys.iter().try_for_each(|key| tx.delete(space, key));
+        as_if.write(forget).expect("memory does not fail");
+    }
+    as_if
+}
+
+/// One version is gone.
+pub(super) fn lose_one(disk: &mut Disk) {
+    for space in VERSIONS {
+        let keys = disk.keys(space);
+        disk.commit(|tx| keys.iter().take(1).try_for_each(|key| tx.delete(space, key)));
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use openkcm_contracts::VersionId;
+use openkcm_contracts::{Revision, VersionId};
 use openkcm_http::{Token, decode_base64, encode_base64};
 use openkcm_krypton::{Handle, Options, Service, StartError, Surroundings};
 use openkcm_store::StoreError;
@@ -185,6 +185,15 @@ impl Running {
     pub(crate) async fn activates(&self, key: &str, version: VersionId) {
         eventually(&format!("{version} of {key} active in {}", self.region), async || {
             (self.active(key).await == Some(version)).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the CMK Server's revision 1.`counter` is on its disk.
+    pub(crate) async fn has_applied(&self, counter: u64) {
+        eventually("a revision on disk", async || {
+            let applied = self.handle.status().await.expect("the store can be read").applied;
+            (applied.cmk >= Some(Revision::new(1, counter))).then_some(())
         })
         .await;
     }

@@ -212,9 +212,8 @@ fn a_file_of_another_key_is_refused_by_name_and_nobody_is_asked_to_open_it() {
 
 #[test]
 fn a_file_whose_header_was_changed_to_name_another_key_is_refused_by_the_core() {
-    let file = encrypted(b"x");
-    let text = file.windows(KEY.len()).position(|bytes| bytes == KEY.as_bytes()).unwrap();
-    let mut renamed = file.clone();
+    let mut renamed = encrypted(b"x");
+    let text = renamed.windows(KEY.len()).position(|bytes| bytes == KEY.as_bytes()).unwrap();
     renamed[text..text + KEY.len()].copy_from_slice(b"acme/hr/pension");
     let (result, written) = decrypted_as(&"acme/hr/pension".parse().unwrap(), &renamed);
     assert_eq!(result.unwrap_err().to_string(), "the Core refuses another key's ciphertext");

@@ -1,0 +1,181 @@
+//! The mesh's mail: published, acknowledged, delivered, lost, doubled, disordered, replayed, forged.
+//!
+//! What always holds: what lies on the mesh is delivered sooner or later; nothing that is only done on
+//! the way makes it disappear.
+
+use openkcm_cmk::inbox as cmk_inbox;
+use openkcm_contracts::v1::{Audience, L1Reference, LinkState};
+use openkcm_contracts::{Event, Lane, LinkEpoch, Revision};
+use openkcm_orbital::{Batch, Delivered, Intake, Letter, Position, Published, Stream};
+use openkcm_store::StoreError;
+
+use crate::actors::Who;
+use crate::actors::post::Fate;
+use crate::coverage::Reached;
+use crate::landscape;
+use crate::world::World;
+
+impl World {
+    /// A courier publishes what waits on a lane.
+    pub(crate) fn publish(&mut self, who: Who, lane: Lane, faults: bool) {
+        let fate = if faults && self.dice.percent(8) {
+            Fate::Unanswered(self.dice.below(4))
+        } else {
+            Fate::Answered
+        };
+        let Self { mesh, registry, cmk, cores, bug, .. } = self;
+        let post = match who {
+            Who::Registry => registry,
+            Who::Cmk => cmk,
+            Who::Core(index) => &mut cores[index].post,
+        };
+        let cut_off = !post.can_send;
+        let superseded = post.publish(mesh, lane, fate, *bug);
+        let lane = lane.number();
+        let (what, line) = match fate {
+            _ if cut_off => (Some(Reached::PublishWhileCutOff), "the mesh does not answer"),
+            Fate::Unanswered(_) => (Some(Reached::AnswerLost), "the answer is lost"),
+            Fate::Answered => (None, "stored"),
+        };
+        self.tell(format!("{who}: publish lane {lane}: {line}"));
+        what.into_iter().for_each(|what| self.reach(what));
+        if superseded > 0 {
+            self.reach(Reached::Superseded);
+        }
+    }
+
+    /// A publication that its author has given up arrives at the mesh after all.
+    pub(crate) fn land_late(&mut self) {
+        let Some((address, outcome)) = self.mesh.land_late() else { return };
+        self.tell(format!("mesh: a late publication on {address}: {outcome:?}"));
+        if outcome == Published::Superseded {
+            self.reach(Reached::Superseded);
+        }
+    }
+
+    /// A courier hears that the mesh holds what it sent.
+    pub(crate) fn acknowledge(&mut self, who: Who, lane: Lane) {
+        let Some(letters) = self.post_mut(who).in_flight.remove(&lane) else { return };
+        self.tell(format!("{who}: the mesh holds {} letter(s) of lane {}", letters.len(), lane.number()));
+        let bug = self.bug;
+        let mut replaced = false;
+        match who {
+            Who::Core(index) => self.with_core(index, |core, around| {
+                replaced = core.acknowledged(lane, letters, around)?;
+                Ok(())
+            }),
+            _ => replaced = self.post_mut(who).forget(lane, &letters, bug),
+        }
+        if replaced {
+            self.reach(Reached::LetterReplacedInFlight);
+        }
+    }
+
+    /// A subscription delivers what comes next.
+    pub(crate) fn deliver(&mut self, who: Who, stream: &Stream, faults: bool) {
+        let max = if faults { 1 + self.dice.below(12) } else { usize::MAX };
+        let mut batch = self.post(who).next_batch(&self.mesh, stream, max);
+        let regular = batch.messages.clone();
+        if faults && !regular.is_empty() && self.dice.percent(8) {
+            self.reach(Reached::DeliveryLost);
+            self.post_mut(who).disconnect();
+            return self.tell(format!("{who}: a delivery on {stream} is lost"));
+        }
+        if faults && self.dice.percent(15) {
+            self.disturb(who, stream, &mut batch);
+        }
+        self.hand_over(who, stream, batch, &regular);
+    }
+
+    /// The mesh, or whoever sits on the way, delivers something old again.
+    pub(crate) fn replay(&mut self, who: Who, stream: &Stream) {
+        let Some(again) = self.delivered_before(who, stream) else { return };
+        self.reach(Reached::DuplicateDelivered);
+        let batch = Batch { messages: vec![again], caught_up: false };
+        self.hand_over(who, stream, batch, &[]);
+    }
+
+    /// Someone without the right signs a Link, newer than all, and gets it delivered.
+    pub(crate) fn forge(&mut self, index: usize) {
+        let tenant = self.dice.pick(&landscape::tenants()).clone();
+        let revision = Revision::new(9, 9);
+        let link = L1Reference {
+            roots: landscape::roots(&tenant),
+            tenant,
+            epoch: LinkEpoch(revision),
+            state: LinkState::Linked,
+            owner_key: None,
+            ttl: None,
+        };
+        let audience = Audience::Region(landscape::region(index));
+        let stream = Stream { lane: Lane::Facts, audience: audience.clone() };
+        let letter = Letter::new(&Event::L1Reference(link), audience, revision, self.cmk.now());
+        let message = match self.dice.below(3) {
+            0 => self.forged(&letter),
+            1 => self.registry.signer.sign(&letter),
+            _ => self.cores[index].post.signer.sign(&letter),
+        };
+        let position = Position { mesh: "simulated".into(), sequence: 0 };
+        let batch = Batch { messages: vec![Delivered { position, message }], caught_up: false };
+        self.hand_over(Who::Core(index), &stream, batch, &[]);
+    }
+
+    /// Brings something old back among a batch's messages, and puts all out of order.
+    fn disturb(&mut self, who: Who, stream: &Stream, batch: &mut Batch) {
+        if let Some(again) = self.delivered_before(who, stream) {
+            batch.messages.push(again);
+            self.reach(Reached::DuplicateDelivered);
+        }
+        if batch.messages.len() > 1 {
+            self.dice.shuffle(&mut batch.messages);
+            self.reach(Reached::Reordered);
+        }
+    }
+
+    /// A message that a component was sent before. Never one that it was not: a transport may repeat
+    /// what it delivered, and skips nothing.
+    fn delivered_before(&self, who: Who, stream: &Stream) -> Option<Delivered> {
+        let ever = self.mesh.ever(stream, self.post(who).cursor(stream));
+        let again = if ever > 0 { self.dice.below(ever) } else { return None };
+        self.mesh.replay(stream, again)
+    }
+
+    fn hand_over(&mut self, who: Who, stream: &Stream, batch: Batch, regular: &[Delivered]) {
+        let Self { registry, cmk, cores, verifier, .. } = self;
+        let post = match who {
+            Who::Registry => registry,
+            Who::Cmk => cmk,
+            Who::Core(index) => &mut cores[index].post,
+        };
+        let intake = post.receive(stream, (batch, regular), verifier);
+        if intake.dropped > 0 {
+            self.reach(Reached::ForgeryDropped);
+        }
+        let subjects: Vec<String> = intake
+            .events
+            .iter()
+            .map(|verified| format!("{}@{}", verified.event.subject(), verified.revision))
+            .collect();
+        self.tell(format!("{who}: delivered on {stream}: {}", subjects.join(", ")));
+        match who {
+            Who::Core(index) => {
+                self.ledger.touched.insert(index);
+                self.cores[index].hear(intake);
+            }
+            Who::Cmk => self.cmk_receives(&intake),
+            Who::Registry => {}
+        }
+    }
+
+    fn cmk_receives(&mut self, intake: &Intake) {
+        let now = self.cmk.now();
+        self.cmk.disk.commit(|tx| {
+            for event in &intake.events {
+                cmk_inbox::apply(tx, event, now)?;
+            }
+            intake.record(tx)?;
+            Ok::<_, StoreError>(())
+        });
+        self.cmk.received(&intake.stream, intake.caught_up);
+    }
+}

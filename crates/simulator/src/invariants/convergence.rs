@@ -1,0 +1,166 @@
+//! **Convergence.** "When faults end, every Core comes to hold exactly what the authorities say, by
+//! itself": its region's definitions and links, the same sealed versions as all others; nothing waits
+//! in an outbox; and what should be usable is, in every region of its tenant, for all that was ever
+//! encrypted.
+
+use openkcm_contracts::{DefinitionState, Event, KeyPath, TenantId, TenantState};
+use openkcm_krypton::store as core_store;
+use openkcm_registry::rules::{Standing, telling};
+use openkcm_registry::store::{self, KeyRecord, TenantRecord};
+use openkcm_store::Space;
+
+use crate::landscape::{self, REGIONS};
+use crate::world::World;
+
+pub(crate) const NAME: &str = "convergence";
+
+/// Whether all is as the authorities say; the first thing that is not, otherwise.
+pub(crate) fn check(world: &World) -> Result<(), String> {
+    nothing_waits(world)?;
+    all_hold_the_same_versions(world)?;
+    for tenant in landscape::tenants() {
+        let Some(record) = world.tenant(&tenant) else { continue };
+        heard_at_cmk(world, &record)?;
+        for index in 0..REGIONS.len() {
+            let at = |detail: String| format!("core {}: {detail}", REGIONS[index]);
+            if record.regions.contains(&world.cores[index].region) {
+                holds_definitions(world, index, &record).map_err(at)?;
+                holds_link(world, index, &tenant).map_err(at)?;
+                serves(world, index, &record).map_err(at)?;
+            } else {
+                serves_nothing(world, index, &tenant).map_err(at)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn nothing_waits(world: &World) -> Result<(), String> {
+    for who in World::everyone() {
+        let post = world.post(who);
+        if post.sends.iter().any(|lane| post.has_letters(*lane)) {
+            return Err(format!("letters wait in the outbox of {who}"));
+        }
+    }
+    Ok(())
+}
+
+fn all_hold_the_same_versions(world: &World) -> Result<(), String> {
+    for space in ["l2_versions", "l3_versions"].map(Space) {
+        let first = world.cores[0].post.disk.keys(space);
+        for (index, core) in world.cores.iter().enumerate() {
+            let held = core.post.disk.keys(space);
+            if held != first {
+                let counts = (first.len(), held.len());
+                return Err(format!("core {} holds other {} than core a: {counts:?}", REGIONS[index], space.0));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn heard_at_cmk(world: &World, record: &TenantRecord) -> Result<(), String> {
+    let heard = openkcm_cmk::store::tenant(world.cmk.disk.view(), &record.tenant);
+    let heard = heard.expect("memory does not fail").map(|heard| heard.revision);
+    if heard == Some(record.revision) {
+        return Ok(());
+    }
+    Err(format!("the cmk server holds {} at {heard:?}, not at {}", record.tenant, record.revision))
+}
+
+fn holds_definitions(world: &World, index: usize, record: &TenantRecord) -> Result<(), String> {
+    let view = world.cores[index].post.disk.view();
+    let said = telling::of_tenant(None, record);
+    let held = core_store::tenant(view, &record.tenant).expect("memory does not fail");
+    if !said.iter().any(|(_, event)| matches!(event, Event::TenantDefine(fact) if Some(fact) == held.as_ref())) {
+        return Err(format!("{} is held as {held:?}", record.tenant));
+    }
+    for (key, _) in definitions(world, record) {
+        let region = [world.cores[index].region.clone()];
+        let held = match key.path() {
+            KeyPath::System(path) => core_store::system(view, &path),
+            KeyPath::Service(path) => core_store::service(view, &path),
+        };
+        let held = held.expect("memory does not fail").map(Event::KeyDefine);
+        if telling::of_key_to(&region, &key).first().map(|(_, event)| event) != held.as_ref() {
+            return Err(format!("{} is held as {held:?}", key.path()));
+        }
+    }
+    Ok(())
+}
+
+/// The definitions of a tenant that can still come into use, and whether they stand now.
+fn definitions(world: &World, tenant: &TenantRecord) -> Vec<(KeyRecord, bool)> {
+    let view = world.registry.disk.view();
+    let mut found = Vec::new();
+    for path in landscape::keys(&tenant.tenant) {
+        let place = store::place(view, &path).expect("memory does not fail");
+        let Ok((record, standing)) = place.held() else { continue };
+        if !standing.is_over_for_good() {
+            let defined = record.state == DefinitionState::Defined;
+            found.push((record.clone(), defined && standing == Standing::Live));
+        }
+    }
+    found
+}
+
+fn holds_link(world: &World, index: usize, tenant: &TenantId) -> Result<(), String> {
+    let Some(pointer) = world.pointer(tenant) else { return Ok(()) };
+    let link = core_store::link(world.cores[index].post.disk.view(), tenant).expect("memory does not fail");
+    let held = link.and_then(|link| link.reference);
+    let holds = held.as_ref().is_some_and(|held| {
+        let fact = &held.fact;
+        held.revision == pointer.revision
+            && (fact.epoch, fact.state, &fact.roots) == (pointer.epoch, pointer.state, &pointer.roots)
+    });
+    if holds {
+        return Ok(());
+    }
+    let held = held.map(|held| held.revision);
+    Err(format!("{tenant}'s link is held at {held:?}, and is at {}", pointer.revision))
+}
+
+fn serves(world: &World, index: usize, record: &TenantRecord) -> Result<(), String> {
+    let pointer = world.pointer(&record.tenant);
+    let linked = pointer.is_some_and(|p| p.is_linked() && p.generation == record.generation);
+    if !linked || !Standing::of_tenant(record).is_live() {
+        return serves_nothing(world, index, &record.tenant);
+    }
+    let Some(running) = &world.cores[index].running else { return Err("it does not run".into()) };
+    for (key, stands) in definitions(world, record) {
+        let KeyPath::Service(path) = key.path() else { continue };
+        match running.data.encrypt(&path, b"convergence", b"") {
+            Ok(_) if !stands => return Err(format!("{path} encrypts, and is not in force")),
+            Err(refusal) if stands => return Err(format!("{path} does not encrypt: {refusal}")),
+            _ if !stands => continue,
+            _ => {}
+        }
+        for (number, kept) in world.ledger.ciphertexts.iter().enumerate() {
+            let usable = !key.compromised.contains(&kept.version);
+            if kept.path != path || kept.generation != key.generation || !usable {
+                continue;
+            }
+            match running.data.decrypt(&path, &kept.text, &kept.aad) {
+                Ok(opened) if opened.plaintext[..] == kept.plaintext[..] => {}
+                Ok(_) => return Err(format!("number {number} of {path} decrypts to something else")),
+                Err(refusal) => return Err(format!("number {number} of {path} is lost: {refusal}")),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn serves_nothing(world: &World, index: usize, tenant: &TenantId) -> Result<(), String> {
+    let held = core_store::tenant(world.cores[index].post.disk.view(), tenant).expect("memory does not fail");
+    let withdrawn = held.is_none_or(|held| {
+        held.state == TenantState::Withdrawn || held.regions.contains(&world.cores[index].region)
+    });
+    let ring = world.cores[index].running.as_ref().and_then(|running| running.keyring.tenant(tenant));
+    if !withdrawn {
+        return Err(format!("{tenant} was not withdrawn here"));
+    }
+    match ring.is_some_and(|ring| ring.standing().is_ok()) {
+        true => Err(format!("{tenant} is served here, and should not be")),
+        false => Ok(()),
+    }
+}

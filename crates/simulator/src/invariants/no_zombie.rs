@@ -1,0 +1,31 @@
+//! **No zombie.** "A stale Link never undoes a newer Unlink": of all the words about a pointer that a
+//! Core ever committed, it holds the newest, and serves by no other.
+//!
+//! That a Core serves a link only after a lease agreed on its epoch comes with the lease.
+
+use openkcm_contracts::Event;
+use openkcm_contracts::v1::LinkState;
+use openkcm_krypton::store;
+
+use crate::world::World;
+
+pub(crate) const NAME: &str = "no zombie";
+
+pub(crate) fn check(world: &World, index: usize) -> Result<(), String> {
+    let core = &world.cores[index];
+    for (revision, event) in world.ledger.cores[index].newest.values() {
+        let Event::L1Reference(newest) = event else { continue };
+        let link = store::link(core.post.disk.view(), &newest.tenant).expect("memory does not fail");
+        let held = link.and_then(|link| link.reference);
+        if held.as_ref().is_none_or(|held| held.revision != *revision || held.fact != *newest) {
+            let held = held.map(|held| (held.revision, held.fact.state));
+            let told = (revision, newest.state);
+            return Err(format!("{}: {held:?} is held, and {told:?} was told", newest.tenant));
+        }
+        let ring = core.running.as_ref().and_then(|running| running.keyring.tenant(&newest.tenant));
+        if newest.state == LinkState::Unlinked && ring.is_some_and(|ring| ring.standing().is_ok()) {
+            return Err(format!("{} is served, and its newest word is Unlink", newest.tenant));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! **Sovereignty.** "After the CMK Server commits an Unlink, a connected Core stops serving that tenant
+//! as soon as the event reaches it": once a Core has committed a revoke or an Unlink up to an epoch, it
+//! serves nothing of that tenant under that epoch or an earlier one, whatever is delivered again, in
+//! whatever order, and also after a restart.
+//!
+//! The other half of the promise, that *no* Core serves longer than its lease, comes with the lease.
+
+use crate::world::World;
+
+pub(crate) const NAME: &str = "sovereignty";
+
+pub(crate) fn check(world: &World, index: usize) -> Result<(), String> {
+    let Some(running) = &world.cores[index].running else { return Ok(()) };
+    let known = &world.ledger.cores[index];
+    for (tenant, ended) in &known.ended {
+        let Some(ring) = running.keyring.tenant(tenant) else { continue };
+        if ring.standing().is_err() {
+            continue;
+        }
+        // Two ways to know it: by what was ever told, and by what the Core says it serves.
+        let told_a_later_link = known.linked.get(tenant) > Some(ended);
+        let serves_a_later_link = ring.epoch() > Some(*ended);
+        if !(told_a_later_link && serves_a_later_link) {
+            let epoch = ring.epoch();
+            return Err(format!("{tenant} is served under {epoch:?}, and was unlinked up to {ended}"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! The schedule: what may happen now, and which of it happens.
+//!
+//! Not how it happens. What always holds: only what could happen to the real components is enabled,
+//! and the choice among it is the seed's alone.
+
+use openkcm_contracts::Lane;
+use openkcm_orbital::Stream;
+
+use crate::actions::HYDRATION_PATIENCE;
+use crate::actors::Who;
+use crate::landscape::REGIONS;
+use crate::world::World;
+
+/// One thing that may happen.
+#[derive(Debug, Clone)]
+pub(crate) enum Action {
+    OperateRegistry,
+    OperateCmk,
+    Encrypt(usize),
+    Decrypt(usize),
+    Rewrap(usize),
+    Rotate(usize),
+    Publish(Who, Lane),
+    Acknowledge(Who, Lane),
+    Deliver(Who, Stream),
+    Replay(Who, Stream),
+    Forge(usize),
+    Work(usize),
+    Due(usize),
+    GiveUpOnMesh(usize),
+    Answer,
+    LandLate,
+    Pass,
+    CutOff(Who),
+    Reconnect(Who),
+    RestartBroker,
+    ChangeMood,
+    Crash(Who),
+    LightFuse(usize),
+    Restart(Who),
+    StepClock(usize),
+}
+
+impl World {
+    /// Does one thing that may happen now.
+    pub(crate) fn act(&mut self) {
+        let mut enabled = self.progress();
+        self.add_people(&mut enabled);
+        enabled.iter_mut().for_each(|(weight, _)| *weight *= self.calm);
+        self.add_faults(&mut enabled);
+        let chosen = self.dice.weighted(enabled.iter().map(|(weight, _)| *weight));
+        let (_, action) = enabled.swap_remove(chosen);
+        self.perform(action, true);
+    }
+
+    /// What the components would do by themselves now, with weights.
+    pub(crate) fn progress(&self) -> Vec<(usize, Action)> {
+        let mut enabled = Vec::with_capacity(64);
+        for who in Self::everyone().filter(|who| self.post(*who).up) {
+            let post = self.post(who);
+            for lane in &post.sends {
+                if post.in_flight.contains_key(lane) {
+                    enabled.push((12, Action::Acknowledge(who, *lane)));
+                } else if post.has_letters(*lane) {
+                    enabled.push((if post.can_send { 12 } else { 2 }, Action::Publish(who, *lane)));
+                }
+            }
+            let streams = post.reads.iter().filter(|stream| post.can_hear && post.wants(&self.mesh, stream));
+            enabled.extend(streams.map(|stream| (12, Action::Deliver(who, stream.clone()))));
+        }
+        for (index, core) in self.cores.iter().enumerate() {
+            let Some(running) = &core.running else { continue };
+            if !running.queue.is_empty() {
+                enabled.push((25, Action::Work(index)));
+            }
+            if running.core.next_due().is_some_and(|at| at <= core.post.now()) {
+                enabled.push((12, Action::Due(index)));
+            }
+            let waited = core.post.now().since(running.started_at);
+            if !running.hydrated && waited >= HYDRATION_PATIENCE {
+                enabled.push((8, Action::GiveUpOnMesh(index)));
+            }
+        }
+        if self.mesh.has_late() {
+            enabled.push((3, Action::LandLate));
+        }
+        if !self.provider.waiting.is_empty() {
+            enabled.push((15, Action::Answer));
+        }
+        enabled
+    }
+
+    fn add_people(&self, enabled: &mut Vec<(usize, Action)>) {
+        if self.registry.up {
+            enabled.push((6, Action::OperateRegistry));
+        }
+        if self.cmk.up {
+            enabled.push((5, Action::OperateCmk));
+        }
+        for index in (0..REGIONS.len()).filter(|index| self.cores[*index].running.is_some()) {
+            enabled.push((4, Action::Encrypt(index)));
+            enabled.push((4, Action::Decrypt(index)));
+            enabled.push((1, Action::Rewrap(index)));
+            enabled.push((1, Action::Rotate(index)));
+        }
+        enabled.push((8, Action::Pass));
+    }
+
+    fn add_faults(&self, enabled: &mut Vec<(usize, Action)>) {
+        enabled.extend([(1, Action::RestartBroker), (2, Action::ChangeMood)]);
+        for who in Self::everyone() {
+            let post = self.post(who);
+            if !post.up {
+                enabled.push((10, Action::Restart(who)));
+                continue;
+            }
+            enabled.push((1, Action::Crash(who)));
+            let connected = post.can_send && post.can_hear;
+            enabled.push(if connected { (1, Action::CutOff(who)) } else { (6, Action::Reconnect(who)) });
+            let Who::Core(index) = who else { continue };
+            enabled.push((1, Action::LightFuse(index)));
+            enabled.push((1, Action::StepClock(index)));
+            if !post.can_hear {
+                continue;
+            }
+            let replayable = |stream: &&Stream| {
+                !post.busy.contains(stream) && self.mesh.ever(stream, post.cursor(stream)) > 0
+            };
+            let streams = post.reads.iter().filter(replayable);
+            enabled.extend(streams.map(|stream| (1, Action::Replay(who, stream.clone()))));
+            if post.reads.iter().all(|stream| !post.busy.contains(stream)) {
+                enabled.push((1, Action::Forge(index)));
+            }
+        }
+    }
+
+    /// Does this now, with faults on the way or without.
+    pub(crate) fn perform(&mut self, action: Action, faults: bool) {
+        match action {
+            Action::OperateRegistry => self.operate_registry(),
+            Action::OperateCmk => self.operate_cmk(),
+            Action::Encrypt(index) => self.call_encrypt(index),
+            Action::Decrypt(index) => self.call_decrypt(index),
+            Action::Rewrap(index) => self.call_rewrap(index),
+            Action::Rotate(index) => self.call_rotate(index),
+            Action::Publish(who, lane) => self.publish(who, lane, faults),
+            Action::Acknowledge(who, lane) => self.acknowledge(who, lane),
+            Action::Deliver(who, stream) => self.deliver(who, &stream, faults),
+            Action::Replay(who, stream) => self.replay(who, &stream),
+            Action::Forge(index) => self.forge(index),
+            Action::Work(index) => self.work(index),
+            Action::Due(index) => {
+                self.tell(format!("core {}: does what is due", REGIONS[index]));
+                self.with_core(index, |core, around| core.due(around));
+                self.ledger.did_due = Some(index);
+            }
+            Action::GiveUpOnMesh(index) => self.give_up_on_mesh(index),
+            Action::Answer => self.answer_question(),
+            Action::LandLate => self.land_late(),
+            Action::Pass => self.pass(self.some_time()),
+            Action::CutOff(who) => self.cut_off(who),
+            Action::Reconnect(who) => self.reconnect(who),
+            Action::RestartBroker => self.restart_broker(),
+            Action::ChangeMood => self.change_mood(),
+            Action::Crash(who) => self.stop(who),
+            Action::LightFuse(index) => self.light_fuse(index),
+            Action::Restart(who) => self.restart(who),
+            Action::StepClock(index) => self.step_clock(index),
+        }
+    }
+
+    fn work(&mut self, index: usize) {
+        let queue = self.cores[index].running.as_ref().map(|running| &running.queue);
+        let Some(name) = queue.and_then(|queue| queue.front()).map(|input| input.name()) else { return };
+        self.tell(format!("core {}: takes {name}", REGIONS[index]));
+        self.with_core(index, |core, around| core.work(around));
+    }
+}

@@ -1,0 +1,95 @@
+//! Teeth: each deliberate bug is caught, by the invariant that it breaks, within a few histories.
+//!
+//! A checker that was never seen to fail proves nothing.
+
+use openkcm_simulator::{Bug, Options, run};
+
+/// Histories that a bug may live through.
+const SEEDS: u64 = 60;
+
+/// Steps of each.
+const STEPS: u32 = 400;
+
+/// The invariant that catches a bug first.
+fn caught(bug: Bug) -> &'static str {
+    let violated = |seed| run(seed, Options { steps: STEPS, bug: Some(bug) }).violation;
+    let caught = (0..SEEDS).find_map(|seed| violated(seed).map(|violation| (seed, violation)));
+    let Some((seed, violation)) = caught else { panic!("{bug:?} lived through {SEEDS} histories") };
+    println!("{bug:?}: caught by seed {seed}: {violation}");
+    violation.invariant
+}
+
+#[test]
+fn letters_that_are_forgotten_before_the_mesh_has_them_are_missed() {
+    assert_eq!(caught(Bug::ForgetBeforePublish), "convergence");
+}
+
+#[test]
+fn an_outbox_that_a_crash_loses_is_missed() {
+    assert_eq!(caught(Bug::LoseOutboxOnCrash), "convergence");
+}
+
+#[test]
+fn a_newer_letter_that_is_forgotten_with_an_older_one_is_missed() {
+    assert_eq!(caught(Bug::ForgetNewerLetter), "convergence");
+}
+
+#[test]
+fn a_missing_revision_check_is_caught() {
+    assert!(["no zombie", "authority", "sovereignty"].contains(&caught(Bug::SkipRevisionCheck)));
+}
+
+#[test]
+fn an_old_link_that_is_taken_for_the_newest_is_caught() {
+    assert!(["no zombie", "sovereignty"].contains(&caught(Bug::OldLinkAsNewest)));
+}
+
+#[test]
+fn a_revoke_that_is_skipped_is_caught() {
+    assert!(["sovereignty", "no zombie"].contains(&caught(Bug::SkipRevoke)));
+}
+
+#[test]
+fn a_position_that_is_committed_before_its_effects_is_caught() {
+    assert_eq!(caught(Bug::PositionBeforeEffects), "convergence");
+}
+
+#[test]
+fn a_version_that_is_lost_after_it_was_kept_is_missed() {
+    assert_eq!(caught(Bug::LoseKeptVersion), "no key lost");
+}
+
+#[test]
+fn a_version_that_encrypts_before_it_is_kept_is_caught() {
+    assert_eq!(caught(Bug::EncryptBeforeKeep), "no key lost");
+}
+
+#[test]
+fn a_merge_that_overwrites_is_caught() {
+    assert_eq!(caught(Bug::MergeByOverwriting), "no key lost");
+}
+
+#[test]
+fn a_first_version_that_is_made_again_after_a_crash_is_caught() {
+    assert_eq!(caught(Bug::MakeAgainAfterCrash), "no key made twice");
+}
+
+#[test]
+fn a_plaintext_that_is_written_down_is_found() {
+    assert_eq!(caught(Bug::LeakPlaintext), "containment");
+}
+
+#[test]
+fn a_key_reference_in_the_registry_is_found() {
+    assert_eq!(caught(Bug::ArnInRegistry), "containment");
+}
+
+#[test]
+fn a_signature_that_is_not_looked_at_is_caught() {
+    assert_eq!(caught(Bug::BelieveAnyone), "authority");
+}
+
+#[test]
+fn a_command_that_waits_for_the_mesh_is_caught() {
+    assert_eq!(caught(Bug::WaitForMesh), "independence");
+}
