@@ -178,7 +178,9 @@ fn a_region_that_the_tenant_left_is_told_of_the_end_and_not_of_a_new_link() {
     let mut regions: Vec<_> = world.told().into_iter().map(|told| told.region).collect();
     regions.sort();
     assert_eq!(regions, ["a", "a", "b", "b"]);
-    world.link("acme", &request(&["k"]), &Precondition::Exists).unwrap();
+    let late = world.link("acme", &request(&["k"]), &Precondition::Exists);
+    assert_eq!(refusal(late), Refusal::PreconditionRequired, "`*` is as true of a late request");
+    world.link("acme", &request(&["k"]), &Precondition::OneOf(vec![r(2)])).unwrap();
     let epoch = LinkEpoch(r(3));
     assert_eq!(world.told(), [Told::reference("a", r(3), Linked, epoch, &["k"])]);
     // It comes back: it is told of the link that stands now.

@@ -56,12 +56,12 @@ impl IfMatch {
     }
 
     /// As [`IfMatch::check`], for writes that would undo something when they come late: those must say
-    /// which revision they mean.
+    /// which revision they mean, and `*` does not.
     ///
     /// # Errors
-    /// `precondition_required` without `If-Match`, `precondition_failed` with one that does not hold.
+    /// `precondition_required` without a revision, `precondition_failed` with one that does not hold.
     pub fn require(&self, present: Option<Revision>) -> Answer<()> {
-        if *self == Self::Absent {
+        if matches!(self, Self::Absent | Self::Any) {
             let detail =
                 "this change undoes an earlier one: read the resource, and send its ETag as If-Match";
             return Err(Problem::new(Code::PreconditionRequired, detail));
@@ -188,7 +188,9 @@ mod tests {
     #[test]
     fn a_change_that_undoes_needs_the_revision_it_means() {
         let present = Some(Revision::new(1, 2));
-        assert_eq!(IfMatch::Absent.require(present).unwrap_err().code, Code::PreconditionRequired);
+        for condition in [IfMatch::Absent, IfMatch::Any] {
+            assert_eq!(condition.require(present).unwrap_err().code, Code::PreconditionRequired);
+        }
         assert_eq!(IfMatch::OneOf(vec![Revision::new(1, 2)]).require(present), Ok(()));
         let late = IfMatch::OneOf(vec![Revision::new(1, 1)]).require(present).unwrap_err();
         assert_eq!(late.code, Code::PreconditionFailed);

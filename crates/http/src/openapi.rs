@@ -4,13 +4,15 @@
 //! the bearer token, and the problem documents that any operation may answer with. The same code gives
 //! the same bytes, so that the document can be committed and compared.
 
+use std::collections::BTreeMap;
+
 use openkcm_contracts::problem::Code;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ComponentsBuilder, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    Content, HeaderBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Response,
-    ResponseBuilder, Schema,
+    Content, HeaderBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Required,
+    Response, ResponseBuilder, Schema,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -48,6 +50,10 @@ pub fn describe(mut openapi: OpenApi, title: &str, description: &str) -> OpenApi
     for operation in openapi.paths.paths.values_mut().flat_map(operations) {
         add_problems(operation);
         add_name_pattern(operation);
+        let optional = has_optional_body(operation, &components.schemas);
+        if let Some(RefOr::T(body)) = &mut operation.request_body {
+            body.required = Some(if optional { Required::False } else { Required::True });
+        }
     }
     openapi
 }
@@ -102,6 +108,18 @@ fn add_name_pattern(operation: &mut Operation) {
             parameter.schema = Some(RefOr::T(Schema::Object(name.clone())));
         }
     }
+}
+
+/// Whether a body may be left out: an empty one is read as `{}` ([`crate::Body`]), which will do where no
+/// field is required.
+fn has_optional_body(operation: &Operation, schemas: &BTreeMap<String, RefOr<Schema>>) -> bool {
+    let Some(RefOr::T(body)) = &operation.request_body else { return false };
+    let optional = |content: &RefOr<Content>| {
+        let RefOr::T(Content { schema: Some(RefOr::Ref(reference)), .. }) = content else { return false };
+        let name = reference.ref_location.rsplit('/').next().unwrap_or_default();
+        matches!(schemas.get(name), Some(RefOr::T(Schema::Object(object))) if object.required.is_empty())
+    };
+    body.content.values().all(optional)
 }
 
 fn takes_input(operation: &Operation) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! Reads the keyring's snapshot without a lock, and never waits: not for the store, the mesh, another
 //! component or the provider. The tenant's gate is looked at before the cipher and after it, so that
-//! an answer is given only when the tenant was served at both ends of the work.
+//! an answer is given only when the tenant was served from one end of the work to the other.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use openkcm_host::{Entropy, random_array};
 use openkcm_secrets::{SecretBytes, SecretKey};
 use zeroize::Zeroizing;
 
-use crate::keyring::{Keyring, OpenVersion, ServiceRing, TenantRing};
+use crate::keyring::{Entered, Keyring, OpenVersion, ServiceRing};
 use crate::rules::Refusal;
 use crate::sealing::{Ciphertext, Context, FormatError, Purpose};
 
@@ -129,7 +129,7 @@ impl DataPlane {
 
     fn seal(
         &self,
-        tenant: &TenantRing,
+        tenant: &Entered,
         service: &ServiceRing,
         purpose: Purpose,
         plaintext: &[u8],
@@ -139,13 +139,13 @@ impl DataPlane {
         let key = version.key.as_ref().map_err(|refusal| *refusal)?;
         let nonce = random_array(&*self.entropy);
         let sealed = Ciphertext::seal(key, version.id, &version.context, purpose, &nonce, aad, plaintext);
-        tenant.standing()?;
+        tenant.still_stands()?;
         Ok(Encrypted { ciphertext: sealed.to_text(), version: version.id, at_risk: version.at_risk })
     }
 }
 
 fn open(
-    tenant: &TenantRing,
+    tenant: &Entered,
     service: &ServiceRing,
     path: &ServicePath,
     text: &str,
@@ -161,7 +161,7 @@ fn open(
     }
     let key: &SecretKey = version.key.as_ref().map_err(|refusal| *refusal)?;
     let plaintext = ciphertext.open(key, &version.context, aad).map_err(|_| ALTERED)?;
-    tenant.standing()?;
+    tenant.still_stands()?;
     Ok((Decrypted { plaintext, version: version.id, at_risk: version.at_risk }, purpose))
 }
 

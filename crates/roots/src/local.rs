@@ -91,11 +91,18 @@ impl LocalRoot {
     async fn standing(&self, name: &KeyName) -> Result<Standing, RootError> {
         let (directory, wanted) = (self.directory.clone(), name.clone());
         let standing = blocking(move || directory.standing(&wanted)).await?;
-        if standing == Standing::Missing && self.auto_create {
+        if standing == Standing::Missing && self.auto_create && !self.was_there(name).await? {
             self.ensure(name.as_str()).await?;
             return Ok(Standing::Usable);
         }
         Ok(standing)
+    }
+
+    /// Whether a key of this name was made here before: then what is missing has sealed something, and
+    /// another in its place would open none of that, and stand in the way of the key's own return.
+    async fn was_there(&self, name: &KeyName) -> Result<bool, RootError> {
+        let (directory, wanted) = (self.directory.clone(), name.clone());
+        blocking(move || directory.was_there(&wanted)).await
     }
 
     async fn read(&self, name: KeyName) -> Result<SecretKey, RootError> {

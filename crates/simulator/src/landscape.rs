@@ -30,7 +30,8 @@ pub(crate) fn tenants() -> Vec<TenantId> {
 
 /// All system names of a tenant.
 pub(crate) fn systems(tenant: &TenantId) -> Vec<SystemPath> {
-    let path = |name: &&str| SystemPath { tenant: tenant.clone(), system: SystemId::new(name).expect("a label") };
+    let path =
+        |name: &&str| SystemPath { tenant: tenant.clone(), system: SystemId::new(name).expect("a label") };
     SYSTEMS.iter().map(path).collect()
 }
 

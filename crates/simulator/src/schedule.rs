@@ -85,7 +85,7 @@ impl World {
             enabled.push((3, Action::LandLate));
         }
         if !self.provider.waiting.is_empty() {
-            enabled.push((15, Action::Answer));
+            enabled.push((10, Action::Answer));
         }
         enabled
     }

@@ -181,10 +181,7 @@ fn stranger(entropy: &dyn Entropy) -> Signer {
     Signer::from_seed(&seed, openkcm_contracts::Role::Cmk, None).expect("a new seed is a seed")
 }
 
-fn trust(
-    mut keys: Vec<openkcm_orbital::TrustedKey>,
-    stranger: &Signer,
-) -> Vec<openkcm_orbital::TrustedKey> {
+fn trust(mut keys: Vec<openkcm_orbital::TrustedKey>, stranger: &Signer) -> Vec<openkcm_orbital::TrustedKey> {
     keys.push(stranger.trusted_key());
     keys
 }

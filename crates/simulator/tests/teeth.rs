@@ -2,6 +2,8 @@
 //!
 //! A checker that was never seen to fail proves nothing.
 
+#![allow(clippy::print_stdout, reason = "which seed catches a bug is worth seeing")]
+
 use openkcm_simulator::{Bug, Options, run};
 
 /// Histories that a bug may live through.

@@ -10,8 +10,11 @@ use super::tree::RustFile;
 /// Where memory is locked, kept out of dumps and wiped.
 const ALLOWED: &str = "crates/secrets/src/locked.rs";
 
+/// Its tests, which look at memory after it was given back.
+const ITS_TESTS: &str = "crates/secrets/src/locked/tests.rs";
+
 pub(super) fn check(file: &RustFile) -> Vec<Finding> {
-    if file.path == ALLOWED {
+    if [ALLOWED, ITS_TESTS].contains(&file.path.as_str()) {
         return Vec::new();
     }
     let mut lines = Vec::new();

@@ -29,8 +29,12 @@ impl Precondition {
         if holds { Ok(()) } else { Err(Refusal::PreconditionFailed { present }) }
     }
 
-    /// As [`Precondition::check`], for a change that undoes an earlier one: it must have one.
+    /// As [`Precondition::check`], for a change that undoes an earlier one: it must name a revision. That
+    /// there is a pointer is no less true when the request comes late.
     pub(super) fn require(&self, present: Revision) -> Result<(), Refusal> {
-        if *self == Self::None { Err(Refusal::PreconditionRequired) } else { self.check(Some(present)) }
+        match self {
+            Self::None | Self::Exists => Err(Refusal::PreconditionRequired),
+            Self::OneOf(_) => self.check(Some(present)),
+        }
     }
 }

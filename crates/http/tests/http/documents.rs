@@ -33,6 +33,18 @@ fn every_operation_tells_how_it_may_be_refused() {
 }
 
 #[test]
+fn every_name_in_a_path_says_what_it_looks_like() {
+    let document: Value = serde_json::from_str(&openapi_json(&routes().1)).unwrap();
+    let parameters = document["paths"]["/v1/keys/{tenant}/{system}/seal"]["post"]["parameters"].as_array();
+    let names: Vec<&Value> = parameters.unwrap().iter().filter(|name| name["in"] == "path").collect();
+    assert_eq!(names.len(), 2);
+    assert_eq!(document["paths"]["/v1/keys/{tenant}/{system}/seal"]["post"]["requestBody"]["required"], true);
+    for name in names {
+        assert_eq!(name["schema"]["pattern"], "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$");
+    }
+}
+
+#[test]
 fn every_reference_of_the_document_leads_somewhere() {
     fn check(value: &Value, document: &Value) {
         match value {

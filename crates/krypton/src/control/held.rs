@@ -135,6 +135,10 @@ mod tests {
     fn a_counter_that_nothing_proves_does_not_bring_the_count_to_its_end() {
         assert_eq!(next_counter([(4, true), (MAX_COUNTER, false)].into_iter()), 5);
         assert_eq!(next_counter([(MAX_COUNTER, false)].into_iter()), 1);
-        assert_eq!(next_counter([(4, true), (9, false)].into_iter()), 10, "a member that is ahead is believed");
+        assert_eq!(
+            next_counter([(4, true), (9, false)].into_iter()),
+            10,
+            "a member that is ahead is believed"
+        );
     }
 }

@@ -49,10 +49,21 @@ impl L2 {
 
 #[derive(Debug)]
 pub(super) enum L2State {
-    /// It is with the provider; and how often that went wrong before.
-    Opening(u32),
+    /// It is with the provider; and what that said before. Until it answers, that still holds.
+    Opening(Option<Failure>),
     Open(Arc<SecretKey>),
     Failed(Failure),
+}
+
+impl L2State {
+    /// Why it is not open, if so.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Open(_) => None,
+            Self::Opening(None) => Some(Refusal::HYDRATING),
+            Self::Opening(Some(failure)) | Self::Failed(failure) => Some(failure.refusal),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -63,9 +74,11 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    fn new(refusal: Refusal, count: u32, now: Timestamp) -> Self {
+    /// One failure more.
+    pub(super) fn after(before: Option<Self>, refusal: Refusal, now: Timestamp) -> Self {
+        let count = before.map_or(0, |failure| failure.count);
         let wait = FIRST_RETRY.saturating_mul(1 << count.min(8)).min(LONGEST_RETRY);
-        Self { refusal, retry_at: now.after(wait), count: count + 1 }
+        Self { refusal, retry_at: now.after(wait), count: count.saturating_add(1) }
     }
 }
 

@@ -10,16 +10,19 @@
 //! | input | step |
 //! | --- | --- |
 //! | an intake was absorbed and committed | [`Core::settle`] |
-//! | the provider answered | [`Core::unsealed`], [`Core::sealed`] |
+//! | the provider answered | [`Core::unsealed_together`], [`Core::sealed`] |
 //! | new versions were kept | [`Core::kept`] |
 //! | letters are durable on the mesh | [`Core::told`] |
 //! | time has come | [`Core::due`] |
 //! | a caller asks | [`Core::rotate`], [`Core::demand`] |
 
 mod agenda;
+mod answers;
 mod effects;
 mod held;
+mod l2;
 mod make;
+mod plan;
 mod service;
 mod system;
 mod systems;
@@ -42,7 +45,7 @@ use openkcm_store::{Read, StoreError};
 
 use crate::keyring::Keyring;
 use crate::store::{self, Changes};
-use system::LONGEST_RETRY;
+use l2::LONGEST_RETRY;
 use systems::Systems;
 
 /// How long a region that is asked for a key without a version waits for another region's, which is as
@@ -142,17 +145,25 @@ impl Core {
         changes: &Changes,
         now: Timestamp,
     ) -> Result<Effects, StoreError> {
+        let Changes { tenants, systems, l2s, services } = changes;
         self.asking(|core, effects| {
-            for id in &changes.tenants {
+            for id in tenants {
                 core.settle_tenant(view, id, now, effects)?;
             }
-            for path in changes.systems.iter().filter(|path| !changes.tenants.contains(&path.tenant)) {
+            let mut settled = BTreeSet::new();
+            for path in systems.iter().filter(|path| !tenants.contains(&path.tenant)) {
                 core.settle_system_and_services(view, path, (now, &NOTHING_DUE), effects)?;
+                settled.insert(path.clone());
             }
-            for path in &changes.services {
-                let covered =
-                    changes.tenants.contains(&path.tenant) || changes.systems.contains(&path.system_path());
-                if !covered {
+            for path in l2s.iter().filter(|path| !tenants.contains(&path.tenant)) {
+                if !systems.contains(path) && core.settle_l2(view, path, (now, &NOTHING_DUE), effects)? {
+                    settled.insert(path.clone());
+                }
+            }
+            // Each service once: what a first look makes, a second, which reads the same store, would
+            // make again.
+            for path in services.iter().filter(|path| !tenants.contains(&path.tenant)) {
+                if !settled.contains(&path.system_path()) {
                     core.settle_service(view, path, (now, false), effects)?;
                 }
             }
@@ -168,7 +179,7 @@ impl Core {
         self.hydrated = true;
         let mut changes = Changes::default();
         for thing in std::mem::take(&mut self.postponed) {
-            changes.key(thing);
+            changes.versions_of(thing);
         }
         self.settle(view, &changes, now)
     }
@@ -180,15 +191,19 @@ impl Core {
     pub fn due(&mut self, view: &dyn Read, now: Timestamp) -> Result<Effects, StoreError> {
         self.asking(|core, effects| {
             let due: BTreeSet<Thing> = core.agenda.take_due(now).into_iter().collect();
+            let mut settled = BTreeSet::new();
             for thing in &due {
-                match thing {
-                    KeyPath::System(path) => {
-                        core.settle_system_and_services(view, path, (now, &due), effects)?;
-                    }
-                    // With its system, and not once more: what the first look makes, the second, which
-                    // reads the same store, would make again.
-                    KeyPath::Service(path) if due.contains(&KeyPath::System(path.system_path())) => {}
-                    KeyPath::Service(path) => core.settle_service(view, path, (now, true), effects)?,
+                if let KeyPath::System(path) = thing
+                    && core.settle_l2(view, path, (now, &due), effects)?
+                {
+                    settled.insert(path.clone());
+                }
+            }
+            for thing in &due {
+                if let KeyPath::Service(path) = thing
+                    && !settled.contains(&path.system_path())
+                {
+                    core.settle_service(view, path, (now, true), effects)?;
                 }
             }
             Ok(())
@@ -233,7 +248,7 @@ impl Core {
             {
                 system.versions.insert(version, l2);
             }
-            changes.key(sealed.path());
+            changes.versions_of(sealed.path());
         }
         self.settle(view, &changes, now)
     }
@@ -267,7 +282,7 @@ impl Core {
             if let Some(Event::KeySealed(sealed)) = event
                 && self.at_risk.remove(&sealed.version)
             {
-                changes.key(sealed.path());
+                changes.versions_of(sealed.path());
             }
         }
         self.settle(view, &changes, now)

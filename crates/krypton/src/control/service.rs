@@ -10,8 +10,8 @@ use openkcm_secrets::SecretKey;
 use openkcm_store::{Read, StoreError};
 
 use super::held::{Members, next_counter};
+use super::l2::{L2State, System};
 use super::make::NO_MEMORY;
-use super::system::{L2State, System};
 use super::tenant::Served;
 use super::{Core, Effects, KEEP_RETRY};
 use crate::keyring::{OpenVersion, ServiceRing};
@@ -185,18 +185,17 @@ fn open(path: &ServicePath, system: &System, sealed: &KeySealed) -> Result<Arc<S
     for seal in &sealed.seals {
         let SealedBy::L2(l2_id) = &seal.by else { continue };
         let Some(l2) = system.versions.get(l2_id) else { continue };
-        match &l2.state {
-            L2State::Opening(_) => refusal = Refusal::HYDRATING,
-            L2State::Failed(failure) => refusal = failure.refusal,
+        refusal = match &l2.state {
             L2State::Open(l2) => {
                 let name = (path, sealed.generation, sealed.version);
                 match unwrap_l3((l2, *l2_id), &seal.ciphertext, name) {
                     Ok(key) => return Ok(Arc::new(key)),
-                    Err(WrapError::Memory(_)) => refusal = NO_MEMORY,
-                    Err(WrapError::Damaged | WrapError::Unopenable) => refusal = DAMAGED,
+                    Err(WrapError::Memory(_)) => NO_MEMORY,
+                    Err(WrapError::Damaged | WrapError::Unopenable) => DAMAGED,
                 }
             }
-        }
+            closed => closed.refusal().unwrap_or(refusal),
+        };
     }
     Err(refusal)
 }

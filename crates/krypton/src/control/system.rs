@@ -65,8 +65,7 @@ impl Core {
         for service in store::services_of(view, path)? {
             let is_due = due.contains(&service.path());
             let KeyPath::Service(path) = service.path() else { continue };
-            let ring =
-                self.ring_of(view, served, &path, (definition, &service), (now, is_due), effects)?;
+            let ring = self.ring_of(view, served, &path, (definition, &service), (now, is_due), effects)?;
             rings.push((path.system, path.service, ring));
         }
         self.keyring.tenant_or_new(&path.tenant).put(served.link.epoch, rings);

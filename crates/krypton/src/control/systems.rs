@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use openkcm_contracts::{SystemId, SystemPath, TenantId, Timestamp, VersionId};
 
-use super::system::{L2State, System};
+use super::l2::{L2State, System};
 
 #[derive(Debug, Default)]
 pub(super) struct Systems(HashMap<TenantId, HashMap<SystemId, System>>);

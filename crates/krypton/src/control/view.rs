@@ -5,7 +5,6 @@ use openkcm_contracts::{RegionId, SystemPath, Timestamp, VersionId, VersionState
 
 use super::Core;
 use super::held::Members;
-use super::system::L2State;
 use crate::rules::{Candidate, Refusal, choose_active, state_of};
 
 /// One version of a key, for those who show it.
@@ -38,12 +37,10 @@ impl Core {
     ) -> Vec<VersionView> {
         let held = Members { regions, own: &self.region }.each_once(held, definition.generation);
         let system = self.systems.get(path);
-        let open =
-            |id: &VersionId| match system.and_then(|system| system.versions.get(id)).map(|l2| &l2.state) {
-                Some(L2State::Open(_)) => Ok(()),
-                Some(L2State::Failed(failure)) => Err(failure.refusal),
-                Some(L2State::Opening(_)) | None => Err(Refusal::HYDRATING),
-            };
+        let open = |id: &VersionId| match system.and_then(|system| system.versions.get(id)) {
+            Some(l2) => l2.state.refusal().map_or(Ok(()), Err),
+            None => Err(Refusal::HYDRATING),
+        };
         let current: Vec<_> =
             held.iter().filter(|sealed| sealed.generation == definition.generation).collect();
         let candidate = |sealed: &KeySealed| Candidate {

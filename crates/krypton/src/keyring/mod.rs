@@ -10,7 +10,7 @@ mod ring;
 mod tenant;
 
 pub use ring::{OpenVersion, ServiceRing};
-pub use tenant::TenantRing;
+pub use tenant::{Entered, TenantRing};
 
 use std::sync::Arc;
 
@@ -51,14 +51,13 @@ impl Keyring {
         self.tenant_or_new(id).revoke(epoch);
     }
 
-    /// What a request needs: the tenant's ring, and the service's.
+    /// What a request needs: that its tenant is served, to be looked at again, and the service's ring.
     ///
     /// # Errors
     /// Why the service is not served.
-    pub fn service(&self, path: &ServicePath) -> Result<(Arc<TenantRing>, Arc<ServiceRing>), Refusal> {
-        let tenant = self.tenant(&path.tenant).ok_or(Refusal::UNKNOWN)?;
-        tenant.standing()?;
-        let service = tenant.service(&path.system, &path.service).ok_or(Refusal::UNKNOWN)?;
+    pub fn service(&self, path: &ServicePath) -> Result<(Entered, Arc<ServiceRing>), Refusal> {
+        let tenant = self.tenant(&path.tenant).ok_or(Refusal::UNKNOWN)?.enter()?;
+        let service = tenant.service(&path.system, &path.service)?;
         Ok((tenant, service))
     }
 

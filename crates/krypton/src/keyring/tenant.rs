@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use openkcm_contracts::{LinkEpoch, ServiceId, SystemId};
 use rpds::HashTrieMapSync;
 
@@ -24,12 +24,25 @@ pub struct TenantRing {
 /// A gate that was found open. It is one that is open again only by being the same: whoever holds this
 /// holds the gate's place in memory, so that no later one can have it.
 #[derive(Debug)]
-pub struct Entered<'a> {
-    ring: &'a TenantRing,
-    gate: Arc<Option<Refusal>>,
+pub struct Entered {
+    ring: Arc<TenantRing>,
+    gate: Guard<Arc<Option<Refusal>>>,
 }
 
-impl Entered<'_> {
+impl Entered {
+    /// The ring of a service.
+    ///
+    /// # Errors
+    /// That there is none, or that the tenant is no longer served, which would look the same.
+    pub(super) fn service(
+        &self,
+        system: &SystemId,
+        service: &ServiceId,
+    ) -> Result<Arc<ServiceRing>, Refusal> {
+        let found = self.ring.service(system, service);
+        found.ok_or_else(|| self.still_stands().err().unwrap_or(Refusal::UNKNOWN))
+    }
+
     /// Whether the tenant was served all the time since.
     ///
     /// # Errors
@@ -72,9 +85,9 @@ impl TenantRing {
     ///
     /// # Errors
     /// Why not.
-    pub fn enter(&self) -> Result<Entered<'_>, Refusal> {
-        let gate = self.gate.load_full();
-        match *gate {
+    pub fn enter(self: Arc<Self>) -> Result<Entered, Refusal> {
+        let gate = self.gate.load();
+        match **gate {
             None => Ok(Entered { ring: self, gate }),
             Some(refusal) => Err(refusal),
         }
@@ -184,14 +197,17 @@ mod tests {
 
     #[test]
     fn who_entered_under_one_link_gets_no_answer_under_the_next() {
-        let ring = TenantRing::closed(Refusal::HYDRATING);
+        let ring = Arc::new(TenantRing::closed(Refusal::HYDRATING));
         assert!(ring.prepare(epoch(1)));
         ring.admit(epoch(1));
-        let entered = ring.enter().expect("open");
+        let entered = ring.clone().enter().expect("open");
         ring.admit(epoch(1));
         assert_eq!(entered.still_stands(), Ok(()), "what is settled again under the same link stays");
         ring.revoke(epoch(1));
         assert_eq!(entered.still_stands(), Err(Refusal::UNLINKED));
+        let names = (SystemId::new("hr").expect("valid"), ServiceId::new("payroll").expect("valid"));
+        let gone = entered.service(&names.0, &names.1);
+        assert_eq!(gone.err(), Some(Refusal::UNLINKED), "a service that went with its link is not unknown");
         assert!(ring.prepare(epoch(2)));
         ring.admit(epoch(2));
         assert_eq!(entered.still_stands(), Err(Refusal::HYDRATING));

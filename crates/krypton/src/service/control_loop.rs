@@ -21,6 +21,9 @@ use crate::store;
 /// within it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
+/// Inputs that are taken from the queue at once: bounds how long what is due waits for its turn.
+const MAX_TAKEN_AT_ONCE: usize = 64;
+
 /// How long after a store's failure the next step is tried.
 const STORE_RETRY: Duration = Duration::from_millis(200);
 
@@ -68,6 +71,7 @@ impl ControlLoop {
     }
 
     pub(super) async fn run(mut self) {
+        let mut inputs = Vec::with_capacity(MAX_TAKEN_AT_ONCE);
         loop {
             if self.unsettled {
                 tokio::time::sleep(STORE_RETRY).await;
@@ -75,7 +79,9 @@ impl ControlLoop {
                 self.settle(Core::settle_all).await;
             }
             if self.clock_was_set_back() {
-                tracing::warn!("the clock was set back; all is settled again, since what was planned is far off");
+                tracing::warn!(
+                    "the clock was set back; all is settled again, since what was planned is far off"
+                );
                 self.settle(Core::clock_set_back).await;
             }
             let until_due = self.until_due();
@@ -84,14 +90,36 @@ impl ControlLoop {
                 self.settle(Core::due).await;
                 continue;
             }
-            let input = tokio::select! {
-                input = self.queue.recv() => input,
+            let taken = tokio::select! {
+                taken = self.queue.recv_many(&mut inputs, MAX_TAKEN_AT_ONCE) => taken,
                 () = tokio::time::sleep(until_due) => continue,
             };
-            match input {
-                Some(input) => self.take(input).await,
-                None => return,
+            if taken == 0 {
+                return;
             }
+            self.take_all(inputs.drain(..)).await;
+        }
+    }
+
+    /// Takes inputs in order. Answers of providers that stand together are settled together.
+    async fn take_all(&mut self, inputs: impl Iterator<Item = Input>) {
+        let mut answers = Vec::new();
+        for input in inputs {
+            match input {
+                Input::Unsealed(answer) => answers.push(answer),
+                input => {
+                    self.take_unsealed(&mut answers).await;
+                    self.take(input).await;
+                }
+            }
+        }
+        self.take_unsealed(&mut answers).await;
+    }
+
+    async fn take_unsealed(&mut self, answers: &mut Vec<Unsealed>) {
+        if !answers.is_empty() {
+            let answers = std::mem::take(answers);
+            self.settle(move |core, view, now| core.unsealed_together(view, answers, now)).await;
         }
     }
 
@@ -116,9 +144,7 @@ impl ControlLoop {
                 let _ = reply.send(outcome);
             }
             Input::Told(letters) => self.settle(move |core, view, now| core.told(view, &letters, now)).await,
-            Input::Unsealed(answer) => {
-                self.settle(move |core, view, now| core.unsealed(view, answer, now)).await
-            }
+            Input::Unsealed(answer) => self.take_unsealed(&mut vec![answer]).await,
             Input::Sealed(answer) => self.take_sealed(answer).await,
             Input::Hydrated => self.settle(Core::hydrated).await,
             Input::Demand(path) => {
@@ -269,3 +295,6 @@ impl From<RotateError> for RotateFailure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

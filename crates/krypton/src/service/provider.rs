@@ -1,18 +1,22 @@
 //! The control's questions to the L1 providers, asked beside the control loop.
 //!
-//! Each job is a task of its own and always answers, so that a slow provider of one tenant delays no
-//! other; how many run at once is bounded.
+//! Each job is a task of its own and always answers, whatever the provider does or a defect makes of it:
+//! the control waits for that answer and for nothing else. How many run at once is bounded, for one
+//! tenant more narrowly than for all, so that a slow provider of one tenant delays no other.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use openkcm_contracts::problem::Code;
 use openkcm_contracts::v1::{Seal, SealedBy};
-use openkcm_contracts::{RootRef, SystemPath, VersionId};
+use openkcm_contracts::{RootRef, SystemPath, TenantId, VersionId};
 use openkcm_roots::{Binding, RootError, Roots};
 use openkcm_secrets::SecretKey;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 
 use super::control_loop::Input;
 use crate::control::{SealJob, Sealed, UnsealJob, Unsealed};
@@ -21,34 +25,91 @@ use crate::rules::Refusal;
 /// Questions to providers that are under way at once, all tenants together.
 const MAX_JOBS: usize = 64;
 
+/// Those of one tenant: it takes eight tenants whose providers hang to delay the others.
+const MAX_JOBS_OF_TENANT: usize = 8;
+
+/// A job that took so long has failed, whatever its providers say of their own limits: a minute for each
+/// of four roots is the most that they can be configured to, and then some.
+const JOB_TIMEOUT: Duration = Duration::from_secs(300);
+
+const NO_ANSWER: Refusal = Refusal::new(
+    Code::L1Unreachable,
+    "the tenant's L1 provider does not answer; the key is opened when it does",
+);
+
 pub(super) struct Provider {
     roots: Roots,
     inputs: mpsc::Sender<Input>,
     jobs: Arc<Semaphore>,
+    /// Of tenants with jobs under way.
+    tenants: Mutex<HashMap<TenantId, Weak<Semaphore>>>,
 }
 
 impl Provider {
     pub(super) fn new(roots: Roots, inputs: mpsc::Sender<Input>) -> Self {
-        Self { roots, inputs, jobs: Arc::new(Semaphore::new(MAX_JOBS)) }
+        Self { roots, inputs, jobs: Arc::new(Semaphore::new(MAX_JOBS)), tenants: Mutex::default() }
     }
 
     pub(super) fn unseal(&self, job: UnsealJob) {
-        let (roots, inputs, jobs) = (self.roots.clone(), self.inputs.clone(), self.jobs.clone());
-        tokio::spawn(async move {
-            let _permit = jobs.acquire().await;
-            let outcome = unseal(&roots, &job).await;
-            // The loop has ended: the key is wiped with the answer.
-            let _ = inputs.send(Input::Unsealed(Unsealed { job, outcome })).await;
-        });
+        let (roots, asked) = (self.roots.clone(), job.clone());
+        let outcome = async move { unseal(&roots, &asked).await };
+        self.ask(job.path.tenant.clone(), outcome, |outcome| Input::Unsealed(Unsealed { job, outcome }));
     }
 
     pub(super) fn seal(&self, job: SealJob) {
-        let (roots, inputs, jobs) = (self.roots.clone(), self.inputs.clone(), self.jobs.clone());
+        let (roots, asked) = (self.roots.clone(), job.clone());
+        let outcome = async move { seal(&roots, &asked).await };
+        self.ask(job.path.tenant.clone(), outcome, |outcome| Input::Sealed(Sealed { job, outcome }));
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        tenant: TenantId,
+        question: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+        answer: impl FnOnce(Result<T, Refusal>) -> Input + Send + 'static,
+    ) {
+        let (inputs, jobs, of_tenant) = (self.inputs.clone(), self.jobs.clone(), self.jobs_of(tenant));
         tokio::spawn(async move {
+            // The tenant's first: who waits for it takes no place of another's.
+            let _turn = of_tenant.acquire().await;
             let _permit = jobs.acquire().await;
-            let outcome = seal(&roots, &job).await;
-            let _ = inputs.send(Input::Sealed(Sealed { job, outcome })).await;
+            // The loop has ended: the key is wiped with the answer.
+            let _ = inputs.send(answer(in_time(question).await)).await;
         });
+    }
+
+    fn jobs_of(&self, tenant: TenantId) -> Arc<Semaphore> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(jobs) = tenants.get(&tenant).and_then(Weak::upgrade) {
+            return jobs;
+        }
+        // Looked through when it has grown twofold, so that each entry costs the same however many.
+        if tenants.len() == tenants.capacity() {
+            tenants.retain(|_, jobs| jobs.strong_count() > 0);
+        }
+        let jobs = Arc::new(Semaphore::new(MAX_JOBS_OF_TENANT));
+        tenants.insert(tenant, Arc::downgrade(&jobs));
+        jobs
+    }
+}
+
+/// The answer; a panic is one, and so is silence.
+async fn in_time<T: Send + 'static>(
+    question: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    // A set of one: the question ends with whoever asks.
+    let mut asked = JoinSet::new();
+    asked.spawn(question);
+    match tokio::time::timeout(JOB_TIMEOUT, asked.join_next()).await {
+        Ok(Some(Ok(outcome))) => outcome,
+        Ok(_) => {
+            tracing::error!("a question to an L1 provider panicked, which is a defect");
+            Err(NO_ANSWER)
+        }
+        Err(_) => {
+            tracing::warn!("an L1 provider took too long; it is asked again later");
+            Err(NO_ANSWER)
+        }
     }
 }
 
@@ -108,10 +169,7 @@ fn refuse(error: &RootError) -> Refusal {
         RootError::Denied { .. } => {
             Refusal::new(Code::L1Denied, "the tenant's L1 provider denies the use of its key")
         }
-        RootError::Unreachable { .. } => Refusal::new(
-            Code::L1Unreachable,
-            "the tenant's L1 provider does not answer; the key is opened when it does",
-        ),
+        RootError::Unreachable { .. } => NO_ANSWER,
         RootError::Misconfigured { .. } => Refusal::new(
             Code::L1Unreachable,
             "this Core can't use the tenant's L1 provider as it is configured; its log says what to mend",
@@ -126,3 +184,6 @@ fn refuse(error: &RootError) -> Refusal {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

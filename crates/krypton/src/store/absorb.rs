@@ -22,13 +22,19 @@ use super::{APPLIED, Applied, DEFINITIONS, Held, LINKS, TENANTS, versions};
 /// take what it made.
 pub const MAX_COUNTER: u64 = 1 << 48;
 
+/// The most seals of one version that are believed of a peer: twice as many as a link has roots. Each
+/// may be a question to the tenant's provider.
+const MAX_SEALS: usize = 8;
+
 /// What changed, and has to be settled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Tenants whose fact or link changed.
     pub tenants: BTreeSet<TenantId>,
-    /// Systems whose definition or versions changed.
+    /// Systems whose definition changed: it concerns their services too.
     pub systems: BTreeSet<SystemPath>,
+    /// Systems of whose L2 a version came, was kept, or is known to be on the mesh.
+    pub l2s: BTreeSet<SystemPath>,
     /// Services whose definition or versions changed.
     pub services: BTreeSet<ServicePath>,
 }
@@ -36,13 +42,22 @@ pub struct Changes {
 impl Changes {
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
-        self.tenants.is_empty() && self.systems.is_empty() && self.services.is_empty()
+        let Self { tenants, systems, l2s, services } = self;
+        tenants.is_empty() && systems.is_empty() && l2s.is_empty() && services.is_empty()
     }
 
-    /// Notes a change of a key.
-    pub fn key(&mut self, path: KeyPath) {
+    /// Notes a change of a key's definition.
+    pub fn definition_of(&mut self, path: KeyPath) {
         match path {
             KeyPath::System(path) => self.systems.insert(path),
+            KeyPath::Service(path) => self.services.insert(path),
+        };
+    }
+
+    /// Notes a change of the versions of a key.
+    pub fn versions_of(&mut self, path: KeyPath) {
+        match path {
+            KeyPath::System(path) => self.l2s.insert(path),
             KeyPath::Service(path) => self.services.insert(path),
         };
     }
@@ -92,7 +107,7 @@ fn absorb_one(
         Event::KeyDefine(fact) => {
             applied.registry = applied.registry.max(Some(revision));
             if define_key(tx, revision, fact)? {
-                changes.key(fact.path());
+                changes.definition_of(fact.path());
             }
         }
         Event::L1Reference(fact) => {
@@ -107,13 +122,13 @@ fn absorb_one(
                 changes.tenants.insert(fact.tenant.clone());
             }
         }
-        Event::KeySealed(fact) if fact.counter > MAX_COUNTER => {
+        Event::KeySealed(fact) if fact.counter > MAX_COUNTER || fact.seals.len() > MAX_SEALS => {
             tracing::warn!(path = %fact.path(), maker = %fact.maker, version = %fact.version,
-                "a peer's version was not taken: no honest Core counts so far");
+                "a peer's version was not taken: no honest Core counts so far, or seals so often");
         }
         Event::KeySealed(fact) => {
             if versions::receive(tx, fact)? {
-                changes.key(fact.path());
+                changes.versions_of(fact.path());
             }
         }
         // Purges, leases and queries are acted on by the rules of sovereignty, which are not built

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use openkcm_host::Clock as _;
+
 use crate::rig::facts::{self, SERVICE, SYSTEM};
 use crate::rig::{Mood, Running, World, eventually};
 
@@ -179,4 +181,22 @@ async fn a_rotation_whose_tenant_is_unlinked_meanwhile_is_refused_and_kept_nowhe
     let (refused, ()) = tokio::join!(rotation, meanwhile);
     assert_eq!(refused.status, 503, "it is worth another try, which says why: {}", refused.text);
     assert_eq!(a.versions(SYSTEM).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_does_not_put_off_the_next_question_to_a_provider_that_was_away() {
+    let world = linked_to_moody().await;
+    let a = world.start("a").await;
+    let sealed = a.sealed_when_usable(SERVICE, b"hello").await;
+    a.replicates().await;
+    drop(a);
+    let right = world.clock.now();
+    world.clock.set_wall(right.after(Duration::from_secs(86_400)));
+    world.moody.set(Mood::Away);
+    let a = world.start("a").await;
+    a.refuses(SERVICE, "l1_unreachable").await;
+    world.clock.set_wall(right);
+    world.moody.set(Mood::Answers);
+    comes_back(&world, &a).await;
+    a.opens(SERVICE, &sealed, b"hello").await;
 }

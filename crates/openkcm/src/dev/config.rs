@@ -33,8 +33,10 @@ pub(super) fn roots(arguments: &DevArguments, home: &Home) -> anyhow::Result<Con
     let mut file = File::default();
     let mut directory = home.directory().to_path_buf();
     if let Some(path) = path {
-        let text = std::fs::read_to_string(&path).with_context(|| format!("{} can't be read", path.display()))?;
-        file = toml::from_str(&text).with_context(|| format!("{} is no configuration of dev", path.display()))?;
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("{} can't be read", path.display()))?;
+        file = toml::from_str(&text)
+            .with_context(|| format!("{} is no configuration of dev", path.display()))?;
         directory = path.parent().map(PathBuf::from).unwrap_or_default();
     }
     let keys = std::path::absolute(home.of("local-roots")).context("the current directory can't be told")?;

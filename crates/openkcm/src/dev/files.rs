@@ -24,6 +24,9 @@ pub(super) const CREDENTIAL: &str = "credential";
 /// The landscape's directory.
 pub(super) struct Home {
     directory: PathBuf,
+    /// Held for as long as the landscape runs: of two first starts at once, each would make keys and a
+    /// credential, and one of them serve with what the other has overwritten.
+    _lock: fs::File,
     /// The administrator's token.
     pub(super) token: Token,
 }
@@ -32,11 +35,13 @@ impl Home {
     /// Makes the directory, if it is not there, and the credential in it.
     pub(super) fn prepare(directory: &Path, entropy: &dyn Entropy) -> anyhow::Result<Self> {
         private_directory(directory)?;
+        let lock = lock(directory)?;
         private_directory(&directory.join("keys"))?;
         let text = once(&directory.join(CREDENTIAL), || Token::generate(entropy).expose().to_owned())?;
-        let token = Token::new(text.trim())
-            .with_context(|| format!("{} holds no token; delete it to have a new one", directory.join(CREDENTIAL).display()))?;
-        Ok(Self { directory: directory.to_path_buf(), token })
+        let token = Token::new(text.trim()).with_context(|| {
+            format!("{} holds no token; delete it to have a new one", directory.join(CREDENTIAL).display())
+        })?;
+        Ok(Self { directory: directory.to_path_buf(), _lock: lock, token })
     }
 
     /// The directory.
@@ -63,20 +68,29 @@ impl Home {
             Err(error) => return Err(error.into()),
         };
         if let Some(missing) = last.iter().find(|region| !asked.is_empty() && !asked.contains(region)) {
-            bail!("region {missing} of this landscape is not in --regions: name it too, or use another --data-dir");
+            bail!(
+                "region {missing} of this landscape is not in --regions: name it too, or use another --data-dir"
+            );
         }
         let mut regions: Vec<RegionId> = if asked.is_empty() { last } else { asked.to_vec() };
         if regions.is_empty() {
             regions = DEFAULT_REGIONS.iter().map(|name| RegionId::new(name)).collect::<Result<_, _>>()?;
         }
-        if let Some(twice) = regions.iter().enumerate().find_map(|(at, r)| regions[..at].contains(r).then_some(r)) {
+        if let Some(twice) =
+            regions.iter().enumerate().find_map(|(at, r)| regions[..at].contains(r).then_some(r))
+        {
             bail!("region {twice} stands twice in --regions");
         }
         Ok(regions)
     }
 
     /// A component's signing key, made at its first start.
-    pub(super) fn signer(&self, role: Role, region: Option<&RegionId>, entropy: &dyn Entropy) -> anyhow::Result<Signer> {
+    pub(super) fn signer(
+        &self,
+        role: Role,
+        region: Option<&RegionId>,
+        entropy: &dyn Entropy,
+    ) -> anyhow::Result<Signer> {
         let name = region.map_or_else(|| role.to_string(), |region| format!("{role}-{region}"));
         let path = self.directory.join("keys").join(format!("{name}.seed"));
         let seed = zeroize::Zeroizing::new(once(&path, || Signer::new_seed(entropy))?);
@@ -96,7 +110,7 @@ impl Home {
     }
 
     pub(super) fn note_sample(&self) -> anyhow::Result<()> {
-        replace(&self.directory.join("sample"), b"the sample tenant was made\n")
+        replace(&self.directory.join("sample"), b"a later start makes no sample tenant\n")
     }
 }
 
@@ -115,7 +129,11 @@ pub(super) fn program() -> String {
 pub(super) fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |character: char| character.is_ascii_alphanumeric() || "/._-+,:@%".contains(character);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 fn private_directory(path: &Path) -> anyhow::Result<()> {
@@ -124,6 +142,21 @@ fn private_directory(path: &Path) -> anyhow::Result<()> {
         .mode(0o700)
         .create(path)
         .with_context(|| format!("the directory {} can't be made", path.display()))
+}
+
+fn lock(directory: &Path) -> anyhow::Result<fs::File> {
+    let path = directory.join("lock");
+    let file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+    let file = file.with_context(|| format!("{} can't be made", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => {
+            bail!("another process runs the landscape in {}: stop that one first", directory.display())
+        }
+        Err(fs::TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("{} can't be locked", path.display()))
+        }
+    }
 }
 
 /// The text of a file; made of `first` when there is none yet.
@@ -142,7 +175,8 @@ fn once(path: &Path, first: impl FnOnce() -> String) -> anyhow::Result<String> {
 fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let draft = path.with_extension("new");
     let write = || -> std::io::Result<()> {
-        let mut file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&draft)?;
+        let mut file =
+            fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&draft)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&draft, path)?;
@@ -153,7 +187,21 @@ fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use openkcm_host::OsEntropy;
+
     use super::*;
+
+    #[test]
+    fn of_two_first_starts_at_once_one_makes_the_credential_and_the_other_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let prepare = || Home::prepare(directory.path(), &OsEntropy::new());
+        let home = prepare().expect("the first");
+        let refused = prepare().err().expect("the second is refused");
+        assert!(refused.to_string().contains("another process"), "{refused}");
+        let token = home.token.expose().to_owned();
+        drop(home);
+        assert_eq!(prepare().expect("the next").token.expose(), token);
+    }
 
     #[test]
     fn a_path_is_quoted_for_the_shell_where_it_has_to_be() {

@@ -108,7 +108,8 @@ pub(super) async fn start(parts: Parts<'_>) -> anyhow::Result<Running> {
     let transport: Arc<dyn Transport> =
         Arc::new(mesh.with_context(|| format!("the mesh in {} can't be opened", mesh_dir.display()))?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let roots = Roots::build(&parts.roots.config, &parts.roots.directory, parts.entropy.clone(), clock.clone())?;
+    let roots =
+        Roots::build(&parts.roots.config, &parts.roots.directory, parts.entropy.clone(), clock.clone())?;
     let (stop, stopping) = watch::channel(false);
     let mut common = Common {
         transport,
@@ -144,13 +145,17 @@ impl Common<'_> {
         };
         let service = openkcm_registry::Service::start(options, surroundings)?;
         let stop = self.serve.stop();
-        self.serve.components.spawn(async move { service.serve(listener, stop).await.context("the Registry failed") });
+        self.serve
+            .components
+            .spawn(async move { service.serve(listener, stop).await.context("the Registry failed") });
         Ok(())
     }
 
     fn start_cmk(&mut self, listener: TcpListener, signer: Signer) -> anyhow::Result<()> {
-        let options =
-            openkcm_cmk::Options { data_dir: self.parts.home.of("cmk"), token: self.parts.home.token.clone() };
+        let options = openkcm_cmk::Options {
+            data_dir: self.parts.home.of("cmk"),
+            token: self.parts.home.token.clone(),
+        };
         let surroundings = openkcm_cmk::Surroundings {
             transport: self.transport.clone(),
             roots: self.roots.clone(),
@@ -161,11 +166,18 @@ impl Common<'_> {
         };
         let service = openkcm_cmk::Service::start(options, surroundings)?;
         let stop = self.serve.stop();
-        self.serve.components.spawn(async move { service.serve(listener, stop).await.context("the CMK Server failed") });
+        self.serve
+            .components
+            .spawn(async move { service.serve(listener, stop).await.context("the CMK Server failed") });
         Ok(())
     }
 
-    async fn start_core(&mut self, region: &RegionId, listener: TcpListener, signer: Signer) -> anyhow::Result<()> {
+    async fn start_core(
+        &mut self,
+        region: &RegionId,
+        listener: TcpListener,
+        signer: Signer,
+    ) -> anyhow::Result<()> {
         let options = openkcm_krypton::Options {
             data_dir: self.parts.home.of(&format!("krypton-{region}")),
             region: region.clone(),
@@ -223,7 +235,9 @@ impl Sockets {
         Ok(Landscape {
             registry: url(&self.registry)?,
             cmk: url(&self.cmk)?,
-            regions: cores.map(|(name, core)| Ok(Region { name: name.clone(), url: url(core)? })).collect::<anyhow::Result<_>>()?,
+            regions: cores
+                .map(|(name, core)| Ok(Region { name: name.clone(), url: url(core)? }))
+                .collect::<anyhow::Result<_>>()?,
             credential: PathBuf::from(CREDENTIAL),
             ca: None,
         })

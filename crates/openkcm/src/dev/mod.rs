@@ -73,7 +73,10 @@ pub(crate) fn run(arguments: DevArguments) -> anyhow::Result<()> {
     let outcome = runtime.block_on(async {
         let parts = landscape::Parts { arguments: &arguments, home: &home, regions, roots, entropy };
         let running = landscape::start(parts).await?;
-        if !arguments.no_sample {
+        if arguments.no_sample {
+            // A tenant `demo` that is made from now on is its owner's, and no later start touches it.
+            home.note_sample()?;
+        } else {
             sample::ensure(&home, &running.landscape).await?;
         }
         announce(&home, &running.landscape)?;
@@ -97,7 +100,10 @@ fn announce(home: &files::Home, landscape: &openkcm_client::Landscape) -> anyhow
     let (program, file) = (files::program(), home.landscape_file());
     let openkcm = format!("{program} --landscape {}", files::shell_word(&file));
     text.push_str("Encrypt and decrypt something, from another terminal in this directory:\n");
-    text.push_str(&format!("  echo hello | {openkcm} encrypt {0} | {openkcm} decrypt {0}\n", sample::SERVICE));
+    text.push_str(&format!(
+        "  echo hello | {openkcm} encrypt {0} | {openkcm} decrypt {0}\n",
+        sample::SERVICE
+    ));
     text.push_str("ready");
     output::result(&text)
 }

@@ -50,7 +50,11 @@ async fn make(home: &Home) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn until_usable(client: &Client, region: &openkcm_contracts::RegionId, path: &ServicePath) -> anyhow::Result<()> {
+async fn until_usable(
+    client: &Client,
+    region: &openkcm_contracts::RegionId,
+    path: &ServicePath,
+) -> anyhow::Result<()> {
     let usable = async {
         let mut wait = Duration::from_millis(5);
         loop {
@@ -62,5 +66,7 @@ async fn until_usable(client: &Client, region: &openkcm_contracts::RegionId, pat
             wait = (wait * 2).min(Duration::from_millis(200));
         }
     };
-    tokio::time::timeout(PATIENCE, usable).await.with_context(|| format!("{path} did not become usable in region {region}"))
+    tokio::time::timeout(PATIENCE, usable)
+        .await
+        .with_context(|| format!("{path} did not become usable in region {region}"))
 }

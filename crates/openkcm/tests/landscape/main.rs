@@ -11,6 +11,7 @@ mod kill;
 mod openapi;
 mod openbao;
 mod restart;
+mod schemathesis;
 mod secrets;
 mod setup;
 mod tour;

@@ -206,9 +206,10 @@ fn key_files(directory: &Path) -> Vec<Secret> {
     let root = directory.join("local-roots/demo.key");
     let text = fs::read_to_string(&root).expect("the sample's root");
     let hex = text.trim().rsplit(|character: char| !character.is_ascii_hexdigit()).next().expect("a key");
-    let key = hex.as_bytes().chunks(2).map(|pair| {
-        u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hexadecimal")
-    });
+    let key = hex
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("hexadecimal"));
     let key: Vec<u8> = key.collect();
     let all: Vec<(&PathBuf, Vec<u8>)> = seeds.chain([(&root, key)]).collect();
     assert!(all.len() == 5 && all.iter().all(|(_, key)| key.len() == 32), "the keys were not found");

@@ -6,6 +6,8 @@
 //! transaction that puts a later one, so that numbers are never used twice. A damaged record is
 //! reported and left out; it holds up neither readers nor publishers of anything else.
 
+mod runs;
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
@@ -25,7 +27,6 @@ const KEPT_UNCOMPACTED: u64 = 1024;
 
 const MESSAGES: Table<Stored> = Table::new("messages");
 const SUBJECTS: Table<Retained> = Table::new("subjects");
-const MESH: Table<String> = Table::new("mesh");
 
 /// A message as its stream keeps it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,7 +72,8 @@ struct Retained {
 #[derive(Debug, Clone)]
 pub struct Embedded {
     store: Store,
-    mesh: String,
+    /// The present run.
+    run: String,
 }
 
 impl Embedded {
@@ -80,20 +82,15 @@ impl Embedded {
     /// # Errors
     /// When the file can't be used.
     pub async fn open(path: &std::path::Path, entropy: &dyn Entropy) -> Result<Self, StoreError> {
-        const SPACES: &[Space] = &[MESSAGES.space(), SUBJECTS.space(), MESH.space()];
+        const SPACES: &[Space] = &[MESSAGES.space(), SUBJECTS.space(), runs::RUNS.space()];
         let options = OpenOptions { path: path.into(), identity: "orbital".into(), spaces: &[SPACES] };
         let store = Store::open(&options)?;
         let mut id = [0; 8];
         entropy.fill(&mut id);
-        let fresh: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mesh = store
-            .write(move |tx| match MESH.get(tx.as_read(), "id")? {
-                Some(id) => Ok(id),
-                None => MESH.put(tx, "id", &fresh).map(|()| fresh),
-            })
-            .await
-            .map_err(|error: StoreError| error)?;
-        Ok(Self { store, mesh })
+        let run: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let begun = run.clone();
+        store.write(move |tx| runs::begin(tx, begun)).await?;
+        Ok(Self { store, run })
     }
 }
 
@@ -116,12 +113,14 @@ impl Transport for Embedded {
         after: Option<Position>,
     ) -> Result<Box<dyn Subscription>, TransportError> {
         let of = stream.clone();
-        let head = self.store.read(move |view| head(view, &of)).await.map_err(unavailable)?;
-        let known = |position: &Position| position.mesh == self.mesh && position.sequence <= head;
-        let after = after.filter(known).map_or(0, |position| position.sequence);
+        let after = self.store.read(move |view| match after {
+            Some(position) if runs::knows(view, &of, &position)? => Ok(position.sequence),
+            _ => Ok(0),
+        });
+        let after = after.await.map_err(unavailable)?;
         Ok(Box::new(Reader {
             stream: stream.clone(),
-            mesh: self.mesh.clone(),
+            run: self.run.clone(),
             after,
             told_caught_up: false,
             commits: self.store.commits(),
@@ -180,7 +179,7 @@ fn sequence_of(key: &[u8]) -> Option<u64> {
 
 struct Reader {
     stream: Stream,
-    mesh: String,
+    run: String,
     after: u64,
     told_caught_up: bool,
     commits: watch::Receiver<u64>,
@@ -206,7 +205,7 @@ impl Reader {
         if decoded.is_none() {
             tracing::error!(stream = %self.stream, sequence, "a message of the embedded mesh is damaged; left out");
         }
-        let position = Position { mesh: self.mesh.clone(), sequence };
+        let position = Position { mesh: self.run.clone(), sequence };
         decoded.map(|message| Delivered { position, message })
     }
 }
@@ -315,6 +314,29 @@ mod tests {
         assert_eq!(mesh.publish(batch).await.expect("published"), [Published::Stored; 3]);
         assert_eq!(read_all(&mesh, 100).await[8..], ["t3", "t4", "t5"]);
         assert_eq!(mesh.publish(vec![message("t4", 1)]).await.expect("published"), [Published::Superseded]);
+    }
+
+    #[tokio::test]
+    async fn a_mesh_that_was_restored_and_went_on_takes_nothing_for_read_that_was_not() {
+        let directory = tempfile::tempdir().expect("directory");
+        let files = |name: &str| ["db", "db-wal"].map(|end| directory.path().join(format!("{name}.{end}")));
+        let copy = |from: &str, to: &str| {
+            for (from, to) in files(from).iter().zip(files(to)).filter(|(from, _)| from.exists()) {
+                std::fs::copy(from, to).expect("copied");
+            }
+        };
+        let mesh = ten_things(&directory).await;
+        copy("mesh", "copy");
+        mesh.publish((10..15).map(|i| message(&format!("t{i}"), 1)).collect()).await.expect("published");
+        let mut reader = mesh.subscribe(&stream(), None).await.expect("subscribed");
+        let read = reader.next(100).await.expect("read").messages.pop().expect("fifteen").position;
+        let restored = Embedded::open(&directory.path().join("copy.db"), &SeededEntropy::new(2)).await;
+        let restored = restored.expect("opens");
+        restored.publish((20..30).map(|i| message(&format!("t{i}"), 1)).collect()).await.expect("published");
+        for position in [read.clone(), Position { sequence: 11, ..read }] {
+            let mut reader = restored.subscribe(&stream(), Some(position)).await.expect("subscribed");
+            assert_eq!(reader.next(100).await.expect("read").messages.len(), 20, "all is read anew");
+        }
     }
 
     #[tokio::test]

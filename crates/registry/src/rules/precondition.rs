@@ -34,14 +34,15 @@ impl Precondition {
         if holds { Ok(()) } else { Err(Refusal::PreconditionFailed { present }) }
     }
 
-    /// As [`Precondition::check`], and there must be a condition.
+    /// As [`Precondition::check`], and a revision must be named: that there is something is no less true
+    /// when a request comes late.
     ///
     /// # Errors
     /// [`Refusal::PreconditionRequired`] or [`Refusal::PreconditionFailed`].
     pub fn require(&self, present: Revision) -> Result<(), Refusal> {
         match self {
-            Self::None => Err(Refusal::PreconditionRequired),
-            Self::Exists | Self::OneOf(_) => self.check(Some(present)),
+            Self::None | Self::Exists => Err(Refusal::PreconditionRequired),
+            Self::OneOf(_) => self.check(Some(present)),
         }
     }
 }
@@ -69,9 +70,9 @@ mod tests {
     }
 
     #[test]
-    fn what_undoes_a_deletion_needs_a_condition() {
+    fn what_undoes_a_deletion_must_name_the_revision_that_was_seen() {
         assert_eq!(Precondition::None.require(R1), Err(Refusal::PreconditionRequired));
-        assert_eq!(Precondition::Exists.require(R1), Ok(()));
+        assert_eq!(Precondition::Exists.require(R1), Err(Refusal::PreconditionRequired));
         assert_eq!(Precondition::OneOf(vec![R1]).require(R1), Ok(()));
         assert!(Precondition::OneOf(vec![R2]).require(R1).is_err());
     }

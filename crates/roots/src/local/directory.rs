@@ -1,4 +1,5 @@
-//! The directory of the local roots: `NAME.key`, and the markers `NAME.disabled` and `NAME.deleted`.
+//! The directory of the local roots: `NAME.key`, and the markers `NAME.disabled`, `NAME.deleted` and
+//! `NAME.made`, which stays when the key goes.
 //!
 //! All of it blocks on the disk. What always holds: a key file is whole or not there; it is never
 //! overwritten; a name that was deleted is not used again.
@@ -119,6 +120,12 @@ impl KeyDirectory {
         Ok(Standing::Missing)
     }
 
+    /// Whether a key of this name was ever made here.
+    pub(super) fn was_there(&self, name: &KeyName) -> Result<bool, RootError> {
+        let path = self.file(name, "made");
+        path.try_exists().map_err(|error| disk_error("read", &path, &error))
+    }
+
     pub(super) fn read(&self, name: &KeyName) -> Result<SecretKey, RootError> {
         match self.standing(name)? {
             Standing::Usable => {}
@@ -153,7 +160,11 @@ impl KeyDirectory {
         let written = write_synced(&scratch, &text).and_then(|()| fs::hard_link(&scratch, &path));
         // It may never have been made; and left behind it is one more file in a directory of its kind.
         let _ = fs::remove_file(&scratch);
-        match written.and_then(|()| File::open(&self.path)?.sync_all()) {
+        // Only after the key: a start that was killed in between must find the key, or the way clear.
+        let noted = written.and_then(|()| {
+            OpenOptions::new().create(true).append(true).mode(0o600).open(self.file(name, "made"))
+        });
+        match noted.and_then(|_| File::open(&self.path)?.sync_all()) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 Err(CreateError::Exists { name: name.0.clone() })

@@ -51,7 +51,11 @@ async fn only_the_owner_can_read_what_is_made() {
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(scene.file("acme.key")), 0o600);
     assert_eq!(mode(scene.file("")), 0o700);
-    assert_eq!(fs::read_dir(scene.file("")).unwrap().count(), 1, "nothing else is left behind");
+    assert_eq!(
+        fs::read_dir(scene.file("")).unwrap().count(),
+        2,
+        "the key, the note that it was made, and nothing else"
+    );
 }
 
 #[tokio::test]
@@ -97,6 +101,21 @@ async fn a_deleted_name_is_not_used_again() {
 async fn a_missing_key_is_made_to_seal_with_where_that_is_configured() {
     let scene = Scene::new(true);
     let sealed = scene.root.seal(&key("acme"), &binding(), &plaintext()).await.unwrap();
+    let opened = scene.root.unseal(&key("acme"), &binding(), &sealed).await.unwrap();
+    assert_eq!(opened.expose(), plaintext().expose());
+}
+
+#[tokio::test]
+async fn a_key_that_was_there_and_is_gone_is_not_replaced_by_another() {
+    let scene = Scene::new(true);
+    let sealed = scene.root.seal(&key("acme"), &binding(), &plaintext()).await.unwrap();
+    let away = scene.file("acme.away");
+    fs::rename(scene.file("acme.key"), &away).unwrap();
+    let refused = scene.root.seal(&key("acme"), &binding(), &plaintext()).await;
+    assert!(matches!(refused, Err(RootError::Misconfigured { .. })), "{refused:?}");
+    assert!(scene.root.describe(&key("acme")).await.is_err());
+    assert!(!scene.file("acme.key").exists());
+    fs::rename(away, scene.file("acme.key")).unwrap();
     let opened = scene.root.unseal(&key("acme"), &binding(), &sealed).await.unwrap();
     assert_eq!(opened.expose(), plaintext().expose());
 }

@@ -1,3 +1,5 @@
+//! A key that could be serialized would leave locked memory: this must not compile.
+
 fn store<T: serde::Serialize>(_: &T) {}
 
 fn main() {

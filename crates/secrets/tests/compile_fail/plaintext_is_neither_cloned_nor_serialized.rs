@@ -1,3 +1,5 @@
+//! Plaintext on its way through is neither cloned nor serialized: this must not compile.
+
 fn store<T: serde::Serialize>(_: &T) {}
 
 fn main() {

@@ -90,16 +90,24 @@ impl World {
 
     /// A caller has what it keeps encrypted anew.
     pub(crate) fn call_rewrap(&mut self, index: usize) {
-        if self.ledger.ciphertexts.is_empty() {
-            return;
-        }
-        let number = self.dice.below(self.ledger.ciphertexts.len());
-        let old = self.ledger.ciphertexts[number].clone();
         let Some(running) = &self.cores[index].running else { return };
-        let compromised = running.data.service(&old.path).is_ok_and(|ring| {
-            ring.version(old.version).is_some_and(|version| version.state == VersionState::Compromised)
-        });
-        match running.data.rewrap(&old.path, &old.text, &old.aad) {
+        let data = running.data.clone();
+        let is_compromised = |kept: &Kept| {
+            let ring = data.service(&kept.path).ok();
+            let state = ring.and_then(|ring| ring.version(kept.version).map(|version| version.state));
+            state == Some(VersionState::Compromised)
+        };
+        let all = self.ledger.ciphertexts.iter().enumerate();
+        let urgent = all.filter(|(_, kept)| is_compromised(kept)).map(|(number, _)| number);
+        let urgent: Vec<usize> = urgent.collect();
+        let number = match (urgent.is_empty(), self.ledger.ciphertexts.len()) {
+            (_, 0) => return,
+            (true, count) => self.dice.below(count),
+            (false, _) => *self.dice.pick(&urgent),
+        };
+        let old = self.ledger.ciphertexts[number].clone();
+        let compromised = !urgent.is_empty();
+        match data.rewrap(&old.path, &old.text, &old.aad) {
             Ok(Encrypted { ciphertext, version, at_risk }) => {
                 self.tell(format!("core {}: rewrap number {number} of {}", REGIONS[index], old.path));
                 if compromised {

@@ -148,19 +148,15 @@ impl World {
 
     fn change_key(&mut self, path: &KeyPath, record: &KeyRecord, precondition: Precondition) {
         let chance = self.dice.below(100);
-        let (deletion, compromise) = if path.service().is_some() { (35, 55) } else { (10, 30) };
+        let (deletion, compromise) = if path.service().is_some() { (35, 55) } else { (20, 40) };
         if chance < deletion {
             let line = format!("registry: delete {path}");
-            self.command(line, |tx, now| {
-                commands::delete_key(tx, path, &precondition, PURGE_AFTER, now)
-            });
+            self.command(line, |tx, now| commands::delete_key(tx, path, &precondition, PURGE_AFTER, now));
         } else if chance < compromise {
             let Some(version) = self.some_version(path, record) else { return };
             self.reach(Reached::Compromised);
             let line = format!("registry: {version} of {path} is compromised");
-            self.command(line, |tx, now| {
-                commands::mark_compromised(tx, path, &precondition, version, now)
-            });
+            self.command(line, |tx, now| commands::mark_compromised(tx, path, &precondition, version, now));
         } else {
             self.define_key(path, precondition);
         }
@@ -202,8 +198,7 @@ impl World {
     fn note_moves(&mut self, id: &TenantId, before: &[RegionId], after: &[RegionId]) {
         let left = self.left.entry(id.clone()).or_default();
         let returned = after.iter().any(|region| left.contains(region) && !before.contains(region));
-        let leaves: Vec<RegionId> =
-            before.iter().filter(|region| !after.contains(region)).cloned().collect();
+        let leaves: Vec<RegionId> = before.iter().filter(|region| !after.contains(region)).cloned().collect();
         let any_left = !leaves.is_empty();
         left.extend(leaves);
         if returned {

@@ -145,7 +145,10 @@ impl CoreNode {
         letters: Vec<Waiting>,
         around: &mut Around<'_>,
     ) -> Result<bool, Crashed> {
-        self.point(Reached::CrashBeforeForget, around)?;
+        if self.fuse.is_some_and(|left| left % 2 == 0) {
+            around.coverage.reach(Reached::CrashBeforeForget);
+            return Err(Crashed);
+        }
         let replaced = self.post.forget(lane, &letters, around.bug);
         self.push(Input::Told(letters));
         Ok(replaced)

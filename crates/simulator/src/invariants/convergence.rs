@@ -21,8 +21,8 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
     for tenant in landscape::tenants() {
         let Some(record) = world.tenant(&tenant) else { continue };
         heard_at_cmk(world, &record)?;
-        for index in 0..REGIONS.len() {
-            let at = |detail: String| format!("core {}: {detail}", REGIONS[index]);
+        for (index, region) in REGIONS.iter().enumerate() {
+            let at = |detail: String| format!("core {region}: {detail}");
             if record.regions.contains(&world.cores[index].region) {
                 holds_definitions(world, index, &record).map_err(at)?;
                 holds_link(world, index, &tenant).map_err(at)?;
@@ -52,7 +52,10 @@ fn all_hold_the_same_versions(world: &World) -> Result<(), String> {
             let held = core.post.disk.keys(space);
             if held != first {
                 let counts = (first.len(), held.len());
-                return Err(format!("core {} holds other {} than core a: {counts:?}", REGIONS[index], space.0));
+                return Err(format!(
+                    "core {} holds other {} than core a: {counts:?}",
+                    REGIONS[index], space.0
+                ));
             }
         }
     }
@@ -72,7 +75,10 @@ fn holds_definitions(world: &World, index: usize, record: &TenantRecord) -> Resu
     let view = world.cores[index].post.disk.view();
     let said = telling::of_tenant(None, record);
     let held = core_store::tenant(view, &record.tenant).expect("memory does not fail");
-    if !said.iter().any(|(_, event)| matches!(event, Event::TenantDefine(fact) if Some(fact) == held.as_ref())) {
+    if !said
+        .iter()
+        .any(|(_, event)| matches!(event, Event::TenantDefine(fact) if Some(fact) == held.as_ref()))
+    {
         return Err(format!("{} is held as {held:?}", record.tenant));
     }
     for (key, _) in definitions(world, record) {

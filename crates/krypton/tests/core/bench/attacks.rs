@@ -67,7 +67,8 @@ fn made_up_versions_are_neither_used_nor_counted_on_nor_in_the_way_of_a_rotation
         }
         core.answers();
         assert_eq!(core.encrypt().expect("it serves").version, first.version);
-        core.passes(DAY * 11);
+        core.now = core.now.after(DAY * 11);
+        core.passes(Duration::from_secs(60));
         core.tells();
         let second = core.encrypt().expect("it serves");
         assert_ne!(second.version, first.version, "the rotation was due, and was done");
@@ -156,6 +157,7 @@ fn who_tells_of_anothers_version_too_neither_hides_nor_moves_it() {
 #[test]
 fn versions_of_tenants_that_nobody_defined_are_of_no_effect() {
     let mut core = Bench::serving("a");
+    core.passes(DAY);
     for number in 0..50 {
         let mut sealed = made_up(number % 2 == 0, number, u64::from(number), "stranger");
         sealed.tenant = openkcm_contracts::TenantId::new(&format!("none-{number}")).expect("a label");
@@ -173,7 +175,22 @@ fn a_flood_of_made_up_versions_is_asked_for_ever_more_rarely() {
         core.hears_of(&made_up(false, id, 1, "stranger"));
     }
     core.answers();
+    core.passes(Duration::from_secs(60));
+    let ring = core.data.service(&service()).expect("it is served");
     let looks = core.passes(Duration::from_secs(3600));
-    assert!(looks < 50 * 140, "at most one look in 30 s for each: {looks}");
+    assert!(looks < 200, "one look in 30 s for all of them: {looks}");
+    let same = core.data.service(&service()).expect("it is served");
+    assert!(std::sync::Arc::ptr_eq(&ring, &same), "failures that are no news touch no service");
     core.encrypt().expect("it serves");
+}
+
+#[test]
+fn a_version_with_more_seals_than_anyone_makes_is_not_taken() {
+    let mut core = Bench::serving("a");
+    let told = made_up(false, 1, 1, "b");
+    let seals = vec![told.seals[0].clone(); 9];
+    core.hears_of(&KeySealed { seals, ..told.clone() });
+    assert_eq!(core.held().0.len(), 1, "each seal may be a question to the tenant's provider");
+    core.hears_of(&told);
+    assert_eq!(core.held().0.len(), 2);
 }

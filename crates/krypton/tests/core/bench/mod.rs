@@ -163,10 +163,9 @@ impl Bench {
     /// The provider answers everything that it was asked, and what it is asked for that.
     pub(crate) fn answers(&mut self) {
         while !(self.unseal.is_empty() && self.seal.is_empty()) {
-            for job in std::mem::take(&mut self.unseal) {
-                let outcome = unseal(&job);
-                self.step(|core, view, now| core.unsealed(view, Unsealed { job, outcome }, now));
-            }
+            let jobs = std::mem::take(&mut self.unseal).into_iter();
+            let answers = jobs.map(|job| Unsealed { outcome: unseal(&job), job }).collect();
+            self.step(|core, view, now| core.unsealed_together(view, answers, now));
             for job in std::mem::take(&mut self.seal) {
                 let outcome = Ok(seal(&job));
                 self.step(|core, view, now| core.sealed(view, Sealed { job, outcome }, now));

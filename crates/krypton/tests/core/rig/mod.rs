@@ -47,6 +47,11 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
     }
 }
 
+/// Who says such things, when it is said by whom it should be.
+fn author_of(event: &Event) -> &'static str {
+    if event.kind().may_be_said_by(Role::Cmk) { "cmk" } else { "registry" }
+}
+
 /// Where Cores run, which stays when they stop.
 pub(crate) struct World {
     pub(crate) directory: TempDir,
@@ -109,14 +114,19 @@ impl World {
 
     /// Its author says this, at its revision 1.`counter`, to both regions.
     pub(crate) async fn tell(&self, counter: u64, event: &Event) {
-        for region in ["a", "b"] {
-            self.tell_in(region, counter, event).await;
-        }
+        self.tell_all(&[(counter, event.clone())]).await;
+    }
+
+    /// Their authors say all of this to both regions, in one publication.
+    pub(crate) async fn tell_all(&self, said: &[(u64, Event)]) {
+        let letters = said.iter().flat_map(|(counter, event)| {
+            ["a", "b"].map(|region| self.signed(author_of(event), &self.letter(region, *counter, event)))
+        });
+        self.mesh.publish(letters.collect()).await.expect("the mesh is here");
     }
 
     pub(crate) async fn tell_in(&self, region: &str, counter: u64, event: &Event) {
-        let author = if event.kind().may_be_said_by(Role::Cmk) { "cmk" } else { "registry" };
-        self.publish(author, &self.letter(region, counter, event)).await;
+        self.publish(author_of(event), &self.letter(region, counter, event)).await;
     }
 
     /// Somebody says this, whether or not it may.
@@ -155,8 +165,12 @@ impl World {
     }
 
     async fn publish(&self, author: &str, letter: &Letter) {
-        let message = self.signers[author].sign(letter);
+        let message = self.signed(author, letter);
         self.mesh.publish(vec![message]).await.expect("the mesh is here");
+    }
+
+    fn signed(&self, author: &str, letter: &Letter) -> openkcm_orbital::Message {
+        self.signers[author].sign(letter)
     }
 
     /// Every sealed version that is on the mesh.

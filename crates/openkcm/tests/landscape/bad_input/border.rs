@@ -14,7 +14,7 @@ const REGIONS: &str = r#"{"regions": ["b"]}"#;
 #[tokio::test]
 async fn without_the_token_nothing_is_told_and_nothing_is_done() {
     let ground = Ground::prepare().await;
-    let token = ground.token.clone();
+    let token = ground.setup.token();
     let cut = &token[..token.len() - 1];
     let flipped: String = token.chars().rev().collect();
     let wrong = [
@@ -155,12 +155,15 @@ async fn what_has_ended_begins_again_only_for_who_says_which_end_is_meant() {
     for (to, target, body) in
         [(To::Cmk, LINK, ROOTS), (To::Registry, data, "{}"), (To::Registry, TENANT, REGIONS)]
     {
-        let ended = Request::new("DELETE", target).token(&ground.token).send(ground.url(to)).await;
+        let ended = Request::new("DELETE", target).token(&ground.setup.token()).send(ground.url(to)).await;
         assert_eq!(ended.status, 200, "{ended:?}");
         ground.settle().await;
         ground.before = ground.state().await;
         let again = Request::new("PUT", target).json(body);
         ground.refuses(to, again.clone(), Code::PreconditionRequired).await;
+        // "Whatever it is now" does not say which end.
+        let any = again.clone().header("if-match", "*");
+        ground.refuses(to, any, Code::PreconditionRequired).await;
         let stale = again.header("if-match", r#""1.0""#);
         ground.refuses(to, stale, Code::PreconditionFailed).await;
     }

@@ -37,7 +37,6 @@ const EVERYONE: [To; 3] = [To::Registry, To::Cmk, To::Core];
 struct Ground {
     setup: Setup,
     client: Client,
-    token: String,
     /// What everyone holds, and shall still hold.
     before: Value,
 }
@@ -51,9 +50,9 @@ impl Ground {
     /// A landscape that this was done to first.
     async fn prepare_with(first: impl AsyncFn(&Client)) -> Self {
         let setup = Setup::start().await;
-        let (client, token) = (setup.client(), setup.token());
+        let client = setup.client();
         first(&client).await;
-        let mut ground = Self { setup, client, token, before: Value::Null };
+        let mut ground = Self { setup, client, before: Value::Null };
         ground.settle().await;
         ground.before = ground.state().await;
         ground
@@ -94,7 +93,7 @@ impl Ground {
     /// As [`Ground::refuses`], without a look at what changed, for tables that look once for many.
     async fn ask(&self, to: To, request: Request, code: Code) -> Answer {
         let line = format!("{to:?}: {}", request.line());
-        let answer = request.token(&self.token).send(self.url(to)).await;
+        let answer = request.token(&self.setup.token()).send(self.url(to)).await;
         check(&line, &answer, code);
         answer
     }
@@ -124,7 +123,7 @@ impl Ground {
     }
 
     async fn get(&self, url: &Url, target: &str) -> Value {
-        Request::new("GET", target).token(&self.token).send(url).await.json()
+        Request::new("GET", target).token(&self.setup.token()).send(url).await.json()
     }
 }
 

@@ -108,7 +108,8 @@ fn what_ended_with_an_earlier_generation_of_its_parent_counts_as_deleted() {
     system.ended = Some(Ended { generation: generation(2), purge_at: at(600) });
     let place = Place { system: Some(system), ..place() };
     assert_eq!(define(&place), Err(Refusal::PreconditionRequired));
-    let again = super::define(&place, KeySpec::default(), &Precondition::Exists, now());
+    let seen = Precondition::OneOf(place.held.iter().map(|held| held.revision).collect());
+    let again = super::define(&place, KeySpec::default(), &seen, now());
     let Ok(Outcome::Changed(record)) = again else { panic!() };
     assert_eq!((record.parent, record.generation), (generation(8), generation(9)));
     assert_eq!(record.ended, Some(Ended { generation: generation(3), purge_at: at(600) }));

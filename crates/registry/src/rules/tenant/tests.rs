@@ -123,9 +123,8 @@ fn an_offboarded_tenant_is_defined_again_only_by_who_has_seen_that() {
 fn of_several_ended_generations_the_last_wait_counts() {
     let mut held = offboarded(&tenant(5), 100);
     held.ended = Some(Ended { generation: generation(1), purge_at: at(5_000) });
-    let Ok(Outcome::Changed(record)) = define(Some(&held), spec(&["a"]), &Precondition::Exists) else {
-        panic!()
-    };
+    let seen = Precondition::OneOf(vec![held.revision]);
+    let Ok(Outcome::Changed(record)) = define(Some(&held), spec(&["a"]), &seen) else { panic!() };
     assert_eq!(record.ended, Some(Ended { generation: generation(5), purge_at: at(5_000) }));
 }
 
