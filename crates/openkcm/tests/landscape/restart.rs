@@ -68,8 +68,9 @@ async fn a_second_process_on_the_same_directory_is_refused_and_harms_nothing() {
     let ports = ["--registry-port", "0", "--cmk-port", "0", "--core-port", "0"];
     let (told, output) = dev(&setup.landscape, &ports);
     assert!(!output.status.success(), "a second process runs in the same directory");
-    assert!(told.contains("in use") || told.contains("already"), "that is not clear: {told}");
-    assert!(told.contains(".openkcm"), "which directory? {told}");
+    let home = setup.landscape.directory().display();
+    let clear = format!("another process runs the landscape in {home}: stop that one first");
+    assert!(told.contains(&clear), "that is not clear: {told}");
 
     assert_eq!(std::fs::read(setup.landscape.file()).expect("the landscape's file"), file);
     opens_everywhere(&client, SAMPLE, &ciphertext).await;
