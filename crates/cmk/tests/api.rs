@@ -111,7 +111,7 @@ async fn a_bad_body_is_refused_by_its_field() {
     for (body, field) in [
         ("{".to_owned(), ""),
         (r#"{"rootz":[]}"#.to_owned(), ""),
-        (r#"{"roots":[{"provider":"local"}]}"#.to_owned(), "roots[0]"),
+        (r#"{"roots":[{"provider":"local"}]}"#.to_owned(), "roots[0].key"),
         (r#"{"roots":[]}"#.to_owned(), "roots"),
         (r#"{"roots":[{"provider":"local","key":""}]}"#.to_owned(), "roots[0].key"),
         (format!(r#"{{"roots":[{local},{local}]}}"#), "roots[1]"),

@@ -195,23 +195,38 @@ impl Read for View<'_> {
         // and no component uses it.
         let after = scan.after.filter(|after| *after >= scan.prefix);
         let comparison = if after.is_some() { ">" } else { ">=" };
+        let end = prefix_end(scan.prefix);
         let mut statement = self.0.prepare_cached(&format!(
-            "SELECT key, value FROM {name} WHERE key {comparison} ?1 AND (?2 IS NULL OR key < ?2)
-             ORDER BY key LIMIT ?3"
+            "SELECT key, value FROM {name} WHERE key {comparison} ?1 {} ORDER BY key LIMIT ?2",
+            below(&end)
         ))?;
         let limit = i64::try_from(scan.limit).unwrap_or(i64::MAX);
         let from = after.unwrap_or(scan.prefix);
-        let rows = statement.query_map(params![from, prefix_end(scan.prefix), limit], item)?;
+        let rows = match end {
+            Some(end) => statement.query_map(params![from, limit, end], item)?,
+            None => statement.query_map(params![from, limit], item)?,
+        };
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn last(&self, Space(name): Space, prefix: &[u8]) -> Result<Option<Item>, StoreError> {
+        let end = prefix_end(prefix);
         let mut statement = self.0.prepare_cached(&format!(
-            "SELECT key, value FROM {name} WHERE key >= ?1 AND (?2 IS NULL OR key < ?2)
-             ORDER BY key DESC LIMIT 1"
+            "SELECT key, value FROM {name} WHERE key >= ?1 {} ORDER BY key DESC LIMIT ?2",
+            below(&end)
         ))?;
-        Ok(statement.query_row(params![prefix, prefix_end(prefix)], item).optional()?)
+        let found = match end {
+            Some(end) => statement.query_row(params![prefix, 1, end], item),
+            None => statement.query_row(params![prefix, 1], item),
+        };
+        Ok(found.optional()?)
     }
+}
+
+/// The upper bound, as SQLite can seek to it: behind `?3 IS NULL OR …` it would read, and throw away,
+/// every row from the prefix to the end of the table.
+fn below(end: &Option<Vec<u8>>) -> &'static str {
+    if end.is_some() { "AND key < ?3" } else { "" }
 }
 
 impl Write for View<'_> {

@@ -136,6 +136,21 @@ async fn a_store_never_opens_as_another_components() {
 }
 
 #[tokio::test]
+async fn every_access_seeks_and_none_reads_a_table_to_its_end() {
+    let directory = tempfile::tempdir().expect("directory");
+    let store = open(directory.path()).expect("open");
+    store.write(|tx| tx.put(FRUIT, b"k", b"v")).await.expect("write");
+    let connection = rusqlite::Connection::open(directory.path().join("test.db")).expect("opens beside it");
+    for order in ["ORDER BY key LIMIT ?2", "ORDER BY key DESC LIMIT ?2"] {
+        let query = format!("EXPLAIN QUERY PLAN SELECT key, value FROM fruit WHERE key >= ?1 AND key < ?3 {order}");
+        let plan: String = connection
+            .query_row(&query, rusqlite::params![&b"a"[..], 1, &b"b"[..]], |row| row.get(3))
+            .expect("a plan");
+        assert!(plan.contains("(key>? AND key<?)"), "both bounds are sought: {plan}");
+    }
+}
+
+#[tokio::test]
 async fn a_damaged_record_is_named() {
     let directory = tempfile::tempdir().expect("directory");
     let store = open(directory.path()).expect("open");

@@ -58,7 +58,7 @@ async fn regions_and_labels_that_can_not_be_are_refused_by_name() {
     }
     let unknown = world.put(ACME, r#"{"regions":["a","x"]}"#).await;
     assert!(unknown.text("detail").contains("region x"));
-    world.put(ACME, "{}").await.is_refused(400, "invalid_request", None);
+    world.put(ACME, "{}").await.is_refused(400, "invalid_request", Some("regions"));
     world.get(ACME).await.is_refused(404, "unknown_tenant", Some("tenant"));
 }
 
