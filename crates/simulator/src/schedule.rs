@@ -73,11 +73,13 @@ impl World {
             if !running.queue.is_empty() {
                 enabled.push((25, Action::Work(index)));
             }
-            if running.core.next_due().is_some_and(|at| at <= core.post.now()) {
+            let now = core.post.now();
+            if running.was_set_back(now) || running.core.next_due().is_some_and(|at| at <= now) {
                 enabled.push((12, Action::Due(index)));
             }
-            let waited = core.post.now().since(running.started_at);
-            if !running.hydrated && waited >= HYDRATION_PATIENCE {
+            let connected = core.post.can_send && core.post.can_hear;
+            let waited = now.since(running.started_at);
+            if !running.hydrated && !connected && waited >= HYDRATION_PATIENCE {
                 enabled.push((8, Action::GiveUpOnMesh(index)));
             }
         }

@@ -142,7 +142,8 @@ async fn every_access_seeks_and_none_reads_a_table_to_its_end() {
     store.write(|tx| tx.put(FRUIT, b"k", b"v")).await.expect("write");
     let connection = rusqlite::Connection::open(directory.path().join("test.db")).expect("opens beside it");
     for order in ["ORDER BY key LIMIT ?2", "ORDER BY key DESC LIMIT ?2"] {
-        let query = format!("EXPLAIN QUERY PLAN SELECT key, value FROM fruit WHERE key >= ?1 AND key < ?3 {order}");
+        let query =
+            format!("EXPLAIN QUERY PLAN SELECT key, value FROM fruit WHERE key >= ?1 AND key < ?3 {order}");
         let plan: String = connection
             .query_row(&query, rusqlite::params![&b"a"[..], 1, &b"b"[..]], |row| row.get(3))
             .expect("a plan");

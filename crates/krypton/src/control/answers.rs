@@ -84,8 +84,9 @@ impl Core {
             .systems
             .get_mut(&job.path)
             .filter(|s| (s.epoch, s.generation) == (job.epoch, job.generation));
-        let Some(system) = current else { return Ok(Effects::default()) };
-        system.sealing = false;
+        let waiting = current.filter(|system| system.sealing == Some(job.version));
+        let Some(system) = waiting else { return Ok(Effects::default()) };
+        system.sealing = None;
         match outcome {
             Ok(seals) => {
                 system.seal_failure = None;

@@ -22,8 +22,9 @@ pub(super) struct System {
     pub(super) epoch: LinkEpoch,
     pub(super) generation: Generation,
     pub(super) versions: BTreeMap<VersionId, L2>,
-    /// Whether a new version is with the provider.
-    pub(super) sealing: bool,
+    /// The new version that is with the provider. The answer to any other is dropped: the system was
+    /// deleted and came back meanwhile, and has asked for another in its place.
+    pub(super) sealing: Option<VersionId>,
     /// A new version that is sealed and not known to be kept: nothing is sealed under it before.
     pub(super) unkept: Option<(VersionId, L2)>,
     /// What the provider last said to a new version, and when to try again.
@@ -94,7 +95,7 @@ impl System {
             epoch,
             generation,
             versions: BTreeMap::new(),
-            sealing: false,
+            sealing: None,
             unkept: None,
             seal_failure: None,
             seals: false,

@@ -40,12 +40,13 @@ impl Core {
                 return;
             }
         };
-        system.sealing = true;
+        let version = self.new_version_id();
+        system.sealing = Some(version);
         effects.seal.push(SealJob {
             path: path.clone(),
             epoch: served.link.epoch,
             generation: definition.generation,
-            version: self.new_version_id(),
+            version,
             counter,
             made_at: now,
             key,
@@ -127,7 +128,7 @@ impl Core {
         let held = self.l2_held(view, served, definition)?;
         let mut system = self.systems.take(path).ok_or(RotateError::Refused(Refusal::HYDRATING))?;
         let mut effects = Effects::default();
-        let busy = system.sealing || system.unkept.is_some();
+        let busy = system.sealing.is_some() || system.unkept.is_some();
         if !busy {
             let counter = self.next_l2_counter(served, &system, &held);
             self.make_l2(path, &mut system, (served, definition), counter, now, &mut effects);

@@ -111,7 +111,7 @@ impl Core {
             None => self.first_is_due(served, KeyPath::System(path.clone()), now, due),
         };
         let may_try = system.seal_failure.is_none_or(|failure| failure.retry_at <= now);
-        if make && !system.sealing && system.unkept.is_none() && may_try {
+        if make && system.sealing.is_none() && system.unkept.is_none() && may_try {
             let counter = self.next_l2_counter(served, &system, &held);
             self.make_l2(&path, &mut system, (served, definition), counter, now, effects);
         }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use openkcm_contracts::{Audience, Lane, RegionId};
 use openkcm_host::{Clock, Entropy};
 use openkcm_http::{Limits, Readiness, Token, metrics_registry};
-use openkcm_orbital::{Courier, CourierHandle, Signer, Stream, Transport, Verifier};
+use openkcm_orbital::{Connection, Courier, CourierHandle, Signer, Stream, Transport, Verifier};
 use openkcm_roots::Roots;
 use openkcm_store::{OpenOptions, Store, StoreError};
 use tokio::net::TcpListener;
@@ -47,6 +47,10 @@ const MAX_WAITING_INPUTS: usize = 1024;
 /// How long a Core that starts waits for the mesh before it makes what it lacks. What is missing may
 /// only be on its way; but a Core that is cut off must be able to go on.
 const HYDRATION_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a Core that starts reads a mesh that answers before it makes what it lacks: ten million sealed
+/// versions are read in less. A mesh that answers and never comes to an end must not keep it from rotating.
+const HYDRATION_LIMIT: Duration = Duration::from_secs(3600);
 
 /// What an operator decides.
 #[derive(Debug, Clone)]
@@ -234,9 +238,47 @@ fn courier(
 
 /// Lets the Core make what it lacks once the mesh was read, or is away for too long.
 async fn tell_when_hydrated(courier: Arc<CourierHandle>, inputs: mpsc::Sender<Input>) {
-    if tokio::time::timeout(HYDRATION_PATIENCE, courier.hydrated()).await.is_err() {
-        tracing::warn!("the mesh could not be read to its end yet; going on with what is held");
-    }
+    read_or_away(&courier.connection(), || courier.hydrated()).await;
     // The loop has ended: the Core is stopping.
     let _ = inputs.send(Input::Hydrated).await;
+}
+
+/// Waits until the mesh was read to its end. One that answers is waited for while it has more to tell: a
+/// region that lost its disk would else make anew what the mesh is about to give it back.
+async fn read_or_away<F: Future<Output = ()>>(
+    connection: &watch::Receiver<Connection>,
+    hydrated: impl Fn() -> F,
+) {
+    for _ in 0..HYDRATION_LIMIT.as_secs() / HYDRATION_PATIENCE.as_secs() {
+        if tokio::time::timeout(HYDRATION_PATIENCE, hydrated()).await.is_ok() {
+            return;
+        }
+        if !connection.borrow().connected {
+            break;
+        }
+    }
+    tracing::warn!("the mesh could not be read to its end yet; going on with what is held");
+}
+
+#[cfg(test)]
+mod tests {
+    use openkcm_contracts::Timestamp;
+
+    use super::*;
+
+    fn connection(connected: bool) -> Connection {
+        Connection { connected, since: Timestamp::from_millis(0), error: None }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mesh_that_answers_is_read_to_its_end_and_one_that_is_away_is_not_waited_for() {
+        let (sender, receiver) = watch::channel(connection(false));
+        read_or_away(&receiver, std::future::pending).await;
+        sender.send_replace(connection(true));
+        let most = HYDRATION_LIMIT - HYDRATION_PATIENCE;
+        let long = tokio::time::timeout(most, read_or_away(&receiver, std::future::pending)).await;
+        assert!(long.is_err(), "it answers, and has not told all");
+        read_or_away(&receiver, std::future::pending).await;
+        read_or_away(&receiver, || async {}).await;
+    }
 }

@@ -142,7 +142,8 @@ async fn two_regions_that_rotate_apart_open_all_of_each_other_when_they_meet() {
     let (a, b) = (world.start_on("a", &way_a).await, world.start_on("b", &way_b).await);
     let sealed = a.sealed_when_usable(SERVICE, b"x").await;
     b.opens(SERVICE, &sealed, b"x").await;
-    (way_a.set(Link::Cut), way_b.set(Link::Cut));
+    way_a.set(Link::Cut);
+    way_b.set(Link::Cut);
     let mut apart = Vec::new();
     for core in [&a, &b] {
         for round in 0..2 {
@@ -159,7 +160,8 @@ async fn two_regions_that_rotate_apart_open_all_of_each_other_when_they_meet() {
         }
     }
     world.tell(5, &facts::key("acme/hr/new", |_| ())).await;
-    (way_a.set(Link::Up), way_b.set(Link::Up));
+    way_a.set(Link::Up);
+    way_b.set(Link::Up);
     for core in [&a, &b] {
         for sealed in &apart {
             core.opens(SERVICE, sealed, b"apart").await;

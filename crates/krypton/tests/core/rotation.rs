@@ -33,7 +33,8 @@ async fn an_l3_is_rotated_when_its_period_is_over_and_not_before_nine_and_a_half
     world.advance(DAY * 9);
     // Settled anew, so that whatever is due would be done.
     world.tell(13, &facts::tenant("acme", |_| ())).await;
-    (world.heard_by(&a).await, world.heard_by(&b).await);
+    world.heard_by(&a).await;
+    world.heard_by(&b).await;
     assert_eq!(a.versions(SERVICE).await, [first.version()], "the earliest moment is a twentieth early");
     world.advance(DAY);
     let second = eventually("a second version", async || a.versions(SERVICE).await.get(1).copied()).await;
@@ -63,7 +64,8 @@ async fn an_l2_is_rotated_when_its_period_is_over_and_what_it_sealed_stays_open(
     })
     .await;
     a.replicates().await;
-    (world.heard_by(&a).await, world.heard_by(&b).await);
+    world.heard_by(&a).await;
+    world.heard_by(&b).await;
     assert_eq!(world.sealed_on_mesh().await.len(), 4);
     drop((a, b));
     // After a restart the provider opens both L2s in any order; neither makes anything be made again.

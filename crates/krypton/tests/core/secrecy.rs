@@ -86,7 +86,7 @@ async fn debug_of_whatever_holds_a_key_or_a_plaintext_shows_neither() {
         format!("{data_key:?} {wrapped:?}"),
         format!("{ring:?} {:?}", a.handle),
         format!("{seal:?}"),
-        format!("{:?}", Sealed { job: seal.clone(), outcome: Ok(Vec::new()) }),
+        format!("{:?}", Sealed { job: seal, outcome: Ok(Vec::new()) }),
         format!("{:?}", Unsealed { job: unseal, outcome: Ok(key) }),
     ];
     for shown in shown {

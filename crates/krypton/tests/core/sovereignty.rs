@@ -23,7 +23,8 @@ async fn an_unlink_alone_ends_serving_in_both_regions_and_over_restarts() {
         }
     }
     // The gate closes before the word is on disk; what a restart finds is what is on disk.
-    (a.has_applied(5).await, b.has_applied(5).await);
+    a.has_applied(5).await;
+    b.has_applied(5).await;
     drop((a, b));
     let (a, b) = world.start_both().await;
     for core in [&a, &b] {

@@ -14,7 +14,7 @@ use crate::landscape::REGIONS;
 use crate::provider::Mood;
 use crate::world::World;
 
-/// How long a Core waits for the mesh before it goes on alone, as its shell does.
+/// How long a Core waits for a mesh that is away before it goes on alone, as its shell does.
 pub(crate) const HYDRATION_PATIENCE: Duration = Duration::from_secs(5);
 
 impl World {
@@ -87,10 +87,11 @@ impl World {
         self.tell(format!("core {}: goes on without the mesh", REGIONS[index]));
     }
 
-    /// An administrator, or NTP, moves a Core's wall clock a little.
+    /// An administrator, or NTP, moves a Core's wall clock.
     pub(crate) fn step_clock(&mut self, index: usize) {
         let clock = &self.cores[index].post.clock;
-        let (now, by) = (self.cores[index].post.now().as_millis(), *self.dice.pick(&[-3_000, -400, 900]));
+        let (now, by) =
+            (self.cores[index].post.now().as_millis(), *self.dice.pick(&[-3_600_000, -3_000, -400, 900]));
         clock.set_wall(Timestamp::from_millis(now.saturating_add_signed(by)));
         if by < 0 {
             self.reach(Reached::ClockSetBack);

@@ -7,11 +7,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use openkcm_contracts::v1::{KeySealed, LinkState};
 use openkcm_contracts::{Event, KeyPath, Lane, RegionId, ServicePath, Timestamp};
 use openkcm_host::SeededEntropy;
-use openkcm_krypton::control::{Core, Effects};
+use openkcm_krypton::control::{Core, Effects, Unsealed};
 use openkcm_krypton::data::DataPlane;
 use openkcm_krypton::keyring::Keyring;
 use openkcm_krypton::store;
@@ -27,6 +28,9 @@ use crate::landscape;
 use crate::ledger::Ledger;
 use crate::provider::{Answer, Job, Provider, Question};
 use crate::teeth::Bug;
+
+/// Steps of the clock to an earlier time that the shell takes no notice of.
+const SET_BACK: Duration = Duration::from_secs(1);
 
 /// What waits for the control loop.
 #[derive(Debug)]
@@ -63,6 +67,15 @@ pub(crate) struct Running {
     pub(crate) started_at: Timestamp,
     /// Whether it was told that the mesh was read, or is away.
     pub(crate) hydrated: bool,
+    /// The latest time at which a step was taken.
+    seen: Timestamp,
+}
+
+impl Running {
+    /// Whether the wall clock stands well before what it showed earlier.
+    pub(crate) fn was_set_back(&self, now: Timestamp) -> bool {
+        now.after(SET_BACK) < self.seen
+    }
 }
 
 /// What a Core's steps reach beyond the Core.
@@ -106,7 +119,8 @@ impl CoreNode {
         let core = Core::new(self.region.clone(), keyring.clone(), self.entropy.clone());
         let (data, now) = (DataPlane::new(keyring.clone(), self.entropy.clone()), self.post.now());
         let queue = VecDeque::new();
-        self.running = Some(Running { core, keyring, data, queue, started_at: now, hydrated: false });
+        let hydrated = false;
+        self.running = Some(Running { core, keyring, data, queue, started_at: now, hydrated, seen: now });
         self.life += 1;
         self.post.up = true;
         self.step(around, |core, view, now| core.start(view, now))
@@ -163,6 +177,7 @@ impl CoreNode {
     /// Takes the next input, and does all that follows from it.
     pub(crate) fn work(&mut self, around: &mut Around<'_>) -> Result<(), Crashed> {
         self.keep_late();
+        self.look_at_clock(around)?;
         let Some(input) = self.running.as_mut().and_then(|running| running.queue.pop_front()) else {
             return Ok(());
         };
@@ -170,7 +185,8 @@ impl CoreNode {
             Input::Intake(intake) => self.absorb(intake, around),
             Input::Told(letters) => self.step(around, |core, view, now| core.told(view, &letters, now)),
             Input::Answer(Answer::Unsealed(answer)) => {
-                self.step(around, |core, view, now| core.unsealed(view, answer, now))
+                let answers = self.with_those_behind(answer);
+                self.step(around, |core, view, now| core.unsealed_together(view, answers, now))
             }
             Input::Answer(Answer::Sealed(answer)) => {
                 self.step(around, |core, view, now| core.sealed(view, answer, now))
@@ -190,10 +206,32 @@ impl CoreNode {
     /// Does what has become due.
     pub(crate) fn due(&mut self, around: &mut Around<'_>) -> Result<(), Crashed> {
         self.keep_late();
+        self.look_at_clock(around)?;
         self.by_time = true;
         let outcome = self.step(around, Core::due);
         self.by_time = false;
         outcome
+    }
+
+    /// A clock that was set back far makes everything that is planned void.
+    fn look_at_clock(&mut self, around: &mut Around<'_>) -> Result<(), Crashed> {
+        let now = self.post.now();
+        let Some(running) = &mut self.running else { return Ok(()) };
+        let set_back = running.was_set_back(now);
+        running.seen = if set_back { now } else { running.seen.max(now) };
+        if set_back { self.step(around, Core::clock_set_back) } else { Ok(()) }
+    }
+
+    /// An answer to an unseal, with those that stand right behind it.
+    fn with_those_behind(&mut self, first: Unsealed) -> Vec<Unsealed> {
+        let mut answers = vec![first];
+        let Some(running) = &mut self.running else { return answers };
+        while matches!(running.queue.front(), Some(Input::Answer(Answer::Unsealed(_)))) {
+            if let Some(Input::Answer(Answer::Unsealed(next))) = running.queue.pop_front() {
+                answers.push(next);
+            }
+        }
+        answers
     }
 
     fn absorb(&mut self, mut intake: Intake, around: &mut Around<'_>) -> Result<(), Crashed> {
