@@ -36,11 +36,13 @@ pub enum Bug {
     BelieveAnyone,
     /// The CMK Server wants the mesh to answer before it takes a command.
     WaitForMesh,
+    /// What was due is put on the agenda again for the same moment.
+    NeverRest,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ForgetBeforePublish,
         Self::LoseOutboxOnCrash,
         Self::ForgetNewerLetter,
@@ -56,5 +58,6 @@ impl Bug {
         Self::ArnInRegistry,
         Self::BelieveAnyone,
         Self::WaitForMesh,
+        Self::NeverRest,
     ];
 }

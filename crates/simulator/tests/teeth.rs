@@ -95,3 +95,8 @@ fn a_signature_that_is_not_looked_at_is_caught() {
 fn a_command_that_waits_for_the_mesh_is_caught() {
     assert_eq!(caught(Bug::WaitForMesh), "independence");
 }
+
+#[test]
+fn a_core_that_never_rests_is_caught() {
+    assert_eq!(caught(Bug::NeverRest), "rest");
+}

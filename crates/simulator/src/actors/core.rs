@@ -21,7 +21,7 @@ use openkcm_orbital::outbox::Waiting;
 use openkcm_store::{Read, StoreError};
 
 use super::post::Post;
-use super::spoil::{KEPT_LATE, as_if_kept, as_if_none, leak, lose_one, spoil};
+use super::spoil::{KEPT_LATE, as_if_kept, as_if_none, demand_long_ago, leak, lose_one, spoil};
 use super::{Crashed, Who};
 use crate::coverage::{Coverage, Reached};
 use crate::landscape;
@@ -210,6 +210,11 @@ impl CoreNode {
         self.by_time = true;
         let outcome = self.step(around, Core::due);
         self.by_time = false;
+        if around.bug == Some(Bug::NeverRest)
+            && let Some(running) = &mut self.running
+        {
+            demand_long_ago(&mut running.core);
+        }
         outcome
     }
 

@@ -4,15 +4,16 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use openkcm_contracts::Event;
 use openkcm_contracts::v1::{KeySealed, LinkState};
-use openkcm_krypton::control::SealJob;
+use openkcm_contracts::{Event, Timestamp};
+use openkcm_krypton::control::{Core, SealJob};
 use openkcm_krypton::store;
 use openkcm_orbital::Intake;
 use openkcm_store::{Memory, Scan, Space, StoreError, Write};
 
 use super::post::Post;
 use crate::disk::Disk;
+use crate::landscape;
 use crate::teeth::Bug;
 
 /// Where a Core keeps its sealed versions.
@@ -27,6 +28,12 @@ pub(super) fn leak(disk: &mut Disk, jobs: &[SealJob]) {
         let text = BASE64.encode(job.key.expose());
         disk.commit(|tx| tx.put(Space("debug"), b"l2", format!("key {text}").as_bytes()));
     }
+}
+
+/// Something is planned for a time that has passed.
+pub(super) fn demand_long_ago(core: &mut Core) {
+    let some = landscape::tenants().iter().flat_map(landscape::services).next();
+    some.iter().for_each(|path| core.demand(path, Timestamp::from_millis(0)));
 }
 
 /// A store that is ahead of its disk.
