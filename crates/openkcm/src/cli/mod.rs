@@ -98,7 +98,7 @@ enum Command {
 /// Does what was typed.
 ///
 /// # Errors
-/// When it was not done; [`report`] tells a person why.
+/// When it was not done; [`report()`] tells a person why.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { globals, command } = arguments;
     let format = globals.output;
