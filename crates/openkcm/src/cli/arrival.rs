@@ -25,8 +25,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// What a region is to show.
 #[derive(Debug, Clone)]
 pub(crate) enum Expected {
-    /// The service has a version that encrypts.
-    ServiceActive(ServicePath),
+    /// The service, as of this generation, has a version that encrypts.
+    ServiceActive(ServicePath, String),
     /// The tenant is served under the link of this revision.
     Linked(TenantId, Revision),
     /// The tenant is refused by the unlink of this revision.
@@ -124,7 +124,7 @@ impl Watcher {
 
     async fn look(&self) -> Seen {
         let path = match &self.expected {
-            Expected::ServiceActive(key) => format!("/v1/keys/{key}"),
+            Expected::ServiceActive(key, _) => format!("/v1/keys/{key}"),
             Expected::Linked(tenant, _) | Expected::Unlinked(tenant, _) => format!("/v1/tenants/{tenant}"),
         };
         let call = Call::get(Component::Core(self.region.clone()), path);
@@ -142,8 +142,11 @@ impl Expected {
     /// What a region's document says of it.
     fn judge(&self, document: &Value) -> Seen {
         match self {
-            Self::ServiceActive(_) if document["active"].is_string() => Seen::Yes("active"),
-            Self::ServiceActive(_) => not_served(document, "no version yet"),
+            Self::ServiceActive(_, generation) if document["generation"] != generation.as_str() => {
+                Seen::NotYet("it has not heard of this definition".to_owned())
+            }
+            Self::ServiceActive(..) if document["active"].is_string() => Seen::Yes("active"),
+            Self::ServiceActive(..) => not_served(document, "no version yet"),
             Self::Linked(_, revision) | Self::Unlinked(_, revision) => {
                 let held = document.pointer("/link/revision").and_then(Value::as_str);
                 let held = held.and_then(|text| text.parse::<Revision>().ok());
@@ -207,7 +210,7 @@ mod tests {
     use super::*;
 
     fn service() -> Expected {
-        Expected::ServiceActive("acme/hr/payroll".parse().unwrap())
+        Expected::ServiceActive("acme/hr/payroll".parse().unwrap(), "1.7".to_owned())
     }
 
     fn linked(counter: u64) -> Expected {
@@ -225,19 +228,25 @@ mod tests {
 
     #[test]
     fn a_service_has_arrived_when_a_version_encrypts() {
-        assert_eq!(service().judge(&json!({"active": "an-id"})), Seen::Yes("active"));
-        let hydrating = json!({"active": null, "refusal": {"code": "hydrating", "detail": "d"}});
+        assert_eq!(service().judge(&json!({"generation": "1.7", "active": "an-id"})), Seen::Yes("active"));
+        let earlier =
+            json!({"generation": "1.3", "active": null, "refusal": {"code": "key_disabled", "detail": "d"}});
+        assert!(matches!(service().judge(&earlier), Seen::NotYet(_)), "what was deleted is no answer");
+        let hydrating =
+            json!({"generation": "1.7", "active": null, "refusal": {"code": "hydrating", "detail": "d"}});
         assert!(matches!(service().judge(&hydrating), Seen::NotYet(_)));
     }
 
     #[test]
     fn nobody_waits_for_a_service_whose_tenant_is_not_linked() {
         for code in ["not_yet_known", "tenant_unlinked"] {
-            let document = json!({"active": null, "refusal": {"code": code, "detail": "d"}});
+            let document =
+                json!({"generation": "1.7", "active": null, "refusal": {"code": code, "detail": "d"}});
             let Seen::Settled(text) = service().judge(&document) else { panic!("{code}") };
             assert!(text.contains("not served until the tenant's L1 is linked"), "{text}");
         }
-        let denied = json!({"active": null, "refusal": {"code": "l1_denied", "detail": "d"}});
+        let denied =
+            json!({"generation": "1.7", "active": null, "refusal": {"code": "l1_denied", "detail": "d"}});
         assert!(matches!(service().judge(&denied), Seen::Settled(_)));
     }
 

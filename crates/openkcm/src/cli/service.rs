@@ -91,7 +91,9 @@ async fn define(session: &Session, service: ServicePath, spec: SpecFlags) -> any
     }
     // What was committed is shown whatever becomes of the wait.
     let regions = regions_of(session, &service).await.unwrap_or_default();
-    let arrivals = arrival::watch(session, &Expected::ServiceActive(service), regions, begun).await;
+    let generation = defined.value["generation"].as_str().unwrap_or_default().to_owned();
+    let expected = Expected::ServiceActive(service, generation);
+    let arrivals = arrival::watch(session, &expected, regions, begun).await;
     session.show_with(defined.value, arrivals)
 }
 

@@ -211,7 +211,7 @@ impl Sockets {
     async fn bind(arguments: &DevArguments, regions: &[RegionId]) -> anyhow::Result<Self> {
         let bind = async |port: u16, flag: &str| {
             let bound = openkcm_http::bind(SocketAddr::new(arguments.host, port)).await;
-            bound.with_context(|| format!("choose another port with {flag}, or stop what listens there"))
+            bound.with_context(|| format!("the landscape can't listen where --host and {flag} say"))
         };
         let registry = bind(arguments.registry_port, "--registry-port").await?;
         let cmk = bind(arguments.cmk_port, "--cmk-port").await?;
