@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 
 /// Builds, then runs one scenario of `crates/bench`.
 pub(crate) fn run_scenario(workspace: &Workspace, arguments: &[String]) -> anyhow::Result<ExitCode> {
-    tools::install(workspace, &[Tool::Openbao])?;
+    tools::install(workspace, &[Tool::Openbao, Tool::Nats])?;
     let mut build = cargo(&workspace.root);
     build.args(["build", "--release", "--locked", "-p", "openkcm", "-p", "openkcm-bench"]);
     if !run(&mut build)?.success() {

@@ -10,7 +10,7 @@ use crate::tools::{self, Tool};
 use crate::workspace::Workspace;
 
 /// What the tests of the workspace start. A test finds a tool in `$OPENKCM_TOOLS/bin`.
-const NEEDED: &[Tool] = &[Tool::Openbao, Tool::Schemathesis];
+const NEEDED: &[Tool] = &[Tool::Openbao, Tool::Nats, Tool::Iproute2, Tool::Schemathesis];
 
 /// The variable that tells tests where the tools are.
 pub(crate) const TOOLS_VARIABLE: &str = "OPENKCM_TOOLS";

