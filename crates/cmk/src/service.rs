@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use openkcm_contracts::{Audience, Lane};
 use openkcm_host::{Clock, Entropy};
-use openkcm_http::{Readiness, Token, metrics_registry};
+use openkcm_http::{Access, Readiness, metrics_registry};
 use openkcm_orbital::{
     Connection, Courier, CourierHandle, Intake, Receiver, Signer, Stream, Transport, Verifier,
 };
@@ -41,8 +41,8 @@ const MEASURE_EVERY: Duration = Duration::from_secs(5);
 pub struct Options {
     /// Its data directory; made if there is none.
     pub data_dir: PathBuf,
-    /// Opens its HTTP interface.
-    pub token: Token,
+    /// What opens its HTTP interface.
+    pub access: Access,
 }
 
 /// What the component is handed: the mesh, the providers, its keys, time and chance.
@@ -115,7 +115,7 @@ impl Service {
         let mut tasks = JoinSet::new();
         tasks.spawn(keep(courier, hydrated_sender));
         tasks.spawn(measure(store.clone(), metrics.clone()));
-        let mut http = openkcm_http::Options::new(IDENTITY, options.token, surroundings.clock.clone());
+        let mut http = openkcm_http::Options::new(IDENTITY, options.access, surroundings.clock.clone());
         http.metrics = registry;
         http.ready = readiness(observer.connection.clone());
         let context = Context {

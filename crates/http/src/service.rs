@@ -1,6 +1,6 @@
 //! A component's HTTP service: its routes, and around them what every component owes its callers.
 //!
-//! A request's way: counted, let in by its token, given its limits and its time, handed to its route. Its
+//! A request's way: counted, let in by its credential, given its limits and its time, handed to its route. Its
 //! answer's way back: a panic, a lapse of time and every refusal that is no problem document yet (axum's
 //! own) become one; and nothing may be kept by a cache.
 //!
@@ -25,7 +25,7 @@ use openkcm_host::Clock;
 use prometheus_client::registry::Registry;
 use utoipa::openapi::OpenApi;
 
-use crate::auth::{BearerGate, Token};
+use crate::access::{Access, Admitted, Gate};
 use crate::body::Limits;
 use crate::health::{AskReady, Health, Readiness};
 use crate::metrics::{RequestMetrics, metrics_registry};
@@ -39,8 +39,8 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a service is made with.
 pub struct Options {
-    /// Opens everything but health, metrics and the OpenAPI document.
-    pub token: Token,
+    /// Opens everything but health, metrics and the OpenAPI document, and decides about TLS.
+    pub access: Access,
     /// Measures how long requests take.
     pub clock: Arc<dyn Clock>,
     /// Says whether the component can do its work; called for each `/readyz`, so it must not block.
@@ -57,9 +57,9 @@ pub struct Options {
 
 impl Options {
     /// The defaults: always ready, management limits, and an empty [`metrics_registry`] of this component.
-    pub fn new(component: &'static str, token: Token, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(component: &'static str, access: Access, clock: Arc<dyn Clock>) -> Self {
         Self {
-            token,
+            access,
             clock,
             ready: Arc::new(Readiness::ready),
             metrics: metrics_registry(component),
@@ -74,6 +74,7 @@ impl Options {
 #[derive(Clone)]
 pub struct Service {
     router: Router,
+    access: Access,
     connections: ConnectionLimits,
 }
 
@@ -88,7 +89,7 @@ impl Service {
         };
         let border = Border {
             metrics,
-            gate: BearerGate::new(options.token),
+            gate: Gate::new(options.access.clone()),
             limits: options.limits,
             request_timeout: options.request_timeout,
         };
@@ -98,12 +99,17 @@ impl Service {
                 Problem::new(Code::NotFound, "there is no such route; /openapi.json has them all")
             })
             .layer(from_fn_with_state(Arc::new(border), cross));
-        Self { router, connections: options.connections }
+        Self { router, access: options.access, connections: options.connections }
     }
 
-    /// The whole service as a router, to be driven without a socket.
+    /// The whole service as a router, to be driven without a socket. A client certificate comes with a
+    /// connection, so where those are asked for only the open routes answer.
     pub fn into_router(self) -> Router {
         self.router
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
     }
 
     pub(crate) fn connections(&self) -> ConnectionLimits {
@@ -114,7 +120,7 @@ impl Service {
 /// What stands between a connection and the routes.
 struct Border {
     metrics: RequestMetrics,
-    gate: BearerGate,
+    gate: Gate,
     limits: Limits,
     request_timeout: Duration,
 }
@@ -129,8 +135,12 @@ async fn cross(State(border): State<Arc<Border>>, request: Request, next: Next) 
 
 impl Border {
     async fn answer(&self, mut request: Request, next: Next) -> Response {
-        if let Err(refusal) = self.gate.admit(&request) {
-            return refusal;
+        match self.gate.admit(&request) {
+            Err(refusal) => return refusal,
+            Ok(Admitted::As(identity)) => {
+                request.extensions_mut().insert(identity);
+            }
+            Ok(Admitted::Anyone) => {}
         }
         request.extensions_mut().insert(self.limits);
         match tokio::time::timeout(self.request_timeout, unless_it_panics(next.run(request))).await {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use openkcm_contracts::{KeyPath, Lane, RegionId, Revision, Timestamp};
 use openkcm_host::{Clock, Entropy};
-use openkcm_http::{Readiness, Token, metrics_registry};
+use openkcm_http::{Access, Readiness, metrics_registry};
 use openkcm_orbital::outbox::{self, Depth};
 use openkcm_orbital::{Connection, Courier, CourierHandle, Signer, Transport, Verifier};
 use openkcm_store::{OpenOptions, Read, Store, StoreError, Write};
@@ -48,8 +48,8 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// The regions of the landscape.
     pub regions: BTreeSet<RegionId>,
-    /// Opens the HTTP interface.
-    pub token: Token,
+    /// What opens the HTTP interface.
+    pub access: Access,
 }
 
 /// What the component is handed: the mesh, its keys, time and chance.
@@ -112,7 +112,7 @@ impl Service {
         tasks.spawn(count_waiting(handle.store.clone(), handle.metrics.clone()));
         let connection = courier.connection();
         let (router, document) = api::router(handle.clone());
-        let mut http = openkcm_http::Options::new(COMPONENT, options.token, surroundings.clock);
+        let mut http = openkcm_http::Options::new(COMPONENT, options.access, surroundings.clock);
         http.metrics = registry;
         http.ready = Arc::new(move || readiness(&connection.borrow()));
         let http = openkcm_http::Service::new(router, &document, http);

@@ -9,20 +9,25 @@ use openkcm_client::{Client, Landscape, Patience, Region};
 use openkcm_contracts::problem::Code;
 use openkcm_contracts::{ServicePath, TenantId, Timestamp};
 use openkcm_host::{BootInstant, ManualClock, SeededEntropy};
-use openkcm_http::{Options, Problem, Service, Token, bind, serve};
+use openkcm_http::{Access, Options, Problem, Service, Token, bind, serve};
 
 pub(crate) const TOKEN: &str = "token-of-these-tests-0123456789";
 
+/// What opens these components.
+fn access() -> Access {
+    Access::Token(Token::new(TOKEN).unwrap())
+}
+
 /// An address at which nobody listens.
 pub(crate) async fn nobody() -> SocketAddr {
-    bind("127.0.0.1:0".parse().unwrap()).await.unwrap().local_addr().unwrap()
+    bind("127.0.0.1:0".parse().unwrap(), &access()).await.unwrap().local_addr().unwrap()
 }
 
 /// A component with these routes, until the test ends.
 pub(crate) async fn component(routes: Router) -> SocketAddr {
-    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let listener = bind("127.0.0.1:0".parse().unwrap(), &access()).await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let options = Options::new("test", Token::new(TOKEN).unwrap(), Arc::new(clock()));
+    let options = Options::new("test", access(), Arc::new(clock()));
     let service = Service::new(routes, &utoipa::openapi::OpenApiBuilder::new().build(), options);
     tokio::spawn(serve(listener, service, std::future::pending()));
     addr

@@ -12,7 +12,7 @@ use openkcm_cmk::{Handle, Options, Service, StartError, Surroundings};
 use openkcm_contracts::v1::TenantDefine;
 use openkcm_contracts::{Audience, Event, Generation, Lane, RegionId, Revision, Role, TenantId, TenantState};
 use openkcm_host::{Clock, Entropy, OsEntropy, SystemClock};
-use openkcm_http::Token;
+use openkcm_http::{Access, Token};
 use openkcm_orbital::{Embedded, Letter, Signer, Stream, Transport, TrustBundle, Verified, Verifier};
 use openkcm_roots::{LocalConfig, Roots, RootsConfig};
 use openkcm_store::StoreError;
@@ -138,7 +138,8 @@ impl Place {
     async fn start_with(&self, transport: Arc<dyn Transport>) -> Running {
         let token = Token::generate(&OsEntropy::new());
         let service = loop {
-            let options = Options { data_dir: self.directory.path().join("cmk"), token: token.clone() };
+            let access = Access::Token(token.clone());
+            let options = Options { data_dir: self.directory.path().join("cmk"), access };
             match Service::start(options, self.surroundings(transport.clone())) {
                 Ok(service) => break service,
                 // The one before ends in the background; the lock is free when it has.
@@ -146,7 +147,7 @@ impl Place {
                 Err(error) => panic!("{error}"),
             }
         };
-        Running::new(service, token.expose()).await
+        Running::new(service, token).await
     }
 
     fn surroundings(&self, transport: Arc<dyn Transport>) -> Surroundings {
@@ -168,9 +169,10 @@ impl Place {
 }
 
 impl Running {
-    async fn new(service: Service, token: &str) -> Self {
+    async fn new(service: Service, token: Token) -> Self {
         let handle = service.handle();
-        let listener = openkcm_http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let access = Access::Token(token.clone());
+        let listener = openkcm_http::bind("127.0.0.1:0".parse().unwrap(), &access).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let ended = tokio::spawn(async move {
@@ -178,7 +180,7 @@ impl Running {
             service.serve(listener, shutdown).await.unwrap();
         });
         let client = reqwest::Client::new();
-        Self { handle, base, token: token.to_owned(), client, stop, ended }
+        Self { handle, base, token: token.expose().to_owned(), client, stop, ended }
     }
 
     /// Stops as an operator stops it.

@@ -9,8 +9,8 @@ use axum::routing::{get, post, put};
 use openkcm_contracts::{Revision, SystemId, TenantId, Timestamp, VersionId};
 use openkcm_host::{BootInstant, ManualClock};
 use openkcm_http::{
-    Answer, Base64, Body, IfMatch, Limits, Names, Options, PageQuery, Service, Token, WipedJson, WithEtag,
-    bind, describe, serve,
+    Access, Answer, Base64, Body, IfMatch, Limits, Names, Options, PageQuery, Service, Token, WipedJson,
+    WithEtag, bind, describe, serve,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -84,9 +84,14 @@ pub(crate) fn routes() -> (axum::Router, utoipa::openapi::OpenApi) {
     (router, describe(openapi, "OpenKCM Test", "A service for tests."))
 }
 
+/// What opens the service of these tests.
+pub(crate) fn access() -> Access {
+    Access::Token(Token::new(TOKEN).unwrap())
+}
+
 pub(crate) fn options() -> Options {
     let clock = ManualClock::new(Timestamp::from_millis(0), BootInstant::from_nanos(0));
-    Options::new("test", Token::new(TOKEN).unwrap(), Arc::new(clock))
+    Options::new("test", access(), Arc::new(clock))
 }
 
 /// A service that listens.
@@ -107,7 +112,7 @@ impl Running {
         openapi: &utoipa::openapi::OpenApi,
         options: Options,
     ) -> Self {
-        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = bind("127.0.0.1:0".parse().unwrap(), &options.access).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let service = Service::new(router, openapi, options);

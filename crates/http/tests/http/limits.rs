@@ -9,7 +9,7 @@ use openkcm_http::{BindError, MANAGEMENT_BODY_BYTES, bind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Running, TOKEN, hear, options, routes};
+use crate::harness::{Running, TOKEN, access, hear, options, routes};
 
 const SEAL: &str = "/v1/keys/acme/hr/seal";
 
@@ -127,9 +127,9 @@ async fn no_more_connections_are_served_at_a_time_than_allowed() {
 }
 
 #[tokio::test]
-async fn nothing_listens_beyond_loopback() {
+async fn a_token_opens_nothing_beyond_loopback() {
     for addr in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[::ffff:192.0.2.1]:0"] {
-        let error = bind(addr.parse().unwrap()).await.unwrap_err();
+        let error = bind(addr.parse().unwrap(), &access()).await.unwrap_err();
         assert!(matches!(error, BindError::NotLoopback { .. }), "{addr}");
         assert!(error.to_string().contains("TLS"));
     }
@@ -137,8 +137,8 @@ async fn nothing_listens_beyond_loopback() {
 
 #[tokio::test]
 async fn a_port_that_is_taken_is_told() {
-    let first = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let error = bind(first.local_addr().unwrap()).await.unwrap_err();
+    let first = bind("127.0.0.1:0".parse().unwrap(), &access()).await.unwrap();
+    let error = bind(first.local_addr().unwrap(), &access()).await.unwrap_err();
     assert!(matches!(error, BindError::Taken { .. }));
     assert!(error.to_string().contains("choose another port"));
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use openkcm_contracts::{Audience, Lane, RegionId};
 use openkcm_host::{Clock, Entropy};
-use openkcm_http::{Limits, Readiness, Token, metrics_registry};
+use openkcm_http::{Access, Limits, Readiness, metrics_registry};
 use openkcm_orbital::{Connection, Courier, CourierHandle, Signer, Stream, Transport, Verifier};
 use openkcm_roots::Roots;
 use openkcm_store::{OpenOptions, Store, StoreError};
@@ -59,8 +59,8 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// The region that this Core serves.
     pub region: RegionId,
-    /// Opens the HTTP interface.
-    pub token: Token,
+    /// What opens the HTTP interface.
+    pub access: Access,
 }
 
 /// What the component is handed: the mesh, the providers, its keys, time and chance.
@@ -147,7 +147,7 @@ impl Service {
             inputs,
             settled,
         };
-        let http = http_service(&handle, options.token, &courier, surroundings.clock);
+        let http = http_service(&handle, options.access, &courier, surroundings.clock);
         Ok(Self { handle, http, _courier: courier, _tasks: tasks })
     }
 
@@ -178,14 +178,14 @@ impl std::fmt::Debug for Service {
 
 fn http_service(
     handle: &Handle,
-    token: Token,
+    access: Access,
     courier: &CourierHandle,
     clock: Arc<dyn Clock>,
 ) -> openkcm_http::Service {
     let mut registry = metrics_registry(COMPONENT);
     crate::metrics::register(&mut registry, handle);
     let connection = courier.connection();
-    let mut http = openkcm_http::Options::new(COMPONENT, token, clock);
+    let mut http = openkcm_http::Options::new(COMPONENT, access, clock);
     http.metrics = registry;
     http.limits = Limits::DATA_PLANE;
     http.ready = Arc::new(move || {

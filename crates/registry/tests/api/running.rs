@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::world::{TOKEN, World, mesh, send, start, verifier};
+use crate::world::{TOKEN, World, access, mesh, send, start, verifier};
 
 /// A mesh that is away.
 struct Away;
@@ -70,7 +70,7 @@ async fn everything_that_was_acknowledged_is_there_after_a_restart() {
 
 /// Stops a Registry and opens its store again, without a mesh.
 async fn restart(service: Service, dir: &TempDir, clock: &ManualClock) -> Service {
-    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let listener = bind("127.0.0.1:0".parse().unwrap(), &access()).await.unwrap();
     service.serve(listener, async {}).await.unwrap();
     // The store's writer holds this lock until the last request's work has ended.
     let lock = File::open(dir.path().join("registry").join("registry.lock")).unwrap();
@@ -148,7 +148,7 @@ async fn changes_are_counted_by_kind_and_what_changed_nothing_is_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_serves_on_a_socket_until_it_is_told_to_stop() {
     let World { service, dir: _dir, .. } = World::furnished().await;
-    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let listener = bind("127.0.0.1:0".parse().unwrap(), &access()).await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(service.serve(listener, async {

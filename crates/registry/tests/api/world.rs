@@ -7,7 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use openkcm_contracts::{RegionId, Role, Timestamp};
 use openkcm_host::{BootInstant, ManualClock, SeededEntropy};
-use openkcm_http::Token;
+use openkcm_http::{Access, Token};
 use openkcm_orbital::{Embedded, Signer, Transport, TrustBundle, Verifier};
 use openkcm_registry::{Options, Service, Surroundings};
 use serde_json::Value;
@@ -113,6 +113,11 @@ pub(crate) async fn mesh(dir: &Path) -> Embedded {
     Embedded::open(&dir.join("mesh.db"), &SeededEntropy::new(1)).await.unwrap()
 }
 
+/// What opens the Registry of these tests.
+pub(crate) fn access() -> Access {
+    Access::Token(Token::new(TOKEN).unwrap())
+}
+
 /// The Registry of this directory; it signs with the same key each time.
 pub(crate) fn start(dir: &Path, transport: Arc<dyn Transport>, clock: &ManualClock) -> Service {
     let seed = Signer::new_seed(&SeededEntropy::new(2));
@@ -120,7 +125,7 @@ pub(crate) fn start(dir: &Path, transport: Arc<dyn Transport>, clock: &ManualClo
     let options = Options {
         data_dir: dir.join("registry"),
         regions: ["a", "b", "c"].map(|name| RegionId::new(name).unwrap()).into(),
-        token: Token::new(TOKEN).unwrap(),
+        access: access(),
     };
     let surroundings = Surroundings {
         transport,
