@@ -2,10 +2,12 @@
 //!
 //! Attributes travel in headers (names as in the CloudEvents NATS binding, `ce-…`), the body is the
 //! event's JSON, byte for byte as it was signed. The extensions are `kcmaudience`, `kcmrevision`,
-//! `kcmexpiry`, `kcmkeyid` and `kcmsignature`.
+//! `kcmexpiry`, `kcmkeyid`, `kcmproof` and `kcmsignature`.
 //!
 //! What is signed is not the headers' text but a length-prefixed encoding of type, subject, audience,
 //! revision, expiry and body under a domain of its own, so that no two different events share bytes.
+//! Letters that are sent together are signed together (see [`merkle`](crate::merkle)); why:
+//! `docs/adr/0011-letters-are-signed-together.md`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,12 +15,16 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use openkcm_contracts::{Audience, Lane, Revision, Subject, Timestamp};
+use openkcm_contracts::{Audience, Lane, Revision, Role, Subject, Timestamp};
 
 use crate::Letter;
+use crate::merkle::{Hash, Proof};
 
 /// Separates these signatures from any other use of the same key.
 const DOMAIN: &[u8] = b"openkcm.orbital.v1";
+
+/// Separates the signature over a tree's root from what is in its leaves.
+const ROOT_DOMAIN: &[u8] = b"openkcm.orbital.v1.root";
 
 /// The longest body, in bytes: a fact is some hundred bytes, a sealed version some thousand, and a
 /// listing is cut to fit. Keeps a stranger from growing a component's memory; the outbox takes no
@@ -44,18 +50,52 @@ impl fmt::Display for Stream {
     }
 }
 
-/// Where a message is published: its stream, and the subject that the mesh compacts by.
+/// What is read of a stream: all of it, or the words of one author.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reading {
+    /// The stream.
+    pub stream: Stream,
+    /// Whose words alone; an authority reads back its own.
+    pub words_of: Option<Role>,
+}
+
+impl Reading {
+    /// All of a stream.
+    pub fn all(stream: Stream) -> Self {
+        Self { stream, words_of: None }
+    }
+
+    /// The words of one author on a stream.
+    pub fn words(stream: Stream, author: Role) -> Self {
+        Self { stream, words_of: Some(author) }
+    }
+}
+
+impl fmt::Display for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.words_of {
+            None => self.stream.fmt(f),
+            Some(author) => write!(f, "{}/{author}", self.stream),
+        }
+    }
+}
+
+/// Where a message is published: its stream, whose word it is, and the subject that the mesh compacts by.
+/// The author is a part of it, so that a mesh can keep each to its own subjects, and no author's word ever
+/// takes the place of another's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     /// The stream.
     pub stream: Stream,
+    /// The author.
+    pub author: Role,
     /// The subject's text.
     pub subject: String,
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "orbital.{}.{}", self.stream, self.subject)
+        write!(f, "orbital.{}.{}.{}", self.stream, self.author, self.subject)
     }
 }
 
@@ -96,7 +136,9 @@ pub struct Envelope {
     pub time: Timestamp,
     /// Which key signed it.
     pub key_id: String,
-    /// Ed25519 over [`signed_bytes`](Self::signed_bytes).
+    /// Its way to the root of what was signed together.
+    pub proof: Proof,
+    /// Ed25519 over that root.
     pub signature: Vec<u8>,
 }
 
@@ -147,8 +189,13 @@ impl Envelope {
         bytes
     }
 
+    /// What is signed for all letters under one root.
+    pub(crate) fn root_bytes(size: u16, root: &Hash) -> Vec<u8> {
+        [ROOT_DOMAIN, &size.to_be_bytes(), root].concat()
+    }
+
     /// The message that carries this envelope around the letter's body.
-    pub(crate) fn into_message(self, letter: &Letter) -> Message {
+    pub(crate) fn into_message(self, letter: &Letter, author: Role) -> Message {
         let mut headers = BTreeMap::from([
             ("ce-specversion".into(), "1.0".into()),
             ("ce-id".into(), format!("{}@{}@{}", self.subject, self.revision, self.audience)),
@@ -160,6 +207,7 @@ impl Envelope {
             ("ce-kcmaudience".into(), self.audience.to_string()),
             ("ce-kcmrevision".into(), self.revision.to_string()),
             ("ce-kcmkeyid".into(), self.key_id),
+            ("ce-kcmproof".into(), BASE64.encode(self.proof.to_bytes())),
             ("ce-kcmsignature".into(), BASE64.encode(&self.signature)),
         ]);
         if let Some(expires) = self.expires {
@@ -167,7 +215,7 @@ impl Envelope {
         }
         let stream = Stream { lane: letter.lane(), audience: self.audience };
         Message {
-            address: Address { stream, subject: self.subject },
+            address: Address { stream, author, subject: self.subject },
             headers,
             body: Bytes::copy_from_slice(letter.body.as_bytes()),
         }
@@ -190,9 +238,9 @@ impl Envelope {
         }
         let expires =
             message.headers.get("ce-kcmexpiry").map(|_| parsed(message, "ce-kcmexpiry")).transpose()?;
-        let signature = BASE64
-            .decode(header(message, "ce-kcmsignature")?)
-            .map_err(|_| EnvelopeError::Unreadable("ce-kcmsignature"))?;
+        let signature = decoded(message, "ce-kcmsignature")?;
+        let proof = Proof::from_bytes(&decoded(message, "ce-kcmproof")?)
+            .ok_or(EnvelopeError::Unreadable("ce-kcmproof"))?;
         Ok(Self {
             source: header(message, "ce-source")?.into(),
             kind: header(message, "ce-type")?.into(),
@@ -202,6 +250,7 @@ impl Envelope {
             expires,
             time: parsed(message, "ce-time")?,
             key_id: header(message, "ce-kcmkeyid")?.into(),
+            proof,
             signature,
         })
     }
@@ -218,10 +267,10 @@ impl Envelope {
     }
 }
 
-/// The address of the last word about a thing on a stream.
-impl From<(Stream, Subject)> for Address {
-    fn from((stream, subject): (Stream, Subject)) -> Self {
-        Self { stream, subject: subject.to_string() }
+/// The address of an author's last word about a thing on a stream.
+impl From<(Stream, Role, Subject)> for Address {
+    fn from((stream, author, subject): (Stream, Role, Subject)) -> Self {
+        Self { stream, author, subject: subject.to_string() }
     }
 }
 
@@ -232,6 +281,10 @@ pub(crate) fn revision_header(headers: &BTreeMap<String, String>) -> Option<Revi
 
 fn header<'a>(message: &'a Message, name: &'static str) -> Result<&'a str, EnvelopeError> {
     message.headers.get(name).map(String::as_str).ok_or(EnvelopeError::Missing(name))
+}
+
+fn decoded(message: &Message, name: &'static str) -> Result<Vec<u8>, EnvelopeError> {
+    BASE64.decode(header(message, name)?).map_err(|_| EnvelopeError::Unreadable(name))
 }
 
 fn parsed<T: std::str::FromStr>(message: &Message, name: &'static str) -> Result<T, EnvelopeError> {

@@ -8,7 +8,7 @@ use openkcm_store::{Read, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::revision_header;
-use crate::{Position, Stream};
+use crate::{Position, Reading, Stream};
 
 /// How far each stream was read.
 pub const POSITIONS: Table<Position> = Table::new("inbox");
@@ -36,16 +36,16 @@ pub struct Quarantined {
 ///
 /// # Errors
 /// When the store can't be read.
-pub fn position(store: &dyn Read, stream: &Stream) -> Result<Option<Position>, StoreError> {
-    POSITIONS.get(store, &stream.to_string())
+pub fn position(store: &dyn Read, reading: &Reading) -> Result<Option<Position>, StoreError> {
+    POSITIONS.get(store, &reading.to_string())
 }
 
 /// Commits that a stream was read up to here.
 ///
 /// # Errors
 /// When the store can't be written.
-pub fn advance(tx: &mut dyn Write, stream: &Stream, position: &Position) -> Result<(), StoreError> {
-    POSITIONS.put(tx, &stream.to_string(), position)
+pub fn advance(tx: &mut dyn Write, reading: &Reading, position: &Position) -> Result<(), StoreError> {
+    POSITIONS.put(tx, &reading.to_string(), position)
 }
 
 /// Keeps an event that could not be applied: for each author and thing the newest one.

@@ -3,23 +3,27 @@
 //! The position is that of the last message that was looked at, whatever became of it: nothing that
 //! is not believed or can't be read holds up what comes after it.
 
-use openkcm_contracts::Timestamp;
+use std::collections::BTreeMap;
+
+use openkcm_contracts::{Role, Timestamp};
 use openkcm_store::{StoreError, Write};
 
 use crate::inbox::{self, Quarantined};
-use crate::{Batch, Delivered, Message, Position, Rejection, Stream, Verified, Verifier};
+use crate::{Batch, Delivered, Message, Position, Reading, Rejection, Stream, Verified, Verifier};
 
 /// What came on one stream.
 #[derive(Debug, Clone)]
 pub struct Intake {
     /// The stream.
     pub stream: Stream,
+    /// Whose words alone were read, when it is not all of the stream.
+    pub words_of: Option<Role>,
     /// What is believed, in order.
     pub events: Vec<Verified>,
     /// What is authentic and can't be read.
     pub poison: Vec<Quarantined>,
-    /// How many messages were not believed.
-    pub dropped: usize,
+    /// How many messages were not believed, by [`Rejection::reason`].
+    pub dropped: BTreeMap<&'static str, u64>,
     /// How far the stream was read with this.
     pub position: Option<Position>,
     /// Whether the stream held nothing more.
@@ -28,20 +32,24 @@ pub struct Intake {
 
 impl Intake {
     /// Verifies what a subscription delivered.
-    pub fn verify(stream: &Stream, batch: Batch, verifier: &Verifier, now: Timestamp) -> Self {
+    pub fn verify(reading: &Reading, batch: Batch, verifier: &Verifier, now: Timestamp) -> Self {
+        let Reading { stream, words_of } = reading;
         let position = batch.messages.last().map(|delivered| delivered.position.clone());
         let mut intake = Self {
             stream: stream.clone(),
+            words_of: *words_of,
             events: Vec::with_capacity(batch.messages.len()),
             poison: Vec::new(),
-            dropped: 0,
+            dropped: BTreeMap::new(),
             position,
             caught_up: batch.caught_up,
         };
+        let mut session = verifier.session();
         for Delivered { message, .. } in batch.messages {
-            // What a transport delivers on a stream that it was not asked for is another's.
-            let verified = if message.address.stream == *stream {
-                verifier.verify(&message, now)
+            // What a transport delivers that it was not asked for is another's.
+            let asked_for = words_of.is_none_or(|role| role == message.address.author);
+            let verified = if message.address.stream == *stream && asked_for {
+                session.verify(&message, now)
             } else {
                 Err(Rejection::Misplaced)
             };
@@ -55,8 +63,9 @@ impl Intake {
 
     fn reject(&mut self, message: Message, rejection: Rejection, now: Timestamp) {
         tracing::warn!(address = %message.address, reason = %rejection, "an event was not applied");
+        let name = rejection.reason();
         let Rejection::Unreadable { reason, tenant, revokes } = rejection else {
-            self.dropped += 1;
+            *self.dropped.entry(name).or_default() += 1;
             return;
         };
         let body = String::from_utf8_lossy(&message.body).into_owned();
@@ -72,8 +81,13 @@ impl Intake {
             inbox::quarantine(tx, &self.stream, poison)?;
         }
         match &self.position {
-            Some(position) => inbox::advance(tx, &self.stream, position),
+            Some(position) => inbox::advance(tx, &self.reading(), position),
             None => Ok(()),
         }
+    }
+
+    /// What was read.
+    pub fn reading(&self) -> Reading {
+        Reading { stream: self.stream.clone(), words_of: self.words_of }
     }
 }

@@ -5,6 +5,8 @@
 use openkcm_contracts::{Audience, Event, EventType, Lane, Revision, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::Envelope;
+
 /// One event for one audience, as the outbox keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Letter {
@@ -36,6 +38,12 @@ impl Letter {
             written_at: now,
             body: String::from_utf8(event.to_body()).expect("JSON is UTF-8"),
         }
+    }
+
+    /// What a signature covers.
+    pub(crate) fn signed_bytes(&self) -> Vec<u8> {
+        let Self { kind, subject, audience, revision, expires, body, .. } = self;
+        Envelope::signed_bytes(kind, subject, audience, *revision, *expires, body.as_bytes())
     }
 
     /// The lane that it travels on; facts when a later version's outbox holds a type unknown here.

@@ -13,21 +13,24 @@ mod envelope;
 pub mod inbox;
 mod intake;
 mod letter;
+mod merkle;
+pub mod nats;
 pub mod outbox;
 mod signing;
 mod transport;
 mod trust;
 mod verify;
 
-pub use courier::{Connection, Courier, CourierHandle, Receiver};
-pub use envelope::{Address, Envelope, EnvelopeError, MAX_BODY_LEN, Message, Stream};
+pub use courier::{Connection, Courier, CourierHandle, Receiver, Words};
+pub use envelope::{Address, Envelope, EnvelopeError, MAX_BODY_LEN, Message, Reading, Stream};
+pub use merkle::Proof;
 pub use intake::Intake;
 pub use letter::Letter;
 pub use signing::{Signer, SigningError};
 pub use transport::embedded::Embedded;
 pub use transport::{Batch, Delivered, Position, Published, Subscription, Transport, TransportError};
 pub use trust::{TrustBundle, TrustError, TrustedKey};
-pub use verify::{Rejection, Verified, Verifier};
+pub use verify::{Rejection, Session, Verified, Verifier};
 
 use openkcm_store::Space;
 

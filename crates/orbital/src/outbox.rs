@@ -2,14 +2,15 @@
 //!
 //! A change and the letter that tells of it are committed in one transaction. Only the latest letter
 //! for each audience and subject waits; a letter is forgotten when the mesh holds it durably, never
-//! before, and only if it is still the same letter.
+//! before, and only if it is still the same letter. Letters lie by lane and audience, so that one
+//! audience whose stream takes nothing holds up no other.
 
 use openkcm_contracts::{Audience, Lane};
 use openkcm_store::{Read, StoreError, Table, Write};
 
 use crate::{Letter, MAX_BODY_LEN};
 
-/// The letters that wait, in the order in which they were written, by lane.
+/// The letters that wait, by lane and audience, in the order in which they were written.
 pub const LETTERS: Table<Letter> = Table::new("outbox");
 /// For each lane, audience and subject the number of the letter that waits; and the next number.
 pub const LATEST: Table<u64> = Table::new("outbox_latest");
@@ -55,29 +56,60 @@ pub fn put(tx: &mut dyn Write, letter: &Letter) -> Result<(), StoreError> {
     let lane = letter.lane();
     let latest = latest_key(lane, &letter.audience, &letter.subject);
     if let Some(superseded) = LATEST.get(tx.as_read(), &latest)? {
-        LETTERS.delete(tx, &letter_key(lane, superseded))?;
+        LETTERS.delete(tx, &letter_key(lane, &letter.audience, superseded))?;
     }
     // Numbers are never reused: a publisher that comes back to forget an older letter must not take
     // a newer one with it.
     let number = LATEST.get(tx.as_read(), NEXT)?.unwrap_or(1);
     LATEST.put(tx, NEXT, &(number + 1))?;
     LATEST.put(tx, &latest, &number)?;
-    LETTERS.put(tx, &letter_key(lane, number), letter)
+    LETTERS.put(tx, &letter_key(lane, &letter.audience, number), letter)
 }
 
-/// The letters of a lane that wait, the oldest first.
+/// The letters of a lane that wait, by audience, the oldest of each first.
 ///
 /// # Errors
 /// When the store can't be read.
 pub fn waiting(store: &dyn Read, lane: Lane, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+    list(store, &lane_prefix(lane), limit)
+}
+
+/// The letters of a lane that wait for one audience, the oldest first.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn waiting_for(
+    store: &dyn Read,
+    lane: Lane,
+    audience: &Audience,
+    limit: usize,
+) -> Result<Vec<Waiting>, StoreError> {
+    list(store, &audience_prefix(lane, audience), limit)
+}
+
+/// The audiences that letters of a lane wait for.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn audiences(store: &dyn Read, lane: Lane) -> Result<Vec<Audience>, StoreError> {
     let prefix = lane_prefix(lane);
-    let letters = LETTERS.list(store, &prefix, None, limit)?;
+    let mut audiences = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let first = LETTERS.list(store, &prefix, after.as_deref(), 1)?.pop();
+        let Some((_, letter)) = first else { return Ok(audiences) };
+        // Past all numbers of this audience, which are hexadecimal digits.
+        after = Some(format!("{}~", audience_prefix(lane, &letter.audience)));
+        audiences.push(letter.audience);
+    }
+}
+
+fn list(store: &dyn Read, prefix: &str, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+    let letters = LETTERS.list(store, prefix, None, limit)?;
+    let number = |key: &str| u64::from_str_radix(key.rsplit('/').next()?, 16).ok();
     Ok(letters
         .into_iter()
-        .filter_map(|(key, letter)| {
-            let number = u64::from_str_radix(key.strip_prefix(&prefix)?, 16).ok()?;
-            Some(Waiting { number, letter })
-        })
+        .filter_map(|(key, letter)| Some(Waiting { number: number(&key)?, letter }))
         .collect())
 }
 
@@ -87,7 +119,7 @@ pub fn waiting(store: &dyn Read, lane: Lane, limit: usize) -> Result<Vec<Waiting
 /// When the store can't be written.
 pub fn forget(tx: &mut dyn Write, lane: Lane, told: &[Waiting]) -> Result<(), StoreError> {
     for Waiting { number, letter } in told {
-        LETTERS.delete(tx, &letter_key(lane, *number))?;
+        LETTERS.delete(tx, &letter_key(lane, &letter.audience, *number))?;
         let latest = latest_key(lane, &letter.audience, &letter.subject);
         if LATEST.get(tx.as_read(), &latest)? == Some(*number) {
             LATEST.delete(tx, &latest)?;
@@ -102,11 +134,16 @@ pub fn forget(tx: &mut dyn Write, lane: Lane, told: &[Waiting]) -> Result<(), St
 /// When the store can't be read.
 pub fn depth(store: &dyn Read, lane: Lane) -> Result<Depth, StoreError> {
     let prefix = lane_prefix(lane);
-    let oldest = LETTERS.list(store, &prefix, None, 1)?;
+    let mut oldest: Option<u64> = None;
+    for audience in audiences(store, lane)? {
+        let first = waiting_for(store, lane, &audience, 1)?;
+        let written = first.first().map(|waiting| waiting.letter.written_at.as_millis());
+        oldest = oldest.into_iter().chain(written).min();
+    }
     let scan = openkcm_store::Scan { prefix: prefix.as_bytes(), after: None, limit: COUNT_LIMIT };
     Ok(Depth {
         letters: store.scan(LETTERS.space(), scan)?.len(),
-        oldest_millis: oldest.first().map(|(_, letter)| letter.written_at.as_millis()),
+        oldest_millis: oldest,
     })
 }
 
@@ -114,8 +151,12 @@ fn lane_prefix(lane: Lane) -> String {
     format!("{}/", lane.number())
 }
 
-fn letter_key(lane: Lane, number: u64) -> String {
-    format!("{}{number:016x}", lane_prefix(lane))
+fn audience_prefix(lane: Lane, audience: &Audience) -> String {
+    format!("{}{audience}/", lane_prefix(lane))
+}
+
+fn letter_key(lane: Lane, audience: &Audience, number: u64) -> String {
+    format!("{}{number:016x}", audience_prefix(lane, audience))
 }
 
 fn latest_key(lane: Lane, audience: &Audience, subject: &str) -> String {

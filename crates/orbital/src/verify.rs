@@ -3,18 +3,35 @@
 //! Checked in this order: the envelope's form, that it lies on the stream that it speaks of, that its
 //! signer is known and may say this, the signature, the expiry; only then is the body read, and must
 //! be about the subject that was signed.
+//!
+//! What is trusted can be replaced while the component runs. Of letters that were signed together the
+//! signature is checked once ([`Session`]).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 
 use aws_lc_rs::signature::ParsedPublicKey;
 use openkcm_contracts::{Audience, Event, EventType, RegionId, Revision, Role, TenantId, Timestamp};
 
+use crate::merkle::{self, Hash};
 use crate::{Envelope, EnvelopeError, Message, TrustBundle, TrustError, TrustedKey};
+
+type Keys = HashMap<String, (TrustedKey, ParsedPublicKey)>;
 
 /// Believes or refuses messages.
 #[derive(Debug)]
 pub struct Verifier {
-    keys: HashMap<String, (TrustedKey, ParsedPublicKey)>,
+    keys: ArcSwap<Keys>,
+}
+
+/// Verifies messages that come together, by one state of the trust bundle.
+#[derive(Debug)]
+pub struct Session {
+    keys: Arc<Keys>,
+    /// Roots whose signature was found right: of which key and tree size, and over which root.
+    signed: HashSet<(String, u16, Hash)>,
 }
 
 /// An event whose author is proven.
@@ -68,14 +85,43 @@ pub enum Rejection {
     },
 }
 
+impl Rejection {
+    /// Its name in metrics and in the status.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Envelope(EnvelopeError::TooLong(_) | EnvelopeError::HeadersTooLong(_)) => "oversized",
+            Self::Envelope(_) => "damaged",
+            Self::Misplaced => "misplaced",
+            Self::UnknownSigner(_) => "unknown-signer",
+            Self::NotItsWord { .. } => "not-its-word",
+            Self::Signature => "wrong-signature",
+            Self::Expired(_) => "expired",
+            Self::Unreadable { .. } => "unreadable",
+        }
+    }
+}
+
 impl Verifier {
     /// From a trust bundle.
     ///
     /// # Errors
     /// When a key of it is not what it says.
     pub fn new(bundle: &TrustBundle) -> Result<Self, TrustError> {
-        let keys = bundle.parse()?;
-        Ok(Self { keys: keys.into_iter().map(|(key, parsed)| (key.id.clone(), (key, parsed))).collect() })
+        Ok(Self { keys: ArcSwap::from_pointee(index(bundle)?) })
+    }
+
+    /// Trusts these keys, and no others, from now on.
+    ///
+    /// # Errors
+    /// When a key of the bundle is not what it says; then nothing is replaced.
+    pub fn replace(&self, bundle: &TrustBundle) -> Result<(), TrustError> {
+        self.keys.store(Arc::new(index(bundle)?));
+        Ok(())
+    }
+
+    /// Verifies several messages with what is trusted now.
+    pub fn session(&self) -> Session {
+        Session { keys: self.keys.load_full(), signed: HashSet::new() }
     }
 
     /// Believes a message, or says why not.
@@ -83,19 +129,37 @@ impl Verifier {
     /// # Errors
     /// See [`Rejection`]; only [`Rejection::Unreadable`] is worth keeping.
     pub fn verify(&self, message: &Message, now: Timestamp) -> Result<Verified, Rejection> {
+        self.session().verify(message, now)
+    }
+}
+
+fn index(bundle: &TrustBundle) -> Result<Keys, TrustError> {
+    Ok(bundle.parse()?.into_iter().map(|(key, parsed)| (key.id.clone(), (key, parsed))).collect())
+}
+
+impl Session {
+    /// As [`Verifier::verify`].
+    ///
+    /// # Errors
+    /// See [`Rejection`].
+    pub fn verify(&mut self, message: &Message, now: Timestamp) -> Result<Verified, Rejection> {
         let envelope = Envelope::read(message).map_err(Rejection::Envelope)?;
         let address = &message.address;
         if envelope.audience != address.stream.audience || envelope.subject != address.subject {
             return Err(Rejection::Misplaced);
         }
-        let Some((key, public_key)) = self.keys.get(&envelope.key_id) else {
+        let keys = self.keys.clone();
+        let Some((key, public_key)) = keys.get(&envelope.key_id) else {
             return Err(Rejection::UnknownSigner(envelope.key_id));
         };
+        if key.role != address.author {
+            return Err(Rejection::Misplaced);
+        }
         let kind = EventType::from_wire_name(&envelope.kind);
         if kind.is_some_and(|kind| !kind.may_be_said_by(key.role)) {
             return Err(Rejection::NotItsWord { role: key.role, kind: envelope.kind });
         }
-        check_signature(&envelope, message, public_key)?;
+        self.check_signature(&envelope, message, public_key)?;
         if let Some(at) = envelope.expires.filter(|at| *at < now) {
             return Err(Rejection::Expired(at));
         }
@@ -115,18 +179,31 @@ impl Verifier {
             region: key.region.clone(),
         })
     }
-}
 
-fn check_signature(envelope: &Envelope, message: &Message, key: &ParsedPublicKey) -> Result<(), Rejection> {
-    let bytes = Envelope::signed_bytes(
-        &envelope.kind,
-        &envelope.subject,
-        &envelope.audience,
-        envelope.revision,
-        envelope.expires,
-        &message.body,
-    );
-    key.verify_sig(&bytes, &envelope.signature).map_err(|_| Rejection::Signature)
+    fn check_signature(
+        &mut self,
+        envelope: &Envelope,
+        message: &Message,
+        key: &ParsedPublicKey,
+    ) -> Result<(), Rejection> {
+        let bytes = Envelope::signed_bytes(
+            &envelope.kind,
+            &envelope.subject,
+            &envelope.audience,
+            envelope.revision,
+            envelope.expires,
+            &message.body,
+        );
+        let size = envelope.proof.size();
+        let root = envelope.proof.root(merkle::leaf(&bytes)).ok_or(Rejection::Signature)?;
+        let signed = (envelope.key_id.clone(), size, root);
+        if !self.signed.contains(&signed) {
+            let root = Envelope::root_bytes(size, &root);
+            key.verify_sig(&root, &envelope.signature).map_err(|_| Rejection::Signature)?;
+            self.signed.insert(signed);
+        }
+        Ok(())
+    }
 }
 
 /// The body must be about the signed subject, and a Core speaks only for itself.

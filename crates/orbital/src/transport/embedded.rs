@@ -14,13 +14,14 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use openkcm_contracts::Role;
 use openkcm_host::Entropy;
 use openkcm_store::{Item, OpenOptions, Read, Scan, Space, Store, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::{Batch, Delivered, Position, Published, Subscription, Transport, TransportError};
-use crate::{Address, Message, Stream};
+use crate::{Address, Message, Reading, Stream};
 
 /// Messages of a stream that is not compacted: some minutes of manifests and queries.
 const KEPT_UNCOMPACTED: u64 = 1024;
@@ -31,6 +32,7 @@ const SUBJECTS: Table<Retained> = Table::new("subjects");
 /// A message as its stream keeps it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
+    author: Role,
     subject: String,
     headers: BTreeMap<String, String>,
     body: Body,
@@ -109,17 +111,18 @@ impl Transport for Embedded {
 
     async fn subscribe(
         &self,
-        stream: &Stream,
+        reading: &Reading,
         after: Option<Position>,
     ) -> Result<Box<dyn Subscription>, TransportError> {
-        let of = stream.clone();
+        let of = reading.stream.clone();
         let after = self.store.read(move |view| match after {
             Some(position) if runs::knows(view, &of, &position)? => Ok(position.sequence),
             _ => Ok(0),
         });
         let after = after.await.map_err(unavailable)?;
         Ok(Box::new(Reader {
-            stream: stream.clone(),
+            stream: reading.stream.clone(),
+            words_of: reading.words_of,
             run: self.run.clone(),
             after,
             told_caught_up: false,
@@ -130,8 +133,8 @@ impl Transport for Embedded {
 }
 
 fn append(tx: &mut dyn Write, message: &Message) -> Result<Published, StoreError> {
-    let Address { stream, subject } = &message.address;
-    let subject_key = format!("{stream}/{subject}");
+    let Address { stream, author, subject } = &message.address;
+    let subject_key = format!("{stream}/{author}/{subject}");
     let revision = message.revision();
     let sequence = head(tx.as_read(), stream)? + 1;
     if stream.lane.compacted() {
@@ -145,8 +148,12 @@ fn append(tx: &mut dyn Write, message: &Message) -> Result<Published, StoreError
     } else {
         MESSAGES.delete(tx, &message_key(stream, sequence.saturating_sub(KEPT_UNCOMPACTED)))?;
     }
-    let stored =
-        Stored { subject: subject.clone(), headers: message.headers.clone(), body: Body::new(&message.body) };
+    let stored = Stored {
+        author: *author,
+        subject: subject.clone(),
+        headers: message.headers.clone(),
+        body: Body::new(&message.body),
+    };
     MESSAGES.put(tx, &message_key(stream, sequence), &stored)?;
     Ok(Published::Stored)
 }
@@ -179,6 +186,7 @@ fn sequence_of(key: &[u8]) -> Option<u64> {
 
 struct Reader {
     stream: Stream,
+    words_of: Option<Role>,
     run: String,
     after: u64,
     told_caught_up: bool,
@@ -199,7 +207,8 @@ impl Reader {
 
     fn decode(&self, sequence: u64, value: &[u8]) -> Option<Delivered> {
         let decoded = serde_json::from_slice::<Stored>(value).ok().and_then(|stored| {
-            let address = Address { stream: self.stream.clone(), subject: stored.subject };
+            let Stored { author, subject, .. } = &stored;
+            let address = Address { stream: self.stream.clone(), author: *author, subject: subject.clone() };
             Some(Message { address, headers: stored.headers, body: stored.body.into_bytes()? })
         });
         if decoded.is_none() {
@@ -221,7 +230,10 @@ impl Subscription for Reader {
             for (key, value) in items {
                 let Some(sequence) = sequence_of(&key) else { continue };
                 self.after = sequence;
-                messages.extend(self.decode(sequence, &value));
+                let asked_for = |delivered: &Delivered| {
+                    self.words_of.is_none_or(|author| author == delivered.message.address.author)
+                };
+                messages.extend(self.decode(sequence, &value).filter(asked_for));
             }
             if !messages.is_empty() || (caught_up && !self.told_caught_up) {
                 self.told_caught_up |= caught_up;
@@ -249,7 +261,7 @@ mod tests {
     fn message(subject: &str, counter: u64) -> Message {
         let revision = Revision::new(1, counter).to_string();
         Message {
-            address: Address { stream: stream(), subject: subject.into() },
+            address: Address { stream: stream(), author: Role::Cmk, subject: subject.into() },
             headers: BTreeMap::from([("ce-kcmrevision".into(), revision)]),
             body: Bytes::from(format!("{subject}@{counter}")),
         }
@@ -272,7 +284,7 @@ mod tests {
     }
 
     async fn read_all(mesh: &Embedded, max: usize) -> Vec<String> {
-        let mut reader = mesh.subscribe(&stream(), None).await.expect("subscribed");
+        let mut reader = mesh.subscribe(&Reading::all(stream()), None).await.expect("subscribed");
         let mut read = Vec::new();
         loop {
             let batch = reader.next(max).await.expect("read");
@@ -300,7 +312,7 @@ mod tests {
         damage(&mesh, MESSAGES.space(), [message_key(&stream(), 10)]).await;
         assert_eq!(read_all(&mesh, 3).await.len(), 9);
         mesh.publish(vec![message("t10", 1)]).await.expect("published");
-        let mut reader = mesh.subscribe(&stream(), None).await.expect("subscribed");
+        let mut reader = mesh.subscribe(&Reading::all(stream()), None).await.expect("subscribed");
         let read = reader.next(100).await.expect("read").messages;
         assert_eq!(read.last().map(|delivered| delivered.position.sequence), Some(11));
     }
@@ -309,7 +321,7 @@ mod tests {
     async fn a_damaged_record_of_one_thing_keeps_no_thing_from_being_told() {
         let directory = tempfile::tempdir().expect("directory");
         let mesh = ten_things(&directory).await;
-        damage(&mesh, SUBJECTS.space(), [format!("{}/t4", stream())]).await;
+        damage(&mesh, SUBJECTS.space(), [format!("{}/cmk/t4", stream())]).await;
         let batch = vec![message("t3", 2), message("t4", 2), message("t5", 2)];
         assert_eq!(mesh.publish(batch).await.expect("published"), [Published::Stored; 3]);
         assert_eq!(read_all(&mesh, 100).await[8..], ["t3", "t4", "t5"]);
@@ -328,13 +340,13 @@ mod tests {
         let mesh = ten_things(&directory).await;
         copy("mesh", "copy");
         mesh.publish((10..15).map(|i| message(&format!("t{i}"), 1)).collect()).await.expect("published");
-        let mut reader = mesh.subscribe(&stream(), None).await.expect("subscribed");
+        let mut reader = mesh.subscribe(&Reading::all(stream()), None).await.expect("subscribed");
         let read = reader.next(100).await.expect("read").messages.pop().expect("fifteen").position;
         let restored = Embedded::open(&directory.path().join("copy.db"), &SeededEntropy::new(2)).await;
         let restored = restored.expect("opens");
         restored.publish((20..30).map(|i| message(&format!("t{i}"), 1)).collect()).await.expect("published");
         for position in [read.clone(), Position { sequence: 11, ..read }] {
-            let mut reader = restored.subscribe(&stream(), Some(position)).await.expect("subscribed");
+            let mut reader = restored.subscribe(&Reading::all(stream()), Some(position)).await.expect("subscribed");
             assert_eq!(reader.next(100).await.expect("read").messages.len(), 20, "all is read anew");
         }
     }

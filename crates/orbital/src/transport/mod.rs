@@ -11,7 +11,7 @@ pub(crate) mod embedded;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Message, Stream};
+use crate::{Message, Reading};
 
 /// Where a message lies in its stream. Positions of one mesh and stream are ordered.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -52,9 +52,22 @@ pub enum Published {
 /// Why a transport did not do what it was asked. All of these are worth another try.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum TransportError {
-    /// The mesh can't be reached, or does not take messages.
+    /// The mesh can't be reached, or does not answer.
     #[error("the mesh does not answer: {0}")]
     Unavailable(String),
+    /// The mesh answers, and has no such stream, or no reader of it for this component: it was not set up yet.
+    #[error("the mesh has no {0}; set it up with `openkcm mesh setup`")]
+    Missing(String),
+    /// The mesh answers, and refuses: a right that this component does not have, a stream that is full.
+    #[error("the mesh refuses: {0}")]
+    Refused(String),
+}
+
+impl TransportError {
+    /// Whether the mesh answered.
+    pub fn answered(&self) -> bool {
+        !matches!(self, Self::Unavailable(_))
+    }
 }
 
 /// Who carries messages.
@@ -67,7 +80,7 @@ pub trait Transport: Send + Sync + 'static {
     /// When the mesh does not take them now.
     async fn publish(&self, messages: Vec<Message>) -> Result<Vec<Published>, TransportError>;
 
-    /// Reads a stream: what lies after a position, or from the beginning, and then what comes. A
+    /// Reads a stream, or one author's words on it: what lies after a position, or from the beginning, and then what comes. A
     /// position of another mesh, or one that this mesh has not come to (it was restored from an
     /// older copy), is none: the stream is read from its beginning.
     ///
@@ -75,7 +88,7 @@ pub trait Transport: Send + Sync + 'static {
     /// When the mesh can't be read now.
     async fn subscribe(
         &self,
-        stream: &Stream,
+        reading: &Reading,
         after: Option<Position>,
     ) -> Result<Box<dyn Subscription>, TransportError>;
 }

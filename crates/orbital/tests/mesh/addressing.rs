@@ -1,7 +1,7 @@
 //! A message is believed only where it was meant to be: on its stream, under its subject, about its thing.
 
 use openkcm_contracts::{Audience, EventType, Lane};
-use openkcm_orbital::{Batch, Delivered, Intake, Message, Position, Rejection, Stream, Verified};
+use openkcm_orbital::{Batch, Delivered, Intake, Message, Position, Reading, Rejection, Verified};
 
 use crate::fixture::{Landscape, NOW, letter, region, stream};
 
@@ -69,9 +69,9 @@ fn what_a_transport_delivers_from_another_stream_is_dropped() {
     let delivered =
         |message, sequence| Delivered { message, position: Position { mesh: "m".into(), sequence } };
     let batch = Batch { messages: vec![delivered(for_b, 1), delivered(for_a, 2)], caught_up: true };
-    let reading: Stream = stream(EventType::TenantDefine);
+    let reading = Reading::all(stream(EventType::TenantDefine));
     let intake = Intake::verify(&reading, batch, &landscape.verifier(), NOW);
-    assert_eq!((intake.events.len(), intake.dropped, intake.poison.len()), (1, 1, 0));
+    assert_eq!((intake.events.len(), intake.dropped["misplaced"], intake.poison.len()), (1, 1, 0));
     assert_eq!(intake.events[0].audience, region("a"));
     assert_eq!(intake.position.map(|position| position.sequence), Some(2));
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use openkcm_contracts::Lane;
-use openkcm_orbital::{Batch, Message, Position, Published, Stream, Subscription, Transport, TransportError};
+use openkcm_orbital::{Batch, Message, Position, Published, Reading, Subscription, Transport, TransportError};
 
 use crate::post::soon;
 
@@ -77,15 +77,15 @@ impl Transport for Flaky {
 
     async fn subscribe(
         &self,
-        stream: &Stream,
+        reading: &Reading,
         after: Option<Position>,
     ) -> Result<Box<dyn Subscription>, TransportError> {
         self.tries.send_modify(|tries| *tries += 1);
-        let away = self.away.lock().expect("no panic holds it").contains(&stream.lane);
+        let away = self.away.lock().expect("no panic holds it").contains(&reading.stream.lane);
         if away || pop(&self.reading) != Fault::None {
             return Err(cut());
         }
-        let reader = self.mesh.subscribe(stream, after).await?;
+        let reader = self.mesh.subscribe(reading, after).await?;
         Ok(Box::new(FlakyReader { reader, faults: self.reading.clone() }))
     }
 }

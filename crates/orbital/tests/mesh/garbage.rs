@@ -58,6 +58,10 @@ fn stream() -> impl Strategy<Value = Stream> {
     parts.prop_map(|(lane, audience)| Stream { lane, audience })
 }
 
+fn author() -> impl Strategy<Value = Role> {
+    prop::sample::select(vec![Role::Registry, Role::Cmk, Role::Krypton])
+}
+
 fn body() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![vec(any::<u8>(), 0..200), "[{}\\[\\]\":,a-z0-9 ]{0,80}".prop_map(String::into_bytes)]
 }
@@ -65,9 +69,9 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn garbage_is_never_believed_and_never_panics(
-        headers in headers(), stream in stream(), subject in value(), body in body(),
+        headers in headers(), stream in stream(), author in author(), subject in value(), body in body(),
     ) {
-        let message = Message { address: Address { stream, subject }, headers, body: body.into() };
+        let message = Message { address: Address { stream, author, subject }, headers, body: body.into() };
         prop_assert!(Landscape::new().verifier().verify(&message, NOW).is_err());
     }
 

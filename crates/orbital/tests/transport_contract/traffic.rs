@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use openkcm_contracts::{Audience, Lane, RegionId, Revision};
+use openkcm_contracts::{Audience, Lane, RegionId, Revision, Role};
 use openkcm_orbital::{
-    Address, Batch, Delivered, Message, Position, Published, Stream, Subscription, Transport,
+    Address, Batch, Delivered, Message, Position, Published, Reading, Stream, Subscription, Transport,
 };
 
 /// Messages that the suite reads at once: few, so that a backlog takes several steps.
@@ -34,7 +34,7 @@ pub(crate) fn at(stream: &Stream, subject: &str, revision: Revision) -> Message 
 
 pub(crate) fn with_body(stream: &Stream, subject: &str, revision: Revision, body: Vec<u8>) -> Message {
     Message {
-        address: Address { stream: stream.clone(), subject: subject.into() },
+        address: Address { stream: stream.clone(), author: Role::Registry, subject: subject.into() },
         headers: BTreeMap::from([
             ("ce-specversion".into(), "1.0".into()),
             ("ce-id".into(), format!("{subject}@{revision}")),
@@ -72,7 +72,7 @@ pub(crate) async fn subscribe(
     stream: &Stream,
     after: Option<Position>,
 ) -> Box<dyn Subscription> {
-    mesh.subscribe(stream, after).await.expect("the mesh can be read")
+    mesh.subscribe(&Reading::all(stream.clone()), after).await.expect("the mesh can be read")
 }
 
 pub(crate) async fn next(subscription: &mut dyn Subscription, max: usize) -> Batch {

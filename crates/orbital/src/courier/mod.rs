@@ -1,29 +1,31 @@
 //! The courier: the one asynchronous part of the mesh. Moves letters from the outbox to the
 //! transport, and messages from the transport to the component.
 //!
-//! One task for each lane that is sent on and one for each stream that is read, so that no lane
-//! waits behind another. Nothing here decides anything: a task can be stopped at any point, and what
-//! it was doing is done again by the next one. A task that panics is started again, so that a defect
-//! in what it calls never ends a lane in silence.
+//! One task for each lane that is sent on, and within it one for each audience; one for each stream that is
+//! read. So no lane and no destination waits for another. Nothing here decides anything: a task can be
+//! stopped at any point, and what it was doing is done again by the next one. A task that panics is
+//! started again, so that a defect in what it calls never ends a lane in silence.
+//!
+//! An authority sends nothing before it has read back its own last words and compared them with its store
+//! ([`Words`]).
+
+mod read;
+mod send;
+mod words;
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use openkcm_contracts::{Lane, Timestamp};
+use openkcm_contracts::{Lane, Role, Timestamp};
 use openkcm_host::{Clock, Entropy, random_array};
 use openkcm_store::{Store, StoreError};
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
-use crate::outbox::{self, Waiting};
-use crate::{Batch, Intake, Letter, Published, Signer, Stream, Transport, TransportError, Verifier, inbox};
-
-/// Letters and messages that are moved at once: a synced mesh takes twenty times as many in batches
-/// as one by one, and a batch of this size is verified within some milliseconds.
-const BATCH: usize = 256;
+use crate::outbox::Waiting;
+use crate::{Intake, Published, Reading, Signer, Stream, Transport, TransportError, Verifier};
 
 /// First and longest wait after a failure; each wait is drawn between nothing and its bound, so that
 /// components that lost the mesh together do not come back together.
@@ -44,12 +46,26 @@ pub struct Courier {
     pub sends: Vec<Lane>,
     /// The streams that it reads.
     pub reads: Vec<Stream>,
+    /// Where an authority has spoken; none for a component that is no authority.
+    pub words: Option<Words>,
     /// The component.
     pub receiver: Arc<dyn Receiver>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Jitter.
     pub entropy: Arc<dyn Entropy>,
+}
+
+/// An authority's own last words: they are read back, and handed to [`Receiver::compare`], before anything
+/// is sent.
+#[derive(Debug, Clone)]
+pub struct Words {
+    /// The authority.
+    pub author: Role,
+    /// The streams that it speaks on. One that the mesh does not have holds no word of it.
+    pub streams: Vec<Stream>,
+    /// Whether all of its words are read, and not only those since it last looked.
+    pub from_the_beginning: bool,
 }
 
 /// A component, as its courier sees it.
@@ -61,12 +77,30 @@ pub trait Receiver: Send + Sync + 'static {
     /// When the store does not take it; the same intake comes again.
     async fn receive(&self, intake: Intake) -> Result<(), StoreError>;
 
-    /// Learns that the mesh holds these letters, or newer words about the same things, durably. They
-    /// are forgotten after this, so that a crash in between tells it again and never not at all.
+    /// Learns what became of these letters: the mesh holds them, or newer words about the same things,
+    /// durably. They are forgotten after this, so that a crash in between tells it again and never not at
+    /// all. For an authority a newer word is one that its store has lost.
     ///
     /// # Errors
     /// When the store does not take it; the letters are sent, and this is told, again.
-    async fn told(&self, _letters: &[Waiting]) -> Result<(), StoreError> {
+    async fn told(&self, _letters: &[Waiting], _published: &[Published]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Compares own words with the store, and commits what was found together with [`Intake::record`].
+    ///
+    /// # Errors
+    /// When the store does not take it; the same words come again.
+    async fn compare(&self, words: Intake) -> Result<(), StoreError> {
+        drop(words);
+        Ok(())
+    }
+
+    /// All own words have been compared. Sending begins after this.
+    ///
+    /// # Errors
+    /// When the store does not take it; it is told again.
+    async fn compared(&self) -> Result<(), StoreError> {
         Ok(())
     }
 }
@@ -74,11 +108,11 @@ pub trait Receiver: Send + Sync + 'static {
 /// Whether the mesh answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
-    /// Whether the last attempt succeeded.
+    /// Whether the mesh answered the last attempt.
     pub connected: bool,
     /// Since when it is so.
     pub since: Timestamp,
-    /// What the mesh said when it last failed.
+    /// What went wrong with the last attempt, also when the mesh answered it.
     pub error: Option<String>,
 }
 
@@ -87,6 +121,7 @@ pub struct Connection {
 pub struct CourierHandle {
     connection: watch::Receiver<Connection>,
     hydrated: watch::Receiver<BTreeSet<Stream>>,
+    compared: watch::Receiver<bool>,
     streams: usize,
     _tasks: JoinSet<()>,
 }
@@ -95,6 +130,11 @@ impl CourierHandle {
     /// Whether the mesh answers, and since when.
     pub fn connection(&self) -> watch::Receiver<Connection> {
         self.connection.clone()
+    }
+
+    /// Whether an authority has compared its store with its own last words; always so for others.
+    pub fn compared(&self) -> watch::Receiver<bool> {
+        self.compared.clone()
     }
 
     /// Waits until every stream was read to its end once since the start. Never returns while the
@@ -114,17 +154,26 @@ impl Courier {
         let at_start = Connection { connected: false, since: self.clock.now(), error: None };
         let (connection_sender, connection) = watch::channel(at_start);
         let (hydrated_sender, hydrated) = watch::channel(BTreeSet::new());
+        let (compared_sender, compared) = watch::channel(self.words.is_none());
         let streams = self.reads.iter().collect::<BTreeSet<_>>().len();
-        let shared =
-            Arc::new(Shared { courier: self, connection: connection_sender, hydrated: hydrated_sender });
+        let shared = Arc::new(Shared {
+            courier: self,
+            connection: connection_sender,
+            hydrated: hydrated_sender,
+            compared: compared_sender,
+        });
         let mut tasks = JoinSet::new();
         for lane in shared.courier.sends.clone() {
             tasks.spawn(shared.clone().supervise(move |shared| shared.send_lane(lane)));
         }
         for stream in shared.courier.reads.clone() {
-            tasks.spawn(shared.clone().supervise(move |shared| shared.read_stream(stream.clone())));
+            let reading = Reading::all(stream);
+            tasks.spawn(shared.clone().supervise(move |shared| shared.read_stream(reading.clone())));
         }
-        CourierHandle { connection, hydrated, streams, _tasks: tasks }
+        if shared.courier.words.is_some() {
+            tasks.spawn(shared.clone().supervise(Shared::compare_words));
+        }
+        CourierHandle { connection, hydrated, compared, streams, _tasks: tasks }
     }
 }
 
@@ -132,6 +181,7 @@ struct Shared {
     courier: Courier,
     connection: watch::Sender<Connection>,
     hydrated: watch::Sender<BTreeSet<Stream>>,
+    compared: watch::Sender<bool>,
 }
 
 /// Why a task starts over.
@@ -163,85 +213,6 @@ impl Shared {
         }
     }
 
-    async fn send_lane(self: Arc<Self>, lane: Lane) {
-        let mut commits = self.courier.store.commits();
-        let mut failures = 0;
-        loop {
-            commits.borrow_and_update();
-            match self.send_waiting(lane).await {
-                Ok(0) => {
-                    failures = 0;
-                    if commits.changed().await.is_err() {
-                        return;
-                    }
-                }
-                Ok(_) => failures = 0,
-                Err(interruption) => {
-                    self.note_failure(&interruption);
-                    failures += 1;
-                    self.back_off(failures).await;
-                }
-            }
-        }
-    }
-
-    async fn send_waiting(&self, lane: Lane) -> Result<usize, Interruption> {
-        let Courier { store, transport, signer, receiver, .. } = &self.courier;
-        let waiting = store.read(move |view| outbox::waiting(view, lane, BATCH)).await?;
-        if waiting.is_empty() {
-            return Ok(0);
-        }
-        let messages = waiting.iter().map(|waiting| signer.sign(&waiting.letter)).collect();
-        let published = transport.publish(messages).await?;
-        self.note_success();
-        note_superseded(&waiting, &published);
-        receiver.told(&waiting).await?;
-        let count = waiting.len();
-        store.write(move |tx| outbox::forget(tx, lane, &waiting)).await?;
-        Ok(count)
-    }
-
-    async fn read_stream(self: Arc<Self>, stream: Stream) {
-        let mut failures = 0;
-        loop {
-            let Err(interruption) = self.read_on(&stream, &mut failures).await;
-            self.note_failure(&interruption);
-            failures += 1;
-            self.back_off(failures).await;
-        }
-    }
-
-    async fn read_on(&self, stream: &Stream, failures: &mut u32) -> Result<Infallible, Interruption> {
-        let Courier { store, transport, receiver, .. } = &self.courier;
-        let of = stream.clone();
-        let position = store.read(move |view| inbox::position(view, &of)).await?;
-        let mut subscription = transport.subscribe(stream, position).await?;
-        loop {
-            let batch = subscription.next(BATCH).await?;
-            self.note_success();
-            let intake = self.verified(stream, batch).await;
-            let caught_up = intake.caught_up;
-            receiver.receive(intake).await?;
-            *failures = 0;
-            if caught_up {
-                self.hydrated.send_if_modified(|read| read.insert(stream.clone()));
-            }
-        }
-    }
-
-    /// Verifies on a thread that may be kept busy: a full batch takes some milliseconds of cipher.
-    async fn verified(&self, stream: &Stream, batch: Batch) -> Intake {
-        let (stream, verifier, now) =
-            (stream.clone(), self.courier.verifier.clone(), self.courier.clock.now());
-        let task = tokio::task::spawn_blocking(move || Intake::verify(&stream, batch, &verifier, now));
-        match task.await.map_err(JoinError::try_into_panic) {
-            Ok(intake) => intake,
-            Err(Ok(panic)) => std::panic::resume_unwind(panic),
-            // The runtime is going down, and this task with it.
-            Err(Err(_cancelled)) => std::future::pending().await,
-        }
-    }
-
     async fn back_off(&self, failures: u32) {
         let doublings = failures.saturating_sub(1).min(10);
         let bound = FIRST_BACKOFF.saturating_mul(1 << doublings).min(LONGEST_BACKOFF);
@@ -255,7 +226,7 @@ impl Shared {
 
     fn note_failure(&self, interruption: &Interruption) {
         match interruption {
-            Interruption::Transport(error) => self.note(false, Some(error.to_string())),
+            Interruption::Transport(error) => self.note(error.answered(), Some(error.to_string())),
             // Says nothing about the mesh; an operator must look at the disk.
             Interruption::Store(error) => {
                 let error: &dyn std::error::Error = error;
@@ -281,16 +252,5 @@ impl Shared {
             *connection = Connection { connected, since, error };
             true
         });
-    }
-}
-
-/// An author that finds a newer word of its own on the mesh lost part of its store: told, since
-/// nothing else would show it here.
-fn note_superseded(waiting: &[Waiting], published: &[Published]) {
-    for (Waiting { letter, .. }, _) in
-        waiting.iter().zip(published).filter(|(_, outcome)| **outcome == Published::Superseded)
-    {
-        let Letter { subject, audience, revision, .. } = letter;
-        tracing::warn!(%subject, %audience, %revision, "the mesh holds a newer word than this letter's");
     }
 }

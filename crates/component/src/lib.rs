@@ -1,0 +1,1 @@
+//! What the shells of all three actors share: the store, the courier, the status, the quarantine.

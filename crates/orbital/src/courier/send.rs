@@ -1,0 +1,125 @@
+//! Sending: what waits in the outbox, by lane and audience, in order, until the mesh holds it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use openkcm_contracts::{Audience, Lane};
+use openkcm_store::{Read, StoreError};
+use tokio::task::JoinSet;
+
+use super::{Interruption, Shared};
+use crate::outbox::{self, Waiting};
+use crate::{Courier, Letter, Published};
+
+/// Letters that are sent at once: a synced mesh takes twenty times as many in batches as one by one.
+const BATCH: usize = 256;
+
+impl Shared {
+    /// Sends on one lane, each audience by a task of its own, for as long as there is anything for it.
+    pub(super) async fn send_lane(self: Arc<Self>, lane: Lane) {
+        if self.compared.subscribe().wait_for(|compared| *compared).await.is_err() {
+            return;
+        }
+        let mut commits = self.courier.store.commits();
+        let mut senders = JoinSet::new();
+        let mut served = BTreeSet::new();
+        let mut failures = 0;
+        loop {
+            commits.borrow_and_update();
+            let unserved = served.clone();
+            match self.courier.store.read(move |view| unserved_letters(view, lane, &unserved)).await {
+                Ok(found) => {
+                    failures = 0;
+                    for (audience, letters) in found {
+                        served.insert(audience.clone());
+                        senders.spawn(self.clone().send_to(lane, audience, letters));
+                    }
+                }
+                Err(error) => {
+                    self.note_failure(&error.into());
+                    failures += 1;
+                    self.back_off(failures).await;
+                    continue;
+                }
+            }
+            tokio::select! {
+                changed = commits.changed() => if changed.is_err() { return },
+                Some(ended) = senders.join_next() => match ended {
+                    Ok(audience) => drop(served.remove(&audience)),
+                    Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                    Err(_cancelled) => return,
+                },
+            }
+        }
+    }
+
+    /// Sends what waits for an audience until nothing does.
+    async fn send_to(self: Arc<Self>, lane: Lane, audience: Audience, first: Vec<Waiting>) -> Audience {
+        let mut failures = 0;
+        let mut letters = Some(first);
+        loop {
+            match self.send_next(lane, &audience, letters.take()).await {
+                Ok(0) => return audience,
+                Ok(_) => failures = 0,
+                Err(interruption) => {
+                    self.note_failure(&interruption);
+                    failures += 1;
+                    self.back_off(failures).await;
+                }
+            }
+        }
+    }
+
+    /// Sends these letters, or those that wait now. Says how many there were.
+    async fn send_next(
+        &self,
+        lane: Lane,
+        audience: &Audience,
+        letters: Option<Vec<Waiting>>,
+    ) -> Result<usize, Interruption> {
+        let Courier { store, transport, signer, receiver, .. } = &self.courier;
+        let waiting = match letters {
+            Some(letters) => letters,
+            None => {
+                let of = audience.clone();
+                store.read(move |view| outbox::waiting_for(view, lane, &of, BATCH)).await?
+            }
+        };
+        if waiting.is_empty() {
+            return Ok(0);
+        }
+        let messages = signer.sign_all(waiting.iter().map(|waiting| &waiting.letter));
+        let published = transport.publish(messages).await?;
+        self.note_success();
+        note_superseded(&waiting, &published);
+        receiver.told(&waiting, &published).await?;
+        let count = waiting.len();
+        store.write(move |tx| outbox::forget(tx, lane, &waiting)).await?;
+        Ok(count)
+    }
+}
+
+/// The first letters for each audience that no task sends to.
+fn unserved_letters(
+    view: &dyn Read,
+    lane: Lane,
+    served: &BTreeSet<Audience>,
+) -> Result<Vec<(Audience, Vec<Waiting>)>, StoreError> {
+    let audiences = outbox::audiences(view, lane)?.into_iter().filter(|audience| !served.contains(audience));
+    audiences
+        .map(|audience| {
+            let letters = outbox::waiting_for(view, lane, &audience, BATCH)?;
+            Ok((audience, letters))
+        })
+        .collect()
+}
+
+/// An author that finds a newer word of its own on the mesh lost part of its store.
+fn note_superseded(waiting: &[Waiting], published: &[Published]) {
+    for (Waiting { letter, .. }, _) in
+        waiting.iter().zip(published).filter(|(_, outcome)| **outcome == Published::Superseded)
+    {
+        let Letter { subject, audience, revision, .. } = letter;
+        tracing::warn!(%subject, %audience, %revision, "the mesh holds a newer word than this letter's");
+    }
+}

@@ -1,0 +1,236 @@
+//! Reading a stream through a reader that was made for it, from the component's own position.
+//!
+//! The broker's place in the stream is not relied on: it is put to the component's committed position whenever
+//! reading begins. What is lost on the way (a connection that broke, a reader that another process moved) shows
+//! as a gap in the reader's own count, and ends the subscription: the next one begins from what was committed.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::consumer::pull::Stream as Messages;
+use async_trait::async_trait;
+use futures_util::{FutureExt, StreamExt};
+use serde::Deserialize;
+use tokio::sync::watch;
+
+use super::connection::{Connection, State};
+use super::layout::{address_of, reader_name, run_subject, stream_name};
+use super::operator;
+use super::publish::Publisher;
+use super::runs::Runs;
+use super::wire::{self, ApiError};
+use crate::{Batch, Delivered, Message, Position, Reading, Stream, Subscription, TransportError};
+
+/// Messages and bytes that are asked for ahead: enough to keep a fast reader busy, and a bound on its memory.
+const AHEAD: usize = 2_048;
+const AHEAD_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes of the messages that are handed on at once.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long one question for messages stands, and how often the broker says meanwhile that it still does.
+const ASKS_FOR: Duration = Duration::from_secs(30);
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// A reader that was given nothing for so long asks whether anything waits for it: readers have been seen to
+/// stall in silence (nats.rs #860, #1285).
+const WATCHDOG: Duration = Duration::from_secs(20);
+
+pub(super) struct Reader {
+    connection: Connection,
+    stream: Stream,
+    reader: String,
+    messages: Messages,
+    state: watch::Receiver<State>,
+    begun_under: u64,
+    runs: Runs,
+    /// How many messages this reader was given.
+    count: u64,
+    /// Nothing waited when reading began, and that has yet to be told.
+    empty: bool,
+    /// Whether it was told once that nothing waits.
+    told_end: bool,
+}
+
+impl Reader {
+    pub(super) async fn open(
+        connection: &Connection,
+        publisher: &Publisher,
+        (reading, number): (&Reading, u64),
+        after: Option<Position>,
+    ) -> Result<Self, TransportError> {
+        let begun_under = connection.check()?;
+        let stream = &reading.stream;
+        let mut reader = reader_name(connection.user(), reading);
+        if connection.makes_what_is_missing() {
+            reader = format!("{reader}-{number}");
+            operator::make_stream(connection, stream).await?;
+            operator::make_reader(connection, reading, &reader).await?;
+        }
+        if reading.words_of.is_some() {
+            // An author writes the broker's run down before it looks for its place in it.
+            publisher.begin_run(stream).await?;
+        }
+        let (_, runs) = publisher.runs(stream).await?;
+        let after = match after.filter(|position| runs.know(position)) {
+            None => 0,
+            // Its run, which is the broker's present one, was written down a moment ago.
+            Some(position) if reading.words_of.is_some() => position.sequence,
+            Some(position) if position.sequence <= head(connection, stream).await? => position.sequence,
+            Some(_) => 0,
+        };
+        let (messages, waiting) = begin(connection, (stream, &reader), after).await?;
+        let (connection, state) = (connection.clone(), connection.state());
+        let (stream, empty) = (stream.clone(), waiting == 0);
+        Ok(Self { connection, stream, reader, messages, state, begun_under, runs, count: 0, empty, told_end: false })
+    }
+
+    /// The next message that came, or that there is none yet.
+    async fn wait(&mut self) -> Result<async_nats::jetstream::Message, TransportError> {
+        let begun_under = self.begun_under;
+        loop {
+            let over = self.state.wait_for(|state| state.number != begun_under);
+            tokio::select! {
+                message = self.messages.next() => return came(message),
+                _ = over => return Err(TransportError::Unavailable("the connection was lost".into())),
+                () = tokio::time::sleep(WATCHDOG) => {}
+            }
+            let waiting = info(&self.connection, &self.stream, &self.reader).await?.num_pending;
+            if waiting > 0 {
+                return Err(TransportError::Unavailable(format!("{waiting} messages wait and none came")));
+            }
+        }
+    }
+
+    /// Takes one message; says how many wait behind it. The memory of runs is this transport's own.
+    fn take(
+        &mut self,
+        message: &async_nats::jetstream::Message,
+        batch: &mut Vec<Delivered>,
+    ) -> Result<u64, TransportError> {
+        let info = message.info();
+        let info = info.map_err(|error| TransportError::Unavailable(format!("a message without its place: {error}")))?;
+        self.count += 1;
+        if info.consumer_sequence != self.count {
+            return Err(TransportError::Unavailable("messages were lost on the way".into()));
+        }
+        let (sequence, waiting) = (info.stream_sequence, info.pending);
+        if message.subject.as_str() == run_subject(&self.stream) {
+            self.runs = Runs::read(&message.payload, sequence);
+        } else if let Some(address) = address_of(&self.stream, &message.subject) {
+            let position = Position { mesh: self.runs.at(sequence).to_owned(), sequence };
+            let headers = wire::headers_from(message.headers.as_ref());
+            let message = Message { address, headers, body: message.payload.clone() };
+            batch.push(Delivered { position, message });
+        } else {
+            tracing::warn!(stream = %self.stream, subject = %message.subject, "no component's word; left out");
+        }
+        Ok(waiting)
+    }
+}
+
+#[async_trait]
+impl Subscription for Reader {
+    async fn next(&mut self, max: usize) -> Result<Batch, TransportError> {
+        if std::mem::take(&mut self.empty) {
+            self.told_end = true;
+            return Ok(Batch { messages: Vec::new(), caught_up: true });
+        }
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        let mut next = self.wait().await?;
+        loop {
+            bytes += next.payload.len();
+            let waiting = self.take(&next, &mut batch)?;
+            let full = batch.len() >= max || bytes >= BATCH_BYTES;
+            // What else has arrived goes along; with nothing to tell, the next is waited for.
+            let more = if full { None } else { self.messages.next().now_or_never() };
+            match more {
+                Some(message) => next = came(message)?,
+                None if batch.is_empty() && (waiting > 0 || self.told_end) => next = self.wait().await?,
+                None => {
+                    self.told_end |= waiting == 0;
+                    return Ok(Batch { messages: batch, caught_up: waiting == 0 });
+                }
+            }
+        }
+    }
+}
+
+fn came(
+    message: Option<Result<async_nats::jetstream::Message, async_nats::jetstream::consumer::pull::MessagesError>>,
+) -> Result<async_nats::jetstream::Message, TransportError> {
+    match message {
+        Some(Ok(message)) => Ok(message),
+        Some(Err(error)) => Err(TransportError::Unavailable(error.to_string())),
+        None => Err(TransportError::Unavailable("the reader was closed".into())),
+    }
+}
+
+/// Puts the reader behind a message, and begins to ask. Says how many messages wait.
+async fn begin(
+    connection: &Connection,
+    (stream, reader): (&Stream, &str),
+    after: u64,
+) -> Result<(Messages, u64), TransportError> {
+    let context = async_nats::jetstream::new(connection.client().clone());
+    let name = stream_name(stream);
+    // Asked for the words of the broker; the client's own errors keep fewer of them.
+    info(connection, stream, reader).await?;
+    let failed = |error: &dyn std::error::Error| TransportError::Unavailable(error.to_string());
+    let consumer = context.get_consumer_from_stream(reader, name).await;
+    let mut consumer: PullConsumer = consumer.map_err(|error| failed(&error))?;
+    let waiting = consumer.reset(Some(after + 1)).await.map_err(|error| failed(&error))?.info.num_pending;
+    let messages = consumer
+        .stream()
+        .max_messages_per_batch(AHEAD)
+        .max_bytes_per_batch(AHEAD_BYTES)
+        .expires(ASKS_FOR)
+        .heartbeat(HEARTBEAT)
+        .messages()
+        .await;
+    Ok((messages.map_err(|error| failed(&error))?, waiting))
+}
+
+#[derive(Deserialize)]
+struct ReaderInfo {
+    #[serde(default)]
+    num_pending: u64,
+    error: Option<ApiError>,
+}
+
+async fn info(connection: &Connection, stream: &Stream, reader: &str) -> Result<ReaderInfo, TransportError> {
+    let name = stream_name(stream);
+    let what = format!("reader {reader} of stream {name}");
+    let call = format!("$JS.API.CONSUMER.INFO.{name}.{reader}");
+    let answer = connection.request(call, None, bytes::Bytes::new(), &what).await?;
+    let info: ReaderInfo = wire::answer(&answer.payload, &what)?;
+    match info.error {
+        Some(error) => Err(error.into_transport(&what)),
+        None => Ok(info),
+    }
+}
+
+#[derive(Deserialize)]
+struct StreamInfo {
+    state: Option<StreamState>,
+    error: Option<ApiError>,
+}
+
+#[derive(Deserialize)]
+struct StreamState {
+    last_seq: u64,
+}
+
+/// The number of a stream's last message.
+async fn head(connection: &Connection, stream: &Stream) -> Result<u64, TransportError> {
+    let name = stream_name(stream);
+    let what = format!("stream {name}");
+    let call = format!("$JS.API.STREAM.INFO.{name}");
+    let answer = connection.request(call, None, bytes::Bytes::new(), &what).await?;
+    let info: StreamInfo = wire::answer(&answer.payload, &what)?;
+    match info {
+        StreamInfo { error: Some(error), .. } => Err(error.into_transport(&what)),
+        StreamInfo { state, .. } => Ok(state.map_or(0, |state| state.last_seq)),
+    }
+}
