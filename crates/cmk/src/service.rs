@@ -196,6 +196,7 @@ fn start_courier(surroundings: &Surroundings, store: &Store, metrics: &Metrics) 
         verifier: surroundings.verifier.clone(),
         sends: SENDS.to_vec(),
         reads: reads(),
+        words: None,
         receiver: Arc::new(ear),
         clock: surroundings.clock.clone(),
         entropy: surroundings.entropy.clone(),

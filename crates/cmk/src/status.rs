@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use openkcm_contracts::{Lane, Revision, Timestamp};
 use openkcm_host::Clock;
-use openkcm_orbital::{Connection, Stream, inbox, outbox};
+use openkcm_orbital::{Connection, Reading, Stream, inbox, outbox};
 use openkcm_store::{Read, Scan, Store, StoreError};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -131,6 +131,6 @@ fn count_quarantined(view: &dyn Read) -> Result<usize, StoreError> {
 }
 
 fn stream_status(view: &dyn Read, stream: &Stream) -> Result<StreamStatus, StoreError> {
-    let position = inbox::position(view, stream)?;
+    let position = inbox::position(view, &Reading::all(stream.clone()))?;
     Ok(StreamStatus { stream: stream.to_string(), sequence: position.map(|position| position.sequence) })
 }

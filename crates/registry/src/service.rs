@@ -164,6 +164,7 @@ fn courier(store: &Store, surroundings: &Surroundings) -> Courier {
         verifier,
         sends: SENDS.into(),
         reads: streams(),
+        words: None,
         receiver: Arc::new(Inbox { store: store.clone() }),
         clock,
         entropy,

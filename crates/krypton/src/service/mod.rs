@@ -230,6 +230,7 @@ fn courier(
             own(Lane::Facts),
             Stream { lane: Lane::Sealed, audience: Audience::Cores },
         ],
+        words: None,
         receiver,
         clock,
         entropy,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use openkcm_contracts::Event;
 use openkcm_contracts::v1::LinkState;
 use openkcm_orbital::outbox::Waiting;
-use openkcm_orbital::{Intake, Receiver};
+use openkcm_orbital::{Intake, Published, Receiver};
 use openkcm_store::StoreError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -28,7 +28,7 @@ impl Receiver for MeshReceiver {
         receiver.await.map_err(|_| StoreError::Closed)?
     }
 
-    async fn told(&self, letters: &[Waiting]) -> Result<(), StoreError> {
+    async fn told(&self, letters: &[Waiting], _published: &[Published]) -> Result<(), StoreError> {
         self.inputs.send(Input::Told(letters.to_vec())).await.map_err(|_| StoreError::Closed)
     }
 }
