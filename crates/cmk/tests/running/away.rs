@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use openkcm_contracts::RootRef;
 use openkcm_host::{Entropy, OsEntropy};
-use openkcm_orbital::{Message, Position, Published, Stream, Subscription, Transport, TransportError};
+use openkcm_orbital::{Message, Position, Published, Reading, Subscription, Transport, TransportError};
 use openkcm_roots::{Binding, Description, Root, RootError};
 use openkcm_secrets::SecretKey;
 
@@ -20,7 +20,7 @@ impl Transport for NoMesh {
 
     async fn subscribe(
         &self,
-        _: &Stream,
+        _: &Reading,
         _: Option<Position>,
     ) -> Result<Box<dyn Subscription>, TransportError> {
         Err(TransportError::Unavailable("no route".into()))

@@ -13,7 +13,9 @@ use openkcm_contracts::v1::TenantDefine;
 use openkcm_contracts::{Audience, Event, Generation, Lane, RegionId, Revision, Role, TenantId, TenantState};
 use openkcm_host::{Clock, Entropy, OsEntropy, SystemClock};
 use openkcm_http::{Access, Token};
-use openkcm_orbital::{Embedded, Letter, Signer, Stream, Transport, TrustBundle, Verified, Verifier};
+use openkcm_orbital::{
+    Embedded, Letter, Reading, Signer, Stream, Transport, TrustBundle, Verified, Verifier,
+};
 use openkcm_roots::{LocalConfig, Roots, RootsConfig};
 use openkcm_store::StoreError;
 use reqwest::{Method, StatusCode};
@@ -92,7 +94,7 @@ impl Place {
     /// Waits for the first events on a lane of a region, and believes them as a Core does.
     pub(crate) async fn heard_in(&self, region: &str, lane: Lane) -> Vec<Verified> {
         let stream = Stream { lane, audience: Audience::Region(RegionId::new(region).unwrap()) };
-        let mut subscription = self.mesh.subscribe(&stream, None).await.unwrap();
+        let mut subscription = self.mesh.subscribe(&Reading::all(stream), None).await.unwrap();
         loop {
             let batch = subscription.next(100).await.unwrap();
             if !batch.messages.is_empty() {

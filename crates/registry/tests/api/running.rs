@@ -11,7 +11,9 @@ use axum::http::StatusCode;
 use openkcm_contracts::{Audience, Event, Lane, RegionId};
 use openkcm_host::{Clock, ManualClock};
 use openkcm_http::bind;
-use openkcm_orbital::{Message, Position, Published, Stream, Subscription, Transport, TransportError};
+use openkcm_orbital::{
+    Message, Position, Published, Reading, Stream, Subscription, Transport, TransportError,
+};
 use openkcm_registry::Service;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,7 +34,7 @@ impl Transport for Away {
 
     async fn subscribe(
         &self,
-        _: &Stream,
+        _: &Reading,
         _: Option<Position>,
     ) -> Result<Box<dyn Subscription>, TransportError> {
         Err(TransportError::Unavailable("cut off".into()))
@@ -87,7 +89,7 @@ async fn what_is_defined_reaches_the_regions_of_the_tenant_signed() {
     world.put("/v1/tenants/acme/systems/hr", "{}").await.is(StatusCode::CREATED);
     let region = Audience::Region(RegionId::new("a").unwrap());
     let stream = Stream { lane: Lane::Facts, audience: region };
-    let mut subscription = mesh.subscribe(&stream, None).await.unwrap();
+    let mut subscription = mesh.subscribe(&Reading::all(stream), None).await.unwrap();
     let mut told = Vec::new();
     while told.len() < 2 {
         let batch = subscription.next(16).await.unwrap();

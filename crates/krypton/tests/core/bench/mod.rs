@@ -151,7 +151,8 @@ impl Bench {
             stream: Stream { lane, audience },
             events: vec![verified],
             poison: Vec::new(),
-            dropped: 0,
+            dropped: BTreeMap::new(),
+            words_of: None,
             position: None,
             caught_up: true,
         };

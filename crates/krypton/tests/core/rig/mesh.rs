@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use openkcm_orbital::{
-    Batch, Embedded, Message, Position, Published, Stream, Subscription, Transport, TransportError,
+    Batch, Embedded, Message, Position, Published, Reading, Subscription, Transport, TransportError,
 };
 use tokio::sync::watch;
 
@@ -50,13 +50,13 @@ impl Transport for Way {
 
     async fn subscribe(
         &self,
-        stream: &Stream,
+        reading: &Reading,
         after: Option<Position>,
     ) -> Result<Box<dyn Subscription>, TransportError> {
         if *self.link.borrow() == Link::Cut {
             return Err(Self::away());
         }
-        let inner = self.mesh.subscribe(stream, after).await?;
+        let inner = self.mesh.subscribe(reading, after).await?;
         Ok(Box::new(Reader { inner, link: self.link.subscribe() }))
     }
 }

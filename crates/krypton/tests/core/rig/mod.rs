@@ -21,7 +21,7 @@ use std::time::Duration;
 use openkcm_contracts::v1::KeySealed;
 use openkcm_contracts::{Audience, Event, EventType, Lane, Revision, Role, Timestamp};
 use openkcm_host::{BootInstant, Clock, Entropy, ManualClock, OsEntropy};
-use openkcm_orbital::{Embedded, Letter, Signer, Stream, Transport, TrustBundle, Verifier};
+use openkcm_orbital::{Embedded, Letter, Reading, Signer, Stream, Transport, TrustBundle, Verifier};
 use openkcm_roots::{LocalConfig, Roots, RootsConfig};
 use tempfile::TempDir;
 
@@ -176,7 +176,8 @@ impl World {
     /// Every sealed version that is on the mesh.
     pub(crate) async fn sealed_on_mesh(&self) -> Vec<KeySealed> {
         let stream = Stream { lane: Lane::Sealed, audience: Audience::Cores };
-        let mut subscription = self.mesh.subscribe(&stream, None).await.expect("the mesh is here");
+        let mut subscription =
+            self.mesh.subscribe(&Reading::all(stream), None).await.expect("the mesh is here");
         let mut sealed = Vec::new();
         loop {
             let batch = subscription.next(1000).await.expect("the mesh is here");
