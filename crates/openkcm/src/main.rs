@@ -4,6 +4,9 @@
 
 mod cli;
 mod dev;
+mod files;
+mod process;
+mod shell;
 
 use std::process::ExitCode;
 

@@ -4,8 +4,6 @@
 //! was killed is simply done again. Everything secret is readable by its owner alone.
 
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -14,6 +12,9 @@ use openkcm_contracts::{RegionId, Role};
 use openkcm_host::Entropy;
 use openkcm_http::Token;
 use openkcm_orbital::{Signer, TrustBundle};
+use zeroize::Zeroizing;
+
+use crate::files::{lock, once, private_directory, replace, room};
 
 /// The regions of a landscape that nobody chose others for.
 const DEFAULT_REGIONS: [&str; 2] = ["a", "b"];
@@ -36,8 +37,9 @@ impl Home {
     pub(super) fn prepare(directory: &Path, entropy: &dyn Entropy) -> anyhow::Result<Self> {
         private_directory(directory)?;
         let lock = lock(directory)?;
-        private_directory(&directory.join("keys"))?;
-        let text = once(&directory.join(CREDENTIAL), || Token::generate(entropy).expose().to_owned())?;
+        room(directory, "keys")?;
+        let make = || Ok(Zeroizing::new(Token::generate(entropy).expose().to_owned()));
+        let text = once(&directory.join(CREDENTIAL), make)?;
         let token = Token::new(text.trim()).with_context(|| {
             format!("{} holds no token; delete it to have a new one", directory.join(CREDENTIAL).display())
         })?;
@@ -93,7 +95,7 @@ impl Home {
     ) -> anyhow::Result<Signer> {
         let name = region.map_or_else(|| role.to_string(), |region| format!("{role}-{region}"));
         let path = self.directory.join("keys").join(format!("{name}.seed"));
-        let seed = zeroize::Zeroizing::new(once(&path, || Signer::new_seed(entropy))?);
+        let seed = once(&path, || Ok(Zeroizing::new(Signer::new_seed(entropy))))?;
         Signer::from_seed(&seed, role, region.cloned())
             .with_context(|| format!("{} holds no signing key", path.display()))
     }
@@ -114,77 +116,6 @@ impl Home {
     }
 }
 
-/// This program, as a shell line can call it.
-pub(super) fn program() -> String {
-    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("openkcm"));
-    let here = std::env::current_dir().unwrap_or_default();
-    match program.strip_prefix(&here) {
-        // A name without a slash would be looked for on the PATH.
-        Ok(name) => shell_word(&Path::new(".").join(name)),
-        Err(_) => shell_word(&program),
-    }
-}
-
-/// A path as one word of a shell line.
-pub(super) fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |character: char| character.is_ascii_alphanumeric() || "/._-+,:@%".contains(character);
-    if !text.is_empty() && text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
-fn private_directory(path: &Path) -> anyhow::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("the directory {} can't be made", path.display()))
-}
-
-fn lock(directory: &Path) -> anyhow::Result<fs::File> {
-    let path = directory.join("lock");
-    let file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
-    let file = file.with_context(|| format!("{} can't be made", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => {
-            bail!("another process runs the landscape in {}: stop that one first", directory.display())
-        }
-        Err(fs::TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("{} can't be locked", path.display()))
-        }
-    }
-}
-
-/// The text of a file; made of `first` when there is none yet.
-fn once(path: &Path, first: impl FnOnce() -> String) -> anyhow::Result<String> {
-    match fs::read_to_string(path) {
-        Ok(text) => return Ok(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("{} can't be read", path.display())),
-    }
-    let text = zeroize::Zeroizing::new(first());
-    replace(path, text.as_bytes())?;
-    Ok(text.to_string())
-}
-
-/// Puts a file in place whole: written beside it, synced, renamed.
-fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let draft = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut file =
-            fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&draft)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&draft, path)?;
-        fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
-    };
-    write().with_context(|| format!("{} can't be written", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use openkcm_host::OsEntropy;
@@ -201,18 +132,5 @@ mod tests {
         let token = home.token.expose().to_owned();
         drop(home);
         assert_eq!(prepare().expect("the next").token.expose(), token);
-    }
-
-    #[test]
-    fn a_path_is_quoted_for_the_shell_where_it_has_to_be() {
-        for (path, word) in [
-            ("./target/release/openkcm", "./target/release/openkcm"),
-            ("a b", "'a b'"),
-            ("it's", r"'it'\''s'"),
-            ("$HOME", "'$HOME'"),
-            ("~x", "'~x'"),
-        ] {
-            assert_eq!(shell_word(Path::new(path)), word);
-        }
     }
 }

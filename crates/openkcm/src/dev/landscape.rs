@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use openkcm_client::{Landscape, Region};
 use openkcm_contracts::{RegionId, Role};
 use openkcm_host::{Clock, Entropy, SystemClock};
+use openkcm_http::Access;
 use openkcm_orbital::{Embedded, Signer, Transport, TrustBundle, Verifier};
 use openkcm_roots::Roots;
 use tokio::net::TcpListener;
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 use super::DevArguments;
 use super::config::ConfiguredRoots;
 use super::files::{CREDENTIAL, Home};
+use crate::process::asked_to_stop;
 
 /// What the landscape is started from.
 pub(super) struct Parts<'a> {
@@ -54,15 +56,6 @@ impl Running {
     }
 }
 
-async fn asked_to_stop() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be heard")?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("Ctrl-C can't be heard"),
-        _ = terminate.recv() => Ok(()),
-    }
-}
-
 /// What every component is handed.
 struct Common<'a> {
     parts: &'a Parts<'a>,
@@ -91,7 +84,7 @@ impl Serve {
 
 /// Starts everything. Sockets are bound first, so that a taken port is told before anything changes.
 pub(super) async fn start(parts: Parts<'_>) -> anyhow::Result<Running> {
-    let sockets = Sockets::bind(parts.arguments, &parts.regions).await?;
+    let sockets = Sockets::bind(&parts).await?;
     let landscape = sockets.landscape(&parts.regions)?;
     let home = parts.home;
     let registry_signer = home.signer(Role::Registry, None, &*parts.entropy)?;
@@ -134,7 +127,7 @@ impl Common<'_> {
         let options = openkcm_registry::Options {
             data_dir: self.parts.home.of("registry"),
             regions: self.parts.regions.iter().cloned().collect::<BTreeSet<_>>(),
-            token: self.parts.home.token.clone(),
+            access: access_to(self.parts.home),
         };
         let surroundings = openkcm_registry::Surroundings {
             transport: self.transport.clone(),
@@ -154,7 +147,7 @@ impl Common<'_> {
     fn start_cmk(&mut self, listener: TcpListener, signer: Signer) -> anyhow::Result<()> {
         let options = openkcm_cmk::Options {
             data_dir: self.parts.home.of("cmk"),
-            token: self.parts.home.token.clone(),
+            access: access_to(self.parts.home),
         };
         let surroundings = openkcm_cmk::Surroundings {
             transport: self.transport.clone(),
@@ -181,7 +174,7 @@ impl Common<'_> {
         let options = openkcm_krypton::Options {
             data_dir: self.parts.home.of(&format!("krypton-{region}")),
             region: region.clone(),
-            token: self.parts.home.token.clone(),
+            access: access_to(self.parts.home),
         };
         let surroundings = openkcm_krypton::Surroundings {
             transport: self.transport.clone(),
@@ -200,6 +193,11 @@ impl Common<'_> {
     }
 }
 
+/// The administrator's token opens every component.
+fn access_to(home: &Home) -> Access {
+    Access::Token(home.token.clone())
+}
+
 /// The sockets that the landscape listens on.
 struct Sockets {
     registry: TcpListener,
@@ -208,15 +206,16 @@ struct Sockets {
 }
 
 impl Sockets {
-    async fn bind(arguments: &DevArguments, regions: &[RegionId]) -> anyhow::Result<Self> {
+    async fn bind(parts: &Parts<'_>) -> anyhow::Result<Self> {
+        let (arguments, access) = (parts.arguments, access_to(parts.home));
         let bind = async |port: u16, flag: &str| {
-            let bound = openkcm_http::bind(SocketAddr::new(arguments.host, port)).await;
+            let bound = openkcm_http::bind(SocketAddr::new(arguments.host, port), &access).await;
             bound.with_context(|| format!("the landscape can't listen where --host and {flag} say"))
         };
         let registry = bind(arguments.registry_port, "--registry-port").await?;
         let cmk = bind(arguments.cmk_port, "--cmk-port").await?;
         let mut cores = Vec::new();
-        for offset in 0..regions.len() {
+        for offset in 0..parts.regions.len() {
             let offset = u16::try_from(offset).context("there are more regions than ports")?;
             let port = match arguments.core_port {
                 0 => 0,

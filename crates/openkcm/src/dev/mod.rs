@@ -15,17 +15,14 @@ mod sample;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use openkcm_contracts::RegionId;
 use openkcm_host::{Entropy, OsEntropy};
-use tracing_subscriber::EnvFilter;
 
 use crate::cli::output;
-
-/// How long components may take to end the requests that have begun, once they are asked to stop.
-const DRAIN: Duration = Duration::from_secs(20);
+use crate::process::{DRAIN, log_to_stderr, warn_of_memory};
+use crate::shell;
 
 /// Where the landscape lies and listens.
 #[derive(Debug, clap::Args)]
@@ -97,8 +94,8 @@ fn announce(home: &files::Home, landscape: &openkcm_client::Landscape) -> anyhow
         text.push_str(&format!("  Core {:<6} {}\n", region.name.as_str(), region.url));
     }
     text.push_str(&format!("  credential  {}\n", home.directory().join(files::CREDENTIAL).display()));
-    let (program, file) = (files::program(), home.landscape_file());
-    let openkcm = format!("{program} --landscape {}", files::shell_word(&file));
+    let (program, file) = (shell::program(), home.landscape_file());
+    let openkcm = format!("{program} --landscape {}", shell::word(&file));
     text.push_str("Encrypt and decrypt something, from another terminal in this directory:\n");
     text.push_str(&format!(
         "  echo hello | {openkcm} encrypt {0} | {openkcm} decrypt {0}\n",
@@ -106,21 +103,4 @@ fn announce(home: &files::Home, landscape: &openkcm_client::Landscape) -> anyhow
     ));
     text.push_str("ready");
     output::result(&text)
-}
-
-/// Logs go to stderr; RUST_LOG chooses how much.
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,openkcm=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-}
-
-fn warn_of_memory(hardening: &openkcm_host::Hardening) {
-    /// Room for about a million keys.
-    const COMFORTABLE_BYTES: u64 = 64 * 1024 * 1024;
-    if let Some(limit) = hardening.memlock_limit_bytes.filter(|limit| *limit < COMFORTABLE_BYTES) {
-        tracing::info!(
-            "at most {limit} bytes of memory may be locked, enough for about {} plaintext keys (RLIMIT_MEMLOCK)",
-            limit / 32
-        );
-    }
 }
