@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use openkcm_orbital::{Delivered, Message, Position, Published, Stream};
+use openkcm_contracts::Role;
+use openkcm_orbital::{Delivered, Message, Position, Published, Reading, Stream};
 
 /// The mesh's id in positions: it is never made anew in this simulation.
 const ID: &str = "simulated";
@@ -25,7 +26,8 @@ pub(crate) struct Mesh {
 struct Log {
     head: u64,
     kept: BTreeMap<u64, Message>,
-    last_of: BTreeMap<String, u64>,
+    /// The last of each author's words about each thing.
+    last_of: BTreeMap<(Role, String), u64>,
     /// Everything that was ever on it: what a replay can bring back.
     ever: Vec<(u64, Message)>,
 }
@@ -34,8 +36,9 @@ impl Mesh {
     /// Stores a message, unless a newer word about the same thing is there.
     pub(crate) fn publish(&mut self, message: Message) -> Published {
         let log = self.streams.entry(message.address.stream.clone()).or_default();
+        let thing = (message.address.author, message.address.subject.clone());
         if message.address.stream.lane.compacted() {
-            let retained = log.last_of.get(&message.address.subject).copied();
+            let retained = log.last_of.get(&thing).copied();
             if let Some(kept) = retained.and_then(|sequence| log.kept.get(&sequence))
                 && kept.revision() > message.revision()
             {
@@ -46,7 +49,7 @@ impl Mesh {
             }
         }
         log.head += 1;
-        log.last_of.insert(message.address.subject.clone(), log.head);
+        log.last_of.insert(thing, log.head);
         log.kept.insert(log.head, message.clone());
         log.ever.push((log.head, message.clone()));
         self.fresh.push(message);
@@ -69,27 +72,42 @@ impl Mesh {
         Some((message.address.to_string(), self.publish(message)))
     }
 
-    /// The messages of a stream after a position, at most so many.
-    pub(crate) fn after(&self, stream: &Stream, after: u64, max: usize) -> Vec<Delivered> {
-        let kept = self.streams.get(stream).into_iter().flat_map(|log| log.kept.range(after + 1..));
+    /// What is kept of a reading after a position, at most so many.
+    pub(crate) fn after(&self, reading: &Reading, after: u64, max: usize) -> Vec<Delivered> {
+        let kept = self.kept_after(reading, after);
         kept.take(max).map(|(sequence, message)| delivered(*sequence, message)).collect()
     }
 
-    /// Whether a stream holds anything after a position.
-    pub(crate) fn has_after(&self, stream: &Stream, after: u64) -> bool {
-        self.streams.get(stream).is_some_and(|log| log.kept.range(after + 1..).next().is_some())
+    /// Whether anything of a reading is kept after a position.
+    pub(crate) fn has_after(&self, reading: &Reading, after: u64) -> bool {
+        self.kept_after(reading, after).next().is_some()
     }
 
-    /// How many messages a stream ever had up to a position, compacted away or not.
-    pub(crate) fn ever(&self, stream: &Stream, up_to: u64) -> usize {
-        let ever = self.streams.get(stream).map_or(&[][..], |log| &log.ever);
-        ever.partition_point(|(sequence, _)| *sequence <= up_to)
+    fn kept_after<'a>(
+        &'a self,
+        reading: &'a Reading,
+        after: u64,
+    ) -> impl Iterator<Item = (&'a u64, &'a Message)> {
+        let log = self.streams.get(&reading.stream);
+        let kept = log.into_iter().flat_map(move |log| log.kept.range(after + 1..));
+        kept.filter(|(_, message)| is_of(reading, message))
     }
 
-    /// A message that a stream had once, compacted away or not.
-    pub(crate) fn replay(&self, stream: &Stream, index: usize) -> Option<Delivered> {
-        let (sequence, message) = self.streams.get(stream)?.ever.get(index)?;
+    /// How many messages a reading ever had up to a position, compacted away or not.
+    pub(crate) fn ever(&self, reading: &Reading, up_to: u64) -> usize {
+        self.ever_of(reading).take_while(|(sequence, _)| *sequence <= up_to).count()
+    }
+
+    /// A message that a reading had once, compacted away or not.
+    pub(crate) fn replay(&self, reading: &Reading, index: usize) -> Option<Delivered> {
+        let (sequence, message) = self.ever_of(reading).nth(index)?;
         Some(delivered(*sequence, message))
+    }
+
+    fn ever_of<'a>(&'a self, reading: &'a Reading) -> impl Iterator<Item = &'a (u64, Message)> {
+        let log = self.streams.get(&reading.stream);
+        let ever = log.into_iter().flat_map(|log| &log.ever);
+        ever.filter(|(_, message)| is_of(reading, message))
     }
 
     /// What was stored since this was last asked.
@@ -101,6 +119,10 @@ impl Mesh {
     pub(crate) fn all(&self) -> impl Iterator<Item = &Message> {
         self.streams.values().flat_map(|log| log.ever.iter().map(|(_, message)| message))
     }
+}
+
+fn is_of(reading: &Reading, message: &Message) -> bool {
+    reading.words_of.is_none_or(|author| author == message.address.author)
 }
 
 fn delivered(sequence: u64, message: &Message) -> Delivered {

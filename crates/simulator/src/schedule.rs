@@ -3,8 +3,7 @@
 //! Not how it happens. What always holds: only what could happen to the real components is enabled,
 //! and the choice among it is the seed's alone.
 
-use openkcm_contracts::Lane;
-use openkcm_orbital::Stream;
+use openkcm_orbital::{Reading, Stream};
 
 use crate::actions::HYDRATION_PATIENCE;
 use crate::actors::Who;
@@ -20,10 +19,10 @@ pub(crate) enum Action {
     Decrypt(usize),
     Rewrap(usize),
     Rotate(usize),
-    Publish(Who, Lane),
-    Acknowledge(Who, Lane),
-    Deliver(Who, Stream),
-    Replay(Who, Stream),
+    Publish(Who, Stream),
+    Acknowledge(Who, Stream),
+    Deliver(Who, Reading),
+    Replay(Who, Reading),
     Forge(usize),
     Work(usize),
     Due(usize),
@@ -58,15 +57,11 @@ impl World {
         let mut enabled = Vec::with_capacity(64);
         for who in Self::everyone().filter(|who| self.post(*who).up) {
             let post = self.post(who);
-            for lane in &post.sends {
-                if post.in_flight.contains_key(lane) {
-                    enabled.push((12, Action::Acknowledge(who, *lane)));
-                } else if post.has_letters(*lane) {
-                    enabled.push((if post.can_send { 12 } else { 2 }, Action::Publish(who, *lane)));
-                }
-            }
-            let streams = post.reads.iter().filter(|stream| post.can_hear && post.wants(&self.mesh, stream));
-            enabled.extend(streams.map(|stream| (12, Action::Deliver(who, stream.clone()))));
+            enabled.extend(post.in_flight.keys().map(|to| (12, Action::Acknowledge(who, to.clone()))));
+            let waits = post.destinations().into_iter().filter(|to| !post.in_flight.contains_key(to));
+            enabled.extend(waits.map(|to| (if post.can_send { 12 } else { 2 }, Action::Publish(who, to))));
+            let wanted = post.reads.iter().filter(|reading| post.can_hear && post.wants(&self.mesh, reading));
+            enabled.extend(wanted.map(|reading| (12, Action::Deliver(who, reading.clone()))));
         }
         for (index, core) in self.cores.iter().enumerate() {
             let Some(running) = &core.running else { continue };
@@ -125,12 +120,12 @@ impl World {
             if !post.can_hear {
                 continue;
             }
-            let replayable = |stream: &&Stream| {
-                !post.busy.contains(stream) && self.mesh.ever(stream, post.cursor(stream)) > 0
+            let replayable = |reading: &&Reading| {
+                !post.busy.contains(reading) && self.mesh.ever(reading, post.cursor(reading)) > 0
             };
-            let streams = post.reads.iter().filter(replayable);
-            enabled.extend(streams.map(|stream| (1, Action::Replay(who, stream.clone()))));
-            if post.reads.iter().all(|stream| !post.busy.contains(stream)) {
+            let readings = post.reads.iter().filter(replayable);
+            enabled.extend(readings.map(|reading| (1, Action::Replay(who, reading.clone()))));
+            if post.reads.iter().all(|reading| !post.busy.contains(reading)) {
                 enabled.push((1, Action::Forge(index)));
             }
         }
@@ -145,10 +140,10 @@ impl World {
             Action::Decrypt(index) => self.call_decrypt(index),
             Action::Rewrap(index) => self.call_rewrap(index),
             Action::Rotate(index) => self.call_rotate(index),
-            Action::Publish(who, lane) => self.publish(who, lane, faults),
-            Action::Acknowledge(who, lane) => self.acknowledge(who, lane),
-            Action::Deliver(who, stream) => self.deliver(who, &stream, faults),
-            Action::Replay(who, stream) => self.replay(who, &stream),
+            Action::Publish(who, to) => self.publish(who, &to, faults),
+            Action::Acknowledge(who, to) => self.acknowledge(who, &to),
+            Action::Deliver(who, reading) => self.deliver(who, &reading, faults),
+            Action::Replay(who, reading) => self.replay(who, &reading),
             Action::Forge(index) => self.forge(index),
             Action::Work(index) => self.work(index),
             Action::Due(index) => {

@@ -135,7 +135,7 @@ impl World {
     /// A component crashes now.
     pub(crate) fn stop(&mut self, who: Who) {
         let post = self.post(who);
-        if post.sends.iter().any(|lane| post.has_letters(*lane) && !post.in_flight.contains_key(lane)) {
+        if post.destinations().iter().any(|to| !post.in_flight.contains_key(to)) {
             self.reach(Reached::CrashBeforePublish);
         }
         let bug = self.bug;

@@ -6,7 +6,7 @@
 use openkcm_cmk::inbox as cmk_inbox;
 use openkcm_contracts::v1::{Audience, L1Reference, LinkState};
 use openkcm_contracts::{Event, Lane, LinkEpoch, Revision};
-use openkcm_orbital::{Batch, Delivered, Intake, Letter, Position, Published, Stream};
+use openkcm_orbital::{Batch, Delivered, Intake, Letter, Position, Published, Reading, Stream};
 use openkcm_store::StoreError;
 
 use crate::actors::Who;
@@ -16,8 +16,8 @@ use crate::landscape;
 use crate::world::World;
 
 impl World {
-    /// A courier publishes what waits on a lane.
-    pub(crate) fn publish(&mut self, who: Who, lane: Lane, faults: bool) {
+    /// A courier publishes what waits for an audience on a lane.
+    pub(crate) fn publish(&mut self, who: Who, to: &Stream, faults: bool) {
         let fate = if faults && self.dice.percent(8) {
             Fate::Unanswered(self.dice.below(4))
         } else {
@@ -30,14 +30,13 @@ impl World {
             Who::Core(index) => &mut cores[index].post,
         };
         let cut_off = !post.can_send;
-        let superseded = post.publish(mesh, lane, fate, *bug);
-        let lane = lane.number();
+        let superseded = post.publish(mesh, to, fate, *bug);
         let (what, line) = match fate {
             _ if cut_off => (Some(Reached::PublishWhileCutOff), "the mesh does not answer"),
             Fate::Unanswered(_) => (Some(Reached::AnswerLost), "the answer is lost"),
             Fate::Answered => (None, "stored"),
         };
-        self.tell(format!("{who}: publish lane {lane}: {line}"));
+        self.tell(format!("{who}: publish on {to}: {line}"));
         what.into_iter().for_each(|what| self.reach(what));
         if superseded > 0 {
             self.reach(Reached::Superseded);
@@ -54,9 +53,10 @@ impl World {
     }
 
     /// A courier hears that the mesh holds what it sent.
-    pub(crate) fn acknowledge(&mut self, who: Who, lane: Lane) {
-        let Some(letters) = self.post_mut(who).in_flight.remove(&lane) else { return };
-        self.tell(format!("{who}: the mesh holds {} letter(s) of lane {}", letters.len(), lane.number()));
+    pub(crate) fn acknowledge(&mut self, who: Who, to: &Stream) {
+        let Some(letters) = self.post_mut(who).in_flight.remove(to) else { return };
+        self.tell(format!("{who}: the mesh holds {} letter(s) of {to}", letters.len()));
+        let lane = to.lane;
         let bug = self.bug;
         let mut replaced = false;
         match who {
@@ -72,27 +72,27 @@ impl World {
     }
 
     /// A subscription delivers what comes next.
-    pub(crate) fn deliver(&mut self, who: Who, stream: &Stream, faults: bool) {
+    pub(crate) fn deliver(&mut self, who: Who, reading: &Reading, faults: bool) {
         let max = if faults { 1 + self.dice.below(12) } else { usize::MAX };
-        let mut batch = self.post(who).next_batch(&self.mesh, stream, max);
+        let mut batch = self.post(who).next_batch(&self.mesh, reading, max);
         let regular = batch.messages.clone();
         if faults && !regular.is_empty() && self.dice.percent(8) {
             self.reach(Reached::DeliveryLost);
             self.post_mut(who).disconnect();
-            return self.tell(format!("{who}: a delivery on {stream} is lost"));
+            return self.tell(format!("{who}: a delivery on {reading} is lost"));
         }
         if faults && self.dice.percent(15) {
-            self.disturb(who, stream, &mut batch);
+            self.disturb(who, reading, &mut batch);
         }
-        self.hand_over(who, stream, batch, &regular);
+        self.hand_over(who, reading, batch, &regular);
     }
 
     /// The mesh, or whoever sits on the way, delivers something old again.
-    pub(crate) fn replay(&mut self, who: Who, stream: &Stream) {
-        let Some(again) = self.delivered_before(who, stream) else { return };
+    pub(crate) fn replay(&mut self, who: Who, reading: &Reading) {
+        let Some(again) = self.delivered_before(who, reading) else { return };
         self.reach(Reached::DuplicateDelivered);
         let batch = Batch { messages: vec![again], caught_up: false };
-        self.hand_over(who, stream, batch, &[]);
+        self.hand_over(who, reading, batch, &[]);
     }
 
     /// Someone without the right signs a Link, newer than all, and gets it delivered.
@@ -117,12 +117,12 @@ impl World {
         };
         let position = Position { mesh: "simulated".into(), sequence: 0 };
         let batch = Batch { messages: vec![Delivered { position, message }], caught_up: false };
-        self.hand_over(Who::Core(index), &stream, batch, &[]);
+        self.hand_over(Who::Core(index), &Reading::all(stream), batch, &[]);
     }
 
     /// Brings something old back among a batch's messages, and puts all out of order.
-    fn disturb(&mut self, who: Who, stream: &Stream, batch: &mut Batch) {
-        if let Some(again) = self.delivered_before(who, stream) {
+    fn disturb(&mut self, who: Who, reading: &Reading, batch: &mut Batch) {
+        if let Some(again) = self.delivered_before(who, reading) {
             batch.messages.push(again);
             self.reach(Reached::DuplicateDelivered);
         }
@@ -134,21 +134,21 @@ impl World {
 
     /// A message that a component was sent before. Never one that it was not: a transport may repeat
     /// what it delivered, and skips nothing.
-    fn delivered_before(&self, who: Who, stream: &Stream) -> Option<Delivered> {
-        let ever = self.mesh.ever(stream, self.post(who).cursor(stream));
+    fn delivered_before(&self, who: Who, reading: &Reading) -> Option<Delivered> {
+        let ever = self.mesh.ever(reading, self.post(who).cursor(reading));
         let again = if ever > 0 { self.dice.below(ever) } else { return None };
-        self.mesh.replay(stream, again)
+        self.mesh.replay(reading, again)
     }
 
-    fn hand_over(&mut self, who: Who, stream: &Stream, batch: Batch, regular: &[Delivered]) {
+    fn hand_over(&mut self, who: Who, reading: &Reading, batch: Batch, regular: &[Delivered]) {
         let Self { registry, cmk, cores, verifier, .. } = self;
         let post = match who {
             Who::Registry => registry,
             Who::Cmk => cmk,
             Who::Core(index) => &mut cores[index].post,
         };
-        let intake = post.receive(stream, (batch, regular), verifier);
-        if intake.dropped > 0 {
+        let intake = post.receive(reading, (batch, regular), verifier);
+        if !intake.dropped.is_empty() {
             self.reach(Reached::ForgeryDropped);
         }
         let subjects: Vec<String> = intake
@@ -156,7 +156,7 @@ impl World {
             .iter()
             .map(|verified| format!("{}@{}", verified.event.subject(), verified.revision))
             .collect();
-        self.tell(format!("{who}: delivered on {stream}: {}", subjects.join(", ")));
+        self.tell(format!("{who}: delivered on {reading}: {}", subjects.join(", ")));
         match who {
             Who::Core(index) => {
                 self.ledger.touched.insert(index);
@@ -176,6 +176,6 @@ impl World {
             intake.record(tx)?;
             Ok::<_, StoreError>(())
         });
-        self.cmk.received(&intake.stream, intake.caught_up);
+        self.cmk.received(&intake.reading(), intake.caught_up);
     }
 }

@@ -240,7 +240,7 @@ impl CoreNode {
     }
 
     fn absorb(&mut self, mut intake: Intake, around: &mut Around<'_>) -> Result<(), Crashed> {
-        let (now, stream) = (self.post.now(), intake.stream.clone());
+        let (now, reading) = (self.post.now(), intake.reading());
         let authentic = intake.events.clone();
         self.point(Reached::CrashBeforeAbsorb, around)?;
         spoil(&mut self.post, &mut intake, around.bug);
@@ -258,7 +258,7 @@ impl CoreNode {
             }
         }
         self.point(Reached::CrashBeforeSettle, around)?;
-        if self.post.received(&stream, intake.caught_up)
+        if self.post.received(&reading, intake.caught_up)
             && let Some(running) = self.running.as_mut().filter(|running| !running.hydrated)
         {
             running.hydrated = true;

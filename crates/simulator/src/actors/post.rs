@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use openkcm_contracts::{Audience, Lane, RegionId, Role, Timestamp};
 use openkcm_host::{BootInstant, Clock, Entropy, ManualClock};
 use openkcm_orbital::outbox::{self, Waiting};
-use openkcm_orbital::{Batch, Delivered, Intake, Published, Signer, Stream, Verifier, inbox};
+use openkcm_orbital::{Batch, Delivered, Intake, Published, Reading, Signer, Stream, Verifier, inbox};
 use openkcm_store::{Read, Scan};
 
 use super::Who;
@@ -41,22 +41,22 @@ pub(crate) struct Post {
     pub(crate) signer: Signer,
     /// The lanes that it sends on.
     pub(crate) sends: Vec<Lane>,
-    /// The streams that it reads.
-    pub(crate) reads: Vec<Stream>,
+    /// What it reads.
+    pub(crate) reads: Vec<Reading>,
     /// Whether it runs.
     pub(crate) up: bool,
     /// Whether the mesh hears it.
     pub(crate) can_send: bool,
     /// Whether it hears the mesh.
     pub(crate) can_hear: bool,
-    /// What the mesh holds and the outbox still has, by lane.
-    pub(crate) in_flight: BTreeMap<Lane, Vec<Waiting>>,
-    /// Streams whose last delivery is not committed yet.
-    pub(crate) busy: BTreeSet<Stream>,
-    /// Streams that were read to their end since the start.
-    pub(crate) caught_up: BTreeSet<Stream>,
+    /// What the mesh holds and the outbox still has, by lane and audience.
+    pub(crate) in_flight: BTreeMap<Stream, Vec<Waiting>>,
+    /// Readings whose last delivery is not committed yet.
+    pub(crate) busy: BTreeSet<Reading>,
+    /// What was read to its end since the start.
+    pub(crate) caught_up: BTreeSet<Reading>,
     /// How far each subscription has come.
-    cursors: BTreeMap<Stream, u64>,
+    cursors: BTreeMap<Reading, u64>,
 }
 
 impl Post {
@@ -76,7 +76,7 @@ impl Post {
             clock: ManualClock::new(Timestamp::from_millis(BEGINNING), BootInstant::from_nanos(0)),
             signer: Signer::from_seed(&seed, role, region).expect("a new seed is a seed"),
             sends,
-            reads,
+            reads: reads.into_iter().map(Reading::all).collect(),
             up: true,
             can_send: true,
             can_hear: true,
@@ -91,34 +91,49 @@ impl Post {
         self.clock.now()
     }
 
-    /// Whether letters wait on a lane.
-    pub(crate) fn has_letters(&self, lane: Lane) -> bool {
-        let prefix = format!("{}/", lane.number());
-        let scan = Scan { prefix: prefix.as_bytes(), after: None, limit: 1 };
-        let found = self.disk.view().scan(outbox::LETTERS.space(), scan);
-        found.is_ok_and(|found| !found.is_empty())
+    /// Whether letters wait on any lane.
+    pub(crate) fn has_letters(&self) -> bool {
+        let prefixed = |lane: &Lane| format!("{}/", lane.number());
+        let waits = |prefix: String| {
+            let scan = Scan { prefix: prefix.as_bytes(), after: None, limit: 1 };
+            let found = self.disk.view().scan(outbox::LETTERS.space(), scan);
+            found.is_ok_and(|found| !found.is_empty())
+        };
+        self.sends.iter().map(prefixed).any(waits)
     }
 
-    /// Signs and sends what waits. Says how many letters the mesh refused for a newer word.
-    pub(crate) fn publish(&mut self, mesh: &mut Mesh, lane: Lane, fate: Fate, bug: Option<Bug>) -> usize {
-        let waiting = outbox::waiting(self.disk.view(), lane, BATCH).expect("memory does not fail");
+    /// The lanes and audiences that letters wait for.
+    pub(crate) fn destinations(&self) -> Vec<Stream> {
+        let audiences = |lane| outbox::audiences(self.disk.view(), lane).expect("memory does not fail");
+        let of_lane = |lane: &Lane| {
+            let lane = *lane;
+            audiences(lane).into_iter().map(move |audience| Stream { lane, audience })
+        };
+        self.sends.iter().flat_map(of_lane).collect()
+    }
+
+    /// Signs and sends what waits for an audience. Says how many letters the mesh refused for a newer word.
+    pub(crate) fn publish(&mut self, mesh: &mut Mesh, to: &Stream, fate: Fate, bug: Option<Bug>) -> usize {
+        let waiting = outbox::waiting_for(self.disk.view(), to.lane, &to.audience, BATCH);
+        let waiting = waiting.expect("memory does not fail");
         if bug == Some(Bug::ForgetBeforePublish) {
-            self.disk.commit(|tx| outbox::forget(tx, lane, &waiting));
+            self.disk.commit(|tx| outbox::forget(tx, to.lane, &waiting));
         }
         if !self.can_send {
             return 0;
         }
         let stored = if let Fate::Unanswered(stored) = fate { stored } else { waiting.len() };
         let mut superseded = 0;
-        for (number, Waiting { letter, .. }) in waiting.iter().enumerate() {
+        let messages = self.signer.sign_all(waiting.iter().map(|waiting| &waiting.letter));
+        for (number, message) in messages.into_iter().enumerate() {
             if number >= stored {
-                mesh.lose_track_of(self.signer.sign(letter));
-            } else if mesh.publish(self.signer.sign(letter)) == Published::Superseded {
+                mesh.lose_track_of(message);
+            } else if mesh.publish(message) == Published::Superseded {
                 superseded += 1;
             }
         }
         if fate == Fate::Answered {
-            self.in_flight.insert(lane, waiting);
+            self.in_flight.insert(to.clone(), waiting);
         }
         superseded
     }
@@ -141,36 +156,36 @@ impl Post {
     }
 
     /// Whether a delivery on a stream would tell anything.
-    pub(crate) fn wants(&self, mesh: &Mesh, stream: &Stream) -> bool {
-        !self.busy.contains(stream)
-            && (mesh.has_after(stream, self.cursor(stream)) || !self.caught_up.contains(stream))
+    pub(crate) fn wants(&self, mesh: &Mesh, reading: &Reading) -> bool {
+        !self.busy.contains(reading)
+            && (mesh.has_after(reading, self.cursor(reading)) || !self.caught_up.contains(reading))
     }
 
     /// What the subscription delivers next.
-    pub(crate) fn next_batch(&self, mesh: &Mesh, stream: &Stream, max: usize) -> Batch {
-        let messages = mesh.after(stream, self.cursor(stream), max.min(BATCH));
-        let last = messages.last().map_or(self.cursor(stream), |last| last.position.sequence);
-        Batch { messages, caught_up: !mesh.has_after(stream, last) }
+    pub(crate) fn next_batch(&self, mesh: &Mesh, reading: &Reading, max: usize) -> Batch {
+        let messages = mesh.after(reading, self.cursor(reading), max.min(BATCH));
+        let last = messages.last().map_or(self.cursor(reading), |last| last.position.sequence);
+        Batch { messages, caught_up: !mesh.has_after(reading, last) }
     }
 
     /// Verifies what was delivered, disturbed on its way or not, of which `regular` came in order.
     pub(crate) fn receive(
         &mut self,
-        stream: &Stream,
+        reading: &Reading,
         (batch, regular): (Batch, &[Delivered]),
         verifier: &Verifier,
     ) -> Intake {
         if let Some(last) = regular.last() {
-            self.cursors.insert(stream.clone(), last.position.sequence);
+            self.cursors.insert(reading.clone(), last.position.sequence);
         }
-        self.busy.insert(stream.clone());
-        Intake::verify(stream, batch, verifier, self.now())
+        self.busy.insert(reading.clone());
+        Intake::verify(reading, batch, verifier, self.now())
     }
 
     /// A delivery was committed. Says whether every stream has now been read to its end once.
-    pub(crate) fn received(&mut self, stream: &Stream, caught_up: bool) -> bool {
-        self.busy.remove(stream);
-        caught_up && self.caught_up.insert(stream.clone()) && self.caught_up.len() == self.reads.len()
+    pub(crate) fn received(&mut self, reading: &Reading, caught_up: bool) -> bool {
+        self.busy.remove(reading);
+        caught_up && self.caught_up.insert(reading.clone()) && self.caught_up.len() == self.reads.len()
     }
 
     /// The connection to the mesh was cut: what was under way is done again.
@@ -188,11 +203,11 @@ impl Post {
     }
 
     /// How far a subscription has come; what lies up to here was delivered before.
-    pub(crate) fn cursor(&self, stream: &Stream) -> u64 {
+    pub(crate) fn cursor(&self, reading: &Reading) -> u64 {
         let committed = || {
-            let position = inbox::position(self.disk.view(), stream).expect("memory does not fail");
+            let position = inbox::position(self.disk.view(), reading).expect("memory does not fail");
             position.map_or(0, |position| position.sequence)
         };
-        self.cursors.get(stream).copied().unwrap_or_else(committed)
+        self.cursors.get(reading).copied().unwrap_or_else(committed)
     }
 }
