@@ -11,6 +11,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
+use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -47,6 +49,22 @@ pub struct Stream {
 impl fmt::Display for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.lane.number(), self.audience)
+    }
+}
+
+/// A text that is no stream.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("stream: LANE.AUDIENCE is expected, such as 1.region.eu-1 or 3.authorities")]
+pub struct StreamError;
+
+impl FromStr for Stream {
+    type Err = StreamError;
+
+    fn from_str(text: &str) -> Result<Self, StreamError> {
+        let (lane, audience) = text.split_once('.').ok_or(StreamError)?;
+        let lane = Lane::ALL.into_iter().find(|known| known.number().to_string() == lane);
+        let audience = audience.parse().map_err(|_| StreamError)?;
+        Ok(Self { lane: lane.ok_or(StreamError)?, audience })
     }
 }
 
@@ -287,6 +305,6 @@ fn decoded(message: &Message, name: &'static str) -> Result<Vec<u8>, EnvelopeErr
     BASE64.decode(header(message, name)?).map_err(|_| EnvelopeError::Unreadable(name))
 }
 
-fn parsed<T: std::str::FromStr>(message: &Message, name: &'static str) -> Result<T, EnvelopeError> {
+fn parsed<T: FromStr>(message: &Message, name: &'static str) -> Result<T, EnvelopeError> {
     header(message, name)?.parse().map_err(|_| EnvelopeError::Unreadable(name))
 }

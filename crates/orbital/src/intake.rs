@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use openkcm_contracts::{Role, Timestamp};
 use openkcm_store::{StoreError, Write};
 
-use crate::inbox::{self, Quarantined};
-use crate::{Batch, Delivered, Message, Position, Reading, Rejection, Stream, Verified, Verifier};
+use crate::inbox;
+use crate::inbox::quarantine::{self, Entry, Quarantined};
+use crate::{Address, Batch, Delivered, Message, Position, Reading, Rejection, Stream, Verified, Verifier};
 
 /// What came on one stream.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct Intake {
     pub position: Option<Position>,
     /// Whether the stream held nothing more.
     pub caught_up: bool,
+    /// The entry of the quarantine that this is another try of: it is released with this.
+    pub releases: Option<Entry>,
 }
 
 impl Intake {
@@ -43,6 +46,7 @@ impl Intake {
             dropped: BTreeMap::new(),
             position,
             caught_up: batch.caught_up,
+            releases: None,
         };
         let mut session = verifier.session();
         for Delivered { message, .. } in batch.messages {
@@ -59,6 +63,39 @@ impl Intake {
             }
         }
         intake
+    }
+
+    /// Looks again at an event of the quarantine, with what is trusted and understood now, as if it had just
+    /// come. `words_of` is that of the reading that it came by.
+    ///
+    /// # Errors
+    /// Why it still can't be applied.
+    pub fn again(
+        entry: Entry,
+        words_of: Option<Role>,
+        verifier: &Verifier,
+        now: Timestamp,
+    ) -> Result<Self, Rejection> {
+        let event = &entry.event;
+        let author = verifier.role_of(event.key_id());
+        let author = author.ok_or_else(|| Rejection::UnknownSigner(event.key_id().to_owned()))?;
+        let subject = event.subject().to_owned();
+        let message = Message {
+            address: Address { stream: entry.stream.clone(), author, subject },
+            headers: event.headers.clone(),
+            body: event.body.clone().into(),
+        };
+        let verified = verifier.verify(&message, now)?;
+        Ok(Self {
+            stream: entry.stream.clone(),
+            words_of,
+            events: vec![verified],
+            poison: Vec::new(),
+            dropped: BTreeMap::new(),
+            position: None,
+            caught_up: false,
+            releases: Some(entry),
+        })
     }
 
     fn reject(&mut self, message: Message, rejection: Rejection, now: Timestamp) {
@@ -78,7 +115,10 @@ impl Intake {
     /// When the store can't be written.
     pub fn record(&self, tx: &mut dyn Write) -> Result<(), StoreError> {
         for poison in &self.poison {
-            inbox::quarantine(tx, &self.stream, poison)?;
+            quarantine::quarantine(tx, &self.stream, poison)?;
+        }
+        if let Some(entry) = &self.releases {
+            quarantine::release(tx, entry)?;
         }
         match &self.position {
             Some(position) => inbox::advance(tx, &self.reading(), position),

@@ -22,10 +22,10 @@ mod trust;
 mod verify;
 
 pub use courier::{Connection, Courier, CourierHandle, Receiver, Words};
-pub use envelope::{Address, Envelope, EnvelopeError, MAX_BODY_LEN, Message, Reading, Stream};
-pub use merkle::Proof;
+pub use envelope::{Address, Envelope, EnvelopeError, MAX_BODY_LEN, Message, Reading, Stream, StreamError};
 pub use intake::Intake;
 pub use letter::Letter;
+pub use merkle::Proof;
 pub use signing::{Signer, SigningError};
 pub use transport::embedded::Embedded;
 pub use transport::{Batch, Delivered, Position, Published, Subscription, Transport, TransportError};
@@ -35,5 +35,7 @@ pub use verify::{Rejection, Session, Verified, Verifier};
 use openkcm_store::Space;
 
 /// The spaces that the mesh needs in every component's store.
-pub const SPACES: &[Space] =
-    &[outbox::LETTERS.space(), outbox::LATEST.space(), inbox::POSITIONS.space(), inbox::QUARANTINE.space()];
+pub const SPACES: &[Space] = {
+    let [events, ids, ages, tallies] = inbox::quarantine::SPACES;
+    &[outbox::LETTERS.space(), outbox::LATEST.space(), inbox::POSITIONS.space(), events, ids, ages, tallies]
+};

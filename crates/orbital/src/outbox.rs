@@ -141,10 +141,7 @@ pub fn depth(store: &dyn Read, lane: Lane) -> Result<Depth, StoreError> {
         oldest = oldest.into_iter().chain(written).min();
     }
     let scan = openkcm_store::Scan { prefix: prefix.as_bytes(), after: None, limit: COUNT_LIMIT };
-    Ok(Depth {
-        letters: store.scan(LETTERS.space(), scan)?.len(),
-        oldest_millis: oldest,
-    })
+    Ok(Depth { letters: store.scan(LETTERS.space(), scan)?.len(), oldest_millis: oldest })
 }
 
 fn lane_prefix(lane: Lane) -> String {

@@ -119,6 +119,11 @@ impl Verifier {
         Ok(())
     }
 
+    /// Whom a key speaks for now.
+    pub fn role_of(&self, key_id: &str) -> Option<Role> {
+        self.keys.load().get(key_id).map(|(key, _)| key.role)
+    }
+
     /// Verifies several messages with what is trusted now.
     pub fn session(&self) -> Session {
         Session { keys: self.keys.load_full(), signed: HashSet::new() }

@@ -137,6 +137,11 @@ impl CourierHandle {
         self.compared.clone()
     }
 
+    /// The streams that were read to their end once since the start.
+    pub fn hydrated_streams(&self) -> watch::Receiver<BTreeSet<Stream>> {
+        self.hydrated.clone()
+    }
+
     /// Waits until every stream was read to its end once since the start. Never returns while the
     /// mesh is away: whoever waits must be able to go on without.
     pub async fn hydrated(&self) {
@@ -171,7 +176,7 @@ impl Courier {
             tasks.spawn(shared.clone().supervise(move |shared| shared.read_stream(reading.clone())));
         }
         if shared.courier.words.is_some() {
-            tasks.spawn(shared.clone().supervise(Shared::compare_words));
+            tasks.spawn(shared.supervise(Shared::compare_words));
         }
         CourierHandle { connection, hydrated, compared, streams, _tasks: tasks }
     }

@@ -94,10 +94,12 @@ impl Layout {
         let mut readers = Vec::new();
         for speaker in self.speakers() {
             let user = speaker.name();
-            readers.extend(speaker.reads().into_iter().map(|stream| ReaderPlan {
-                reading: Reading::all(stream),
-                user: user.clone(),
-            }));
+            readers.extend(
+                speaker
+                    .reads()
+                    .into_iter()
+                    .map(|stream| ReaderPlan { reading: Reading::all(stream), user: user.clone() }),
+            );
             readers.extend(self.words(&speaker).into_iter().map(|stream| ReaderPlan {
                 reading: Reading::words(stream, speaker.role()),
                 user: user.clone(),
@@ -290,7 +292,8 @@ pub(super) fn filter_of(reading: &Reading) -> String {
 pub(super) fn address_of(stream: &Stream, subject: &str) -> Option<Address> {
     let rest = subject.strip_prefix(&subjects_of(stream))?.strip_prefix('.')?;
     let (author, subject) = rest.split_once('.')?;
-    let author = [Role::Registry, Role::Cmk, Role::Krypton].into_iter().find(|role| role.to_string() == author)?;
+    let author =
+        [Role::Registry, Role::Cmk, Role::Krypton].into_iter().find(|role| role.to_string() == author)?;
     Some(Address { stream: stream.clone(), author, subject: subject.to_owned() })
 }
 

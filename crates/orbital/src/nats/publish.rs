@@ -236,7 +236,8 @@ impl Publisher {
         }
         let sequence = answer.headers.as_ref().and_then(|headers| headers.get("Nats-Sequence"));
         let sequence = sequence.and_then(|text| text.as_str().parse().ok());
-        let unreadable = || TransportError::Unavailable(format!("the broker's answer about {what} can't be read"));
+        let unreadable =
+            || TransportError::Unavailable(format!("the broker's answer about {what} can't be read"));
         Ok(Some((sequence.ok_or_else(unreadable)?, answer)))
     }
 

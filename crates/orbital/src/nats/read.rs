@@ -82,7 +82,18 @@ impl Reader {
         let (messages, waiting) = begin(connection, (stream, &reader), after).await?;
         let (connection, state) = (connection.clone(), connection.state());
         let (stream, empty) = (stream.clone(), waiting == 0);
-        Ok(Self { connection, stream, reader, messages, state, begun_under, runs, count: 0, empty, told_end: false })
+        Ok(Self {
+            connection,
+            stream,
+            reader,
+            messages,
+            state,
+            begun_under,
+            runs,
+            count: 0,
+            empty,
+            told_end: false,
+        })
     }
 
     /// The next message that came, or that there is none yet.
@@ -102,14 +113,26 @@ impl Reader {
         }
     }
 
-    /// Takes one message; says how many wait behind it. The memory of runs is this transport's own.
+    /// Whether nothing lies beyond the last message now. None did when the broker sent that one; what has come
+    /// since matters once, to whoever waits for the end, and is not asked for with each message after that.
+    async fn at_the_end(&self) -> Result<bool, TransportError> {
+        if self.told_end {
+            return Ok(true);
+        }
+        let info = info(&self.connection, &self.stream, &self.reader).await?;
+        // What the broker has sent already may not have been taken here yet.
+        Ok(info.num_pending == 0 && info.delivered.consumer_seq <= self.count)
+    }
+
+    /// Takes one message; says how many wait behind it.
     fn take(
         &mut self,
         message: &async_nats::jetstream::Message,
         batch: &mut Vec<Delivered>,
     ) -> Result<u64, TransportError> {
         let info = message.info();
-        let info = info.map_err(|error| TransportError::Unavailable(format!("a message without its place: {error}")))?;
+        let info = info
+            .map_err(|error| TransportError::Unavailable(format!("a message without its place: {error}")))?;
         self.count += 1;
         if info.consumer_sequence != self.count {
             return Err(TransportError::Unavailable("messages were lost on the way".into()));
@@ -132,33 +155,37 @@ impl Reader {
 #[async_trait]
 impl Subscription for Reader {
     async fn next(&mut self, max: usize) -> Result<Batch, TransportError> {
-        if std::mem::take(&mut self.empty) {
+        if std::mem::take(&mut self.empty) && self.at_the_end().await? {
             self.told_end = true;
             return Ok(Batch { messages: Vec::new(), caught_up: true });
         }
         let mut batch = Vec::new();
         let mut bytes = 0;
-        let mut next = self.wait().await?;
         loop {
-            bytes += next.payload.len();
-            let waiting = self.take(&next, &mut batch)?;
-            let full = batch.len() >= max || bytes >= BATCH_BYTES;
-            // What else has arrived goes along; with nothing to tell, the next is waited for.
-            let more = if full { None } else { self.messages.next().now_or_never() };
-            match more {
-                Some(message) => next = came(message)?,
-                None if batch.is_empty() && (waiting > 0 || self.told_end) => next = self.wait().await?,
-                None => {
-                    self.told_end |= waiting == 0;
-                    return Ok(Batch { messages: batch, caught_up: waiting == 0 });
+            let mut next = self.wait().await?;
+            let waiting = loop {
+                bytes += next.payload.len();
+                let waiting = self.take(&next, &mut batch)?;
+                let full = batch.len() >= max || bytes >= BATCH_BYTES;
+                // What else has arrived goes along.
+                match if full { None } else { self.messages.next().now_or_never() } {
+                    Some(message) => next = came(message)?,
+                    None => break waiting,
                 }
+            };
+            let caught_up = waiting == 0 && self.at_the_end().await?;
+            if !batch.is_empty() || (caught_up && !self.told_end) {
+                self.told_end |= caught_up;
+                return Ok(Batch { messages: batch, caught_up });
             }
         }
     }
 }
 
 fn came(
-    message: Option<Result<async_nats::jetstream::Message, async_nats::jetstream::consumer::pull::MessagesError>>,
+    message: Option<
+        Result<async_nats::jetstream::Message, async_nats::jetstream::consumer::pull::MessagesError>,
+    >,
 ) -> Result<async_nats::jetstream::Message, TransportError> {
     match message {
         Some(Ok(message)) => Ok(message),
@@ -196,7 +223,14 @@ async fn begin(
 struct ReaderInfo {
     #[serde(default)]
     num_pending: u64,
+    #[serde(default)]
+    delivered: Sent,
     error: Option<ApiError>,
+}
+
+#[derive(Deserialize, Default)]
+struct Sent {
+    consumer_seq: u64,
 }
 
 async fn info(connection: &Connection, stream: &Stream, reader: &str) -> Result<ReaderInfo, TransportError> {

@@ -346,7 +346,8 @@ mod tests {
         let restored = restored.expect("opens");
         restored.publish((20..30).map(|i| message(&format!("t{i}"), 1)).collect()).await.expect("published");
         for position in [read.clone(), Position { sequence: 11, ..read }] {
-            let mut reader = restored.subscribe(&Reading::all(stream()), Some(position)).await.expect("subscribed");
+            let mut reader =
+                restored.subscribe(&Reading::all(stream()), Some(position)).await.expect("subscribed");
             assert_eq!(reader.next(100).await.expect("read").messages.len(), 20, "all is read anew");
         }
     }

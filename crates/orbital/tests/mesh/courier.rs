@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use openkcm_contracts::Lane;
-use openkcm_orbital::{Letter, inbox, outbox};
+use openkcm_orbital::{Letter, Reading, inbox, outbox};
 
 use crate::fixture::{Landscape, purge_letter, tenant_letter};
 use crate::flaky::{Fault, Flaky};
@@ -151,7 +151,7 @@ async fn a_receiver_that_starts_again_is_not_handed_what_it_had_committed() {
     let facts = &reads()[1];
     let position = post.receiver.store.read({
         let facts = facts.clone();
-        move |view| inbox::position(view, &facts)
+        move |view| inbox::position(view, &Reading::all(facts))
     });
     assert!(position.await.expect("read").is_some());
     let before = post.receiver.handed().len();

@@ -2,8 +2,8 @@
 
 use openkcm_contracts::{EventType, Lane, Revision};
 use openkcm_host::{SeededEntropy, random_array};
-use openkcm_orbital::Letter;
 use openkcm_orbital::inbox::{self, QUARANTINE};
+use openkcm_orbital::{Letter, Reading};
 
 use crate::fixture::{Landscape, NOW, letter, purge_letter, tenant_letter};
 use crate::flaky::{Fault, Flaky};
@@ -174,7 +174,12 @@ async fn a_stream_of_nothing_but_poison_is_read_to_its_end_and_on() {
     let reading = post.read(post.mesh.clone());
     soon("all was read", reading.hydrated()).await;
     let urgent = reads()[0].clone();
-    let position = post.receiver.store.read(move |view| inbox::position(view, &urgent)).await.expect("read");
+    let position = post
+        .receiver
+        .store
+        .read(move |view| inbox::position(view, &Reading::all(urgent)))
+        .await
+        .expect("read");
     assert_eq!(position.expect("it moved").sequence, 700);
     post.publish(vec![landscape.registry.sign(&purge_letter("acme", 2))]).await;
     until_held(&post.receiver.store, &[purge_letter("acme", 2)]).await;

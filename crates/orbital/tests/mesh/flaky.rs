@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use openkcm_contracts::Lane;
-use openkcm_orbital::{Batch, Message, Position, Published, Reading, Subscription, Transport, TransportError};
+use openkcm_orbital::{
+    Batch, Message, Position, Published, Reading, Subscription, Transport, TransportError,
+};
 
 use crate::post::soon;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use openkcm_contracts::{Audience, EventType, Lane};
+use openkcm_contracts::{Audience, EventType, Lane, Role};
 use openkcm_orbital::{Address, Envelope, Message, Stream};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};

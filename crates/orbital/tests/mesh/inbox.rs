@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use openkcm_contracts::{EventType, Lane, Revision};
 use openkcm_orbital::inbox::{self, QUARANTINE, Quarantined};
-use openkcm_orbital::{Batch, Intake, Letter, Message, Position, Stream};
+use openkcm_orbital::{Batch, Intake, Letter, Message, Position, Reading, Stream};
 use openkcm_store::{Memory, StoreError};
 
 use crate::fixture::{Landscape, NOW, letter, region, stream};
@@ -40,7 +40,7 @@ fn poison(counter: u64) -> Message {
 fn each_stream_has_a_position_of_its_own() {
     let mut store = Memory::default();
     let streams = [(Lane::Urgent, "a"), (Lane::Facts, "a"), (Lane::Facts, "b")]
-        .map(|(lane, name)| Stream { lane, audience: region(name) });
+        .map(|(lane, name)| Reading::all(Stream { lane, audience: region(name) }));
     for (stream, sequence) in streams.iter().zip(1..) {
         assert_eq!(inbox::position(&store, stream).expect("read"), None);
         store.write(|tx| inbox::advance(tx, stream, &position(sequence))).expect("written");
@@ -53,7 +53,7 @@ fn each_stream_has_a_position_of_its_own() {
 #[test]
 fn a_position_and_its_effects_are_committed_together_or_not_at_all() {
     let mut store = Memory::default();
-    let stream = stream(EventType::L1Revoke);
+    let stream = Reading::all(stream(EventType::L1Revoke));
     store.write(|tx| inbox::advance(tx, &stream, &position(1))).expect("written");
     let crashed = store.write(|tx| {
         inbox::advance(tx, &stream, &position(2))?;
@@ -66,7 +66,7 @@ fn a_position_and_its_effects_are_committed_together_or_not_at_all() {
 #[test]
 fn an_intake_without_messages_moves_no_position() {
     let mut store = Memory::default();
-    let stream = stream(EventType::L1Revoke);
+    let stream = Reading::all(stream(EventType::L1Revoke));
     store.write(|tx| inbox::advance(tx, &stream, &position(5))).expect("written");
     let nothing = Batch { messages: Vec::new(), caught_up: true };
     let intake = Intake::verify(&stream, nothing, &Landscape::new().verifier(), NOW);

@@ -11,7 +11,8 @@ use openkcm_contracts::{Lane, Meeting, Revision, meet};
 use openkcm_host::{BootInstant, Entropy, ManualClock, SeededEntropy};
 use openkcm_orbital::outbox::{self, Waiting};
 use openkcm_orbital::{
-    Courier, CourierHandle, Embedded, Intake, Letter, Message, Position, Receiver, SPACES, Stream, Transport,
+    Courier, CourierHandle, Embedded, Intake, Letter, Message, Position, Published, Receiver, SPACES, Stream,
+    Transport,
 };
 use openkcm_store::{OpenOptions, Read, Space, Store, StoreError, Table, Write};
 
@@ -157,6 +158,7 @@ fn courier(
         verifier,
         sends,
         reads,
+        words: None,
         receiver,
         clock: Arc::new(ManualClock::new(NOW, BootInstant::from_nanos(0))),
         entropy: Arc::new(NoJitter),
@@ -270,7 +272,7 @@ impl Receiver for Author {
         unreachable!("it reads no stream")
     }
 
-    async fn told(&self, letters: &[Waiting]) -> Result<(), StoreError> {
+    async fn told(&self, letters: &[Waiting], _: &[Published]) -> Result<(), StoreError> {
         self.told.lock().expect("no panic holds it").extend_from_slice(letters);
         let mut refusals = self.refusals.lock().expect("no panic holds it");
         if *refusals == 0 {

@@ -8,6 +8,7 @@ mod compaction;
 mod durability;
 mod embedded;
 mod load;
+mod nats;
 mod reading;
 mod rig;
 mod separation;
@@ -72,3 +73,4 @@ macro_rules! contract {
 }
 
 contract!(over_the_embedded_mesh, crate::embedded::EmbeddedRig::open);
+contract!(over_nats, crate::nats::NatsRig::open);
