@@ -271,3 +271,6 @@ fn age_key(poison: &Quarantined, id: &str) -> String {
 fn stream_of(key: &str) -> Option<Stream> {
     key.split('/').next()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,6 +155,7 @@ impl Bench {
             words_of: None,
             position: None,
             caught_up: true,
+            releases: None,
         };
         let now = self.now;
         let absorbed: Result<Changes, StoreError> = self.store.write(|tx| store::absorb(tx, &intake, now));
