@@ -16,10 +16,11 @@ use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// The largest file that is read: a chain or a bundle of CAs is a few KiB.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
@@ -75,12 +76,12 @@ pub enum TlsError {
         /// What is wrong with it.
         source: pem::Error,
     },
-    /// The key is not that of the certificate, or of a kind that can't be used.
+    /// Certificate and key do not belong together, or one of them is of a kind that can't be used.
     #[error(
-        "the key at {} can't be used with the certificate at {}: give the key that this certificate was made for",
-        key.display(), certificate.display()
+        "the certificate at {} and the key at {} can't be used together: give a certificate and the key that it was made for",
+        certificate.display(), key.display()
     )]
-    KeyOfAnother {
+    Unusable {
         /// The certificate's file.
         certificate: PathBuf,
         /// The key's file.
@@ -119,17 +120,12 @@ impl Tls {
             .allow_unauthenticated()
             .build()
             .map_err(|source| TlsError::Verifier { path: options.client_ca.clone(), source })?;
-        let chain = certificates("the certificate", &options.certificate)?;
+        let own = Arc::new(SingleCertAndKey::from(own(options)?));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("the provider has cipher suites of TLS 1.3")
             .with_client_cert_verifier(clients)
-            .with_single_cert(chain, key(&options.key)?)
-            .map_err(|source| TlsError::KeyOfAnother {
-                certificate: options.certificate.clone(),
-                key: options.key.clone(),
-                source,
-            })?;
+            .with_cert_resolver(own);
         config.alpn_protocols = vec![HTTP_1_1.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -147,6 +143,25 @@ impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tls(..)")
     }
+}
+
+/// The component's own certificate and its key.
+fn own(options: &TlsOptions) -> Result<CertifiedKey, TlsError> {
+    let chain = certificates("the certificate", &options.certificate)?;
+    let what = "the private key";
+    let text = read(what, &options.key)?;
+    let not_pem = |source| TlsError::NotPem { what, path: options.key.clone(), source };
+    let unusable = |source| TlsError::Unusable {
+        certificate: options.certificate.clone(),
+        key: options.key.clone(),
+        source,
+    };
+    let mut der = PrivateKeyDer::from_pem_slice(&text).map_err(not_pem)?;
+    let key = aws_lc_rs::sign::any_supported_type(&der);
+    der.zeroize();
+    let own = CertifiedKey::new(chain, key.map_err(unusable)?);
+    own.keys_match().map_err(unusable)?;
+    Ok(own)
 }
 
 fn client_roots(path: &Path) -> Result<RootCertStore, TlsError> {
@@ -167,16 +182,6 @@ fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'s
         true => Err(not_pem(pem::Error::NoItemsFound)),
         false => Ok(certificates),
     }
-}
-
-fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let what = "the private key";
-    let text = read(what, path)?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|source| TlsError::NotPem {
-        what,
-        path: path.to_owned(),
-        source,
-    })
 }
 
 /// A file's bytes, wiped when dropped.

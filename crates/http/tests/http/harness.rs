@@ -14,7 +14,7 @@ use openkcm_http::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -185,7 +185,7 @@ impl Heard {
 }
 
 /// Reads an answer until the server closes.
-pub(crate) async fn hear(mut stream: TcpStream) -> Heard {
+pub(crate) async fn hear(mut stream: impl AsyncRead + Unpin) -> Heard {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await.unwrap();
     let text = String::from_utf8(bytes).unwrap();
@@ -195,7 +195,7 @@ pub(crate) async fn hear(mut stream: TcpStream) -> Heard {
 }
 
 /// Sends a request for this path.
-pub(crate) async fn ask(stream: &mut TcpStream, path: &str) {
+pub(crate) async fn ask(stream: &mut (impl AsyncWrite + Unpin), path: &str) {
     let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n");
     stream.write_all(format!("{head}connection: close\r\n\r\n").as_bytes()).await.unwrap();
 }

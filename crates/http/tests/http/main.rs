@@ -6,7 +6,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod border;
+mod certificates;
 mod documents;
 mod harness;
 mod limits;
 mod shutdown;
+mod tls;
