@@ -1,6 +1,5 @@
 //! The client itself: sends a call, reads its answer, and tries again where that is right.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,8 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::call::{Answer, Call, Component, Resource};
+use crate::credential::Credential;
+use crate::distrust;
 use crate::error::{ClientError, ProblemDocument};
 use crate::landscape::{Landscape, LandscapeError, Region};
 use crate::patience::Patience;
@@ -41,7 +42,7 @@ pub struct Client {
 struct Inner {
     http: reqwest::Client,
     landscape: Landscape,
-    authorization: HeaderValue,
+    authorization: Option<HeaderValue>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -51,20 +52,13 @@ impl Client {
     /// patience, the entropy spreads its tries.
     ///
     /// # Errors
-    /// When the credential can't be read, or an address would need TLS.
+    /// When the landscape's addresses and files do not go together: see [`LandscapeError`].
     pub fn new(
         landscape: &Landscape,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, LandscapeError> {
-        if let Some(url) = landscape.urls().find(|url| !stays_on_this_machine(url)) {
-            return Err(LandscapeError::NeedsTls { url: url.clone() });
-        }
-        let credential = landscape.read_credential()?;
-        let line = Zeroizing::new(format!("Bearer {}", *credential));
-        let malformed = |_| LandscapeError::CredentialMalformed { path: landscape.credential.clone() };
-        let mut authorization = HeaderValue::from_str(&line).map_err(malformed)?;
-        authorization.set_sensitive(true);
+        let Credential { authorization, tls } = Credential::of(landscape)?;
         // No proxy and no redirect: the credential goes where the landscape says and nowhere else.
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -73,6 +67,7 @@ impl Client {
             .timeout(ANSWER_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .tcp_nodelay(true)
+            .tls_backend_preconfigured(tls)
             .build()
             .map_err(|source| LandscapeError::Setup { source })?;
         let inner = Inner { http, landscape: landscape.clone(), authorization, clock, entropy };
@@ -178,11 +173,10 @@ impl Client {
         if !call.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&call.query);
         }
-        let mut request = self
-            .inner
-            .http
-            .request(call.method.clone(), url)
-            .header(AUTHORIZATION, self.inner.authorization.clone());
+        let mut request = self.inner.http.request(call.method.clone(), url);
+        if let Some(authorization) = &self.inner.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
         if let Some(revision) = call.if_match {
             request = request.header(IF_MATCH, revision.etag());
         }
@@ -249,6 +243,9 @@ impl Client {
 
     fn no_answer(&self, call: &Call, error: reqwest::Error) -> ClientError {
         let (component, url, source) = (call.component.clone(), self.address(call), error.without_url());
+        if distrust::in_error(&source) {
+            return ClientError::Distrust { component, url, source };
+        }
         if source.is_connect() {
             return ClientError::Unreachable { component, url, source };
         }
@@ -289,38 +286,10 @@ impl<'a> Tries<'a> {
     }
 }
 
-/// Whether what is sent there stays on this machine, so that it needs no TLS.
-fn stays_on_this_machine(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    url.scheme() == "http" && (host == "localhost" || address.is_ok_and(|ip| ip.to_canonical().is_loopback()))
-}
-
 fn text_of<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 
 fn revision_of_etag(etag: &str) -> Option<Revision> {
     etag.strip_prefix('"')?.strip_suffix('"')?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_plain_http_to_loopback_needs_no_tls() {
-        for text in ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1/base", "http://127.9.9.9"] {
-            assert!(stays_on_this_machine(&text.parse().unwrap()), "{text}");
-        }
-        for text in [
-            "https://127.0.0.1:1",
-            "http://192.0.2.1",
-            "http://localhost.example",
-            "http://127.0.0.1.example",
-            "http://[2001:db8::1]",
-        ] {
-            assert!(!stays_on_this_machine(&text.parse().unwrap()), "{text}");
-        }
-    }
 }

@@ -198,7 +198,7 @@ impl Core<'_> {
         for region in self.order()? {
             match self.client.typed(&call(Component::Core(region.clone()))).await {
                 Ok(answer) => return Ok(Served { region, answer }),
-                Err(error @ ClientError::Unreachable { .. }) => unreachable = Some(error),
+                Err(error) if error.never_arrived() => unreachable = Some(error),
                 Err(error) => return Err(error),
             }
         }

@@ -28,6 +28,18 @@ pub enum ClientError {
         /// What the HTTP library says.
         source: reqwest::Error,
     },
+    /// The component and this caller do not accept each other's certificates: the request did not arrive.
+    #[error(
+        "{component} at {url} is not trusted, or does not trust this caller: see whether the landscape's `ca` and `credential` are of the same landscape as the component, and have not expired"
+    )]
+    Distrust {
+        /// Who was called.
+        component: Component,
+        /// Its address.
+        url: String,
+        /// What the HTTP library says.
+        source: reqwest::Error,
+    },
     /// The connection failed after the request was sent: it may have had its effect. Every write is
     /// idempotent, so it can be sent again.
     #[error("{component} at {url} did not answer to the end; send it again")]
@@ -63,6 +75,11 @@ impl ClientError {
     /// The code of a refusal; `None` for all else, and for codes that this version does not know.
     pub fn code(&self) -> Option<Code> {
         self.problem().and_then(|problem| problem.code)
+    }
+
+    /// Whether it is certain that the component has not had the request, so that another one may.
+    pub fn never_arrived(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Distrust { .. })
     }
 
     /// The refusal, if it is one.

@@ -10,11 +10,8 @@ use std::path::{Path, PathBuf};
 
 use openkcm_contracts::RegionId;
 use reqwest::Url;
+use rustls_pki_types::pem;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
-
-/// The largest credential that is read: a token or a PEM file is a few KiB.
-const MAX_CREDENTIAL_BYTES: u64 = 64 * 1024;
 
 /// Where the components are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,9 +25,11 @@ pub struct Landscape {
     /// The Cores, in the order of the file: the first is asked first.
     #[serde(with = "in_order")]
     pub regions: Vec<Region>,
-    /// The file that holds the administrator's token.
+    /// The file that holds the administrator's token, or with https the administrator's certificate and
+    /// its key, both in PEM.
     pub credential: PathBuf,
-    /// The file with the certificates that the components' own are checked against; none without TLS.
+    /// The file with the certificates of the CA that the components' own are by, in PEM: those alone are
+    /// trusted. None without TLS.
     #[serde(default)]
     pub ca: Option<PathBuf>,
 }
@@ -48,7 +47,10 @@ pub struct Region {
 #[derive(Debug, thiserror::Error)]
 pub enum LandscapeError {
     /// There is no such file.
-    #[error("no landscape at {}: start one with `openkcm dev`, or name one with --landscape", path.display())]
+    #[error(
+        "no landscape at {}: start one with `openkcm dev`, make one with `openkcm init`, or name one with --landscape",
+        path.display()
+    )]
     Missing {
         /// The file that was looked for.
         path: PathBuf,
@@ -86,18 +88,75 @@ pub enum LandscapeError {
         source: io::Error,
     },
     /// The credential is no token.
-    #[error("the credential at {} is not a bearer token on one line", path.display())]
+    #[error("the credential at {} is not a bearer token on one line, which http addresses need", path.display())]
     CredentialMalformed {
         /// The file.
         path: PathBuf,
     },
+    /// The credential is no certificate with its key.
+    #[error(
+        "the credential at {} does not hold a certificate and its key in PEM, which https addresses need: name the administrator's, such as the admin.pem that `openkcm init` makes",
+        path.display()
+    )]
+    CredentialNotPem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: pem::Error,
+    },
+    /// The key in the credential is not that of its certificate, or of a kind that can't be used.
+    #[error("the credential at {} can't be used: its key has to be the one that its certificate was made for", path.display())]
+    CredentialUnusable {
+        /// The file.
+        path: PathBuf,
+        /// What the TLS library says.
+        source: rustls::Error,
+    },
     /// The address would need TLS.
     #[error(
-        "refusing to send the credential to {url}: beyond loopback TLS is required, which this version does not have"
+        "refusing to send the credential to {url} without TLS: beyond loopback an https address is required, with `ca` and a certificate as `credential`, as `openkcm init` writes them"
     )]
     NeedsTls {
         /// The address.
         url: Url,
+    },
+    /// Some addresses are https and some are not: one credential can't serve both.
+    #[error("{url} is not https and other addresses of the landscape are: make all of them https, or none")]
+    MixedSchemes {
+        /// An address without TLS.
+        url: Url,
+    },
+    /// There is TLS, and nobody is trusted.
+    #[error(
+        "{url} is https and the landscape names no `ca`: name the file with the certificate of the components' CA"
+    )]
+    NoCa {
+        /// An address with TLS.
+        url: Url,
+    },
+    /// The file of the CA can't be read.
+    #[error("can't read the CA at {}, which the landscape names as `ca`", path.display())]
+    CaUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file of the CA holds something else.
+    #[error("{}, which the landscape names as `ca`, does not hold certificates in PEM: is it the right file?", path.display())]
+    CaNotPem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: pem::Error,
+    },
+    /// A certificate in the file of the CA is none that can be trusted.
+    #[error("{}, which the landscape names as `ca`, holds a certificate that is none of a CA: is it the right file?", path.display())]
+    CaUnusable {
+        /// The file.
+        path: PathBuf,
+        /// What the TLS library says.
+        source: rustls::Error,
     },
     /// The HTTP client can't be set up.
     #[error("can't set up the HTTP client")]
@@ -143,22 +202,6 @@ impl Landscape {
     /// The region of this name.
     pub fn region(&self, name: &RegionId) -> Option<&Region> {
         self.regions.iter().find(|region| region.name == *name)
-    }
-
-    /// The token in the credential's file.
-    pub(crate) fn read_credential(&self) -> Result<Zeroizing<String>, LandscapeError> {
-        let path = &self.credential;
-        let malformed = || LandscapeError::CredentialMalformed { path: path.clone() };
-        let unreadable = |source| LandscapeError::CredentialUnreadable { path: path.clone(), source };
-        if fs::metadata(path).map_err(unreadable)?.len() > MAX_CREDENTIAL_BYTES {
-            return Err(malformed());
-        }
-        let text = Zeroizing::new(fs::read_to_string(path).map_err(unreadable)?);
-        let token = text.trim();
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(malformed());
-        }
-        Ok(Zeroizing::new(token.to_owned()))
     }
 
     /// Every address, each once.
@@ -293,7 +336,9 @@ mod tests {
         let error = Landscape::load(&folder.path().join("none.json")).unwrap_err();
         let text = error.to_string();
         assert!(
-            text.contains("none.json: start one with `openkcm dev`, or name one with --landscape"),
+            text.contains(
+                "none.json: start one with `openkcm dev`, make one with `openkcm init`, or name one"
+            ),
             "{text}"
         );
     }
@@ -312,24 +357,6 @@ mod tests {
             assert!(matches!(error, LandscapeError::Malformed { .. }), "{to}");
             let source = std::error::Error::source(&error).unwrap().to_string();
             assert!(source.contains(said) && !source.contains("secret"), "{source}");
-        }
-    }
-
-    #[test]
-    fn a_credential_is_one_token_with_white_space_around_it() {
-        let (folder, path) = folder_with(TEXT);
-        let landscape = Landscape::load(&path).unwrap();
-        assert!(matches!(
-            landscape.read_credential().unwrap_err(),
-            LandscapeError::CredentialUnreadable { .. }
-        ));
-        let credential = |text: &str| {
-            fs::write(folder.path().join("admin.token"), text).unwrap();
-            landscape.read_credential()
-        };
-        assert_eq!(*credential("  a-token\n").unwrap(), "a-token");
-        for text in ["", "\n", "two words", "-----BEGIN\nPEM-----"] {
-            assert!(matches!(credential(text), Err(LandscapeError::CredentialMalformed { .. })), "{text:?}");
         }
     }
 }

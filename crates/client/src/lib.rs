@@ -4,8 +4,8 @@
 //! [`Client::cmk`] and [`Client::core`] have a method for each route; [`Client::call`] is what they are made
 //! of, for anyone who needs a route that has none.
 //!
-//! What always holds: the credential goes only to the addresses of the landscape, over loopback until there
-//! is TLS, past no proxy and along no redirect. Plaintexts are wiped when dropped. What a component refuses
+//! What always holds: the credential goes only to the addresses of the landscape, over loopback or over TLS
+//! that trusts the landscape's CA alone, past no proxy and along no redirect. Plaintexts are wiped when dropped. What a component refuses
 //! for now is tried again within the caller's [`Patience`]; what a tenant has withdrawn is not.
 //!
 //! Not here: what a refusal means to a person (see `docs/errors.md`), and printing.
@@ -15,6 +15,8 @@ mod call;
 mod client;
 mod cmk;
 mod core;
+mod credential;
+mod distrust;
 mod error;
 mod landscape;
 mod listing;

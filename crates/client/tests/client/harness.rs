@@ -25,9 +25,14 @@ pub(crate) async fn nobody() -> SocketAddr {
 
 /// A component with these routes, until the test ends.
 pub(crate) async fn component(routes: Router) -> SocketAddr {
-    let listener = bind("127.0.0.1:0".parse().unwrap(), &access()).await.unwrap();
+    component_with(routes, access()).await
+}
+
+/// As [`component`], opened by something else.
+pub(crate) async fn component_with(routes: Router, access: Access) -> SocketAddr {
+    let listener = bind("127.0.0.1:0".parse().unwrap(), &access).await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let options = Options::new("test", access(), Arc::new(clock()));
+    let options = Options::new("test", access, Arc::new(clock()));
     let service = Service::new(routes, &utoipa::openapi::OpenApiBuilder::new().build(), options);
     tokio::spawn(serve(listener, service, std::future::pending()));
     addr
@@ -43,7 +48,12 @@ pub(crate) fn client_of(authorities: SocketAddr, regions: &[(&str, SocketAddr)])
         regions.iter().map(|(name, addr)| Region { name: name.parse().unwrap(), url: url(addr) }).collect();
     let landscape =
         Landscape { registry: url(&authorities), cmk: url(&authorities), regions, credential, ca: None };
-    Client::new(&landscape, Arc::new(clock()), Arc::new(SeededEntropy::new(1))).unwrap()
+    client_in(&landscape)
+}
+
+/// A client of this landscape.
+pub(crate) fn client_in(landscape: &Landscape) -> Client {
+    Client::new(landscape, Arc::new(clock()), Arc::new(SeededEntropy::new(1))).unwrap()
 }
 
 /// As [`client_of`], with patience that outlasts every test.

@@ -8,3 +8,4 @@ mod answers;
 mod harness;
 mod regions;
 mod retries;
+mod tls;

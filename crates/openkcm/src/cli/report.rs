@@ -104,7 +104,11 @@ fn lines(error: &anyhow::Error) -> Vec<String> {
         lines.push(cause.to_string());
         let unanswered = matches!(
             cause.downcast_ref(),
-            Some(ClientError::Unreachable { .. } | ClientError::Interrupted { .. })
+            Some(
+                ClientError::Unreachable { .. }
+                    | ClientError::Distrust { .. }
+                    | ClientError::Interrupted { .. }
+            )
         );
         if unanswered {
             lines.push(error.root_cause().to_string());
@@ -124,7 +128,11 @@ fn what_of(problem: &ProblemDocument) -> Vec<String> {
 fn exit_code(error: &anyhow::Error) -> u8 {
     match client_error(error) {
         Some(ClientError::Problem(_)) => REFUSED,
-        Some(ClientError::Unreachable { .. } | ClientError::Interrupted { .. }) => UNREACHABLE,
+        Some(
+            ClientError::Unreachable { .. }
+            | ClientError::Distrust { .. }
+            | ClientError::Interrupted { .. },
+        ) => UNREACHABLE,
         Some(ClientError::NoSuchRegion { .. }) => USAGE,
         Some(ClientError::Protocol { .. }) => GENERAL,
         None if is::<Usage>(error) => USAGE,

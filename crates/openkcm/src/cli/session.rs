@@ -102,7 +102,7 @@ impl Session {
             for region in &regions {
                 match ask(&self.client.core(Route::Only(region.clone()))).await {
                     Ok(answer) => return Ok(answer),
-                    Err(error @ ClientError::Unreachable { .. }) => {
+                    Err(error) if error.never_arrived() => {
                         unreachable.get_or_insert(error);
                     }
                     Err(error) if error.code() == Some(Code::UnknownKey) => {
