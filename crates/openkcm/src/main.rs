@@ -3,9 +3,12 @@
 //! Nothing is decided here. Each command is a module of `cli`, the landscape in one process is `dev`.
 
 mod cli;
+mod component;
 mod dev;
 mod files;
+mod init;
 mod process;
+mod run;
 mod shell;
 
 use std::process::ExitCode;

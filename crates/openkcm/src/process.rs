@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// How long components may take to end the requests that have begun, once they are asked to stop.
@@ -27,14 +27,28 @@ pub(crate) fn warn_of_memory(hardening: &openkcm_host::Hardening) {
     }
 }
 
-/// Waits until the process is asked to stop: Ctrl-C, SIGTERM.
-///
-/// # Errors
-/// When the signals can't be heard.
-pub(crate) async fn asked_to_stop() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be heard")?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("Ctrl-C can't be heard"),
-        _ = terminate.recv() => Ok(()),
+/// What asks the process to stop: Ctrl-C, SIGTERM. They are heard from the moment this is made.
+pub(crate) struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    /// Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// When the signals can't be heard.
+    pub(crate) fn listen() -> anyhow::Result<Self> {
+        let interrupt = signal(SignalKind::interrupt()).context("Ctrl-C can't be heard")?;
+        let terminate = signal(SignalKind::terminate()).context("SIGTERM can't be heard")?;
+        Ok(Self { interrupt, terminate })
+    }
+
+    /// Waits until the process is asked to stop.
+    pub(crate) async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }

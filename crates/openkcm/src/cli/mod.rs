@@ -18,7 +18,7 @@ mod key;
 mod l1;
 pub(crate) mod output;
 mod progress;
-mod render;
+pub(crate) mod render;
 mod report;
 mod service;
 mod session;
@@ -27,11 +27,14 @@ mod system;
 mod tenant;
 
 use clap::{Parser, Subcommand};
+use openkcm_contracts::Role;
 
 use self::globals::Globals;
 use self::session::Session;
-use crate::dev;
+use crate::{dev, init, run as component};
 
+pub(crate) use self::globals::parse_pair;
+pub(crate) use self::render::Format;
 pub(crate) use self::report::report;
 
 const EXIT_CODES: &str = "\
@@ -64,6 +67,17 @@ pub(crate) struct Arguments {
 enum Command {
     /// Run the whole landscape in this process, on loopback
     Dev(dev::DevArguments),
+    Init(init::InitArguments),
+    /// Run the Registry, the Architect: what tenants, systems and services there are
+    Registry(component::AuthorityArguments),
+    /// Run the CMK Server, the Sovereign Anchor: which tenants are linked to which root keys
+    Cmk(component::AuthorityArguments),
+    /// Run the Krypton Core of a region, the Builder: makes keys and uses them
+    Krypton(component::RunArguments),
+    #[command(subcommand)]
+    Mesh(component::MeshCommand),
+    #[command(subcommand)]
+    Signer(init::SignerCommand),
     /// Define, show and offboard tenants
     #[command(subcommand)]
     Tenant(tenant::Command),
@@ -104,6 +118,12 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let format = globals.output;
     let result = match command {
         Command::Dev(arguments) => dev::run(arguments),
+        Command::Init(arguments) => init::run(&arguments, format),
+        Command::Registry(arguments) => component::run_authority(Role::Registry, &arguments, format),
+        Command::Cmk(arguments) => component::run_authority(Role::Cmk, &arguments, format),
+        Command::Krypton(arguments) => component::run_core(&arguments, format),
+        Command::Mesh(command) => component::run_mesh(&command, format),
+        Command::Signer(command) => init::run_signer(&command, format),
         Command::L1(l1::Command::CreateLocal(arguments)) => l1::create_local(&arguments, &globals),
         command => Session::open(&globals).and_then(|session| run_in(command, &session)),
     };
@@ -124,7 +144,13 @@ fn run_in(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Rotate(arguments) => session.block_on(key::rotate(&arguments, session)),
         Command::Key(command) => session.block_on(key::run(&command, session)),
         Command::Status(arguments) => session.block_on(status::run(&arguments, session)),
-        Command::Dev(_) => unreachable!("needs no landscape, so `run` has done it"),
+        Command::Dev(_)
+        | Command::Init(_)
+        | Command::Registry(_)
+        | Command::Cmk(_)
+        | Command::Krypton(_)
+        | Command::Mesh(_)
+        | Command::Signer(_) => unreachable!("needs no landscape, so `run` has done it"),
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use super::DevArguments;
 use super::config::ConfiguredRoots;
 use super::files::{CREDENTIAL, Home};
-use crate::process::asked_to_stop;
+use crate::process::StopSignals;
 
 /// What the landscape is started from.
 pub(super) struct Parts<'a> {
@@ -42,8 +42,9 @@ pub(super) struct Running {
 impl Running {
     /// Waits until the process is asked to stop (Ctrl-C, SIGTERM), or a component fails.
     pub(super) async fn until_stopped(mut self) -> anyhow::Result<()> {
+        let mut signals = StopSignals::listen()?;
         let failed = tokio::select! {
-            asked = asked_to_stop() => asked.err(),
+            () = signals.asked() => None,
             Some(ended) = self.components.join_next() => ended.map_err(anyhow::Error::from).flatten().err(),
         };
         tracing::info!("stopping");
@@ -145,10 +146,8 @@ impl Common<'_> {
     }
 
     fn start_cmk(&mut self, listener: TcpListener, signer: Signer) -> anyhow::Result<()> {
-        let options = openkcm_cmk::Options {
-            data_dir: self.parts.home.of("cmk"),
-            access: access_to(self.parts.home),
-        };
+        let options =
+            openkcm_cmk::Options { data_dir: self.parts.home.of("cmk"), access: access_to(self.parts.home) };
         let surroundings = openkcm_cmk::Surroundings {
             transport: self.transport.clone(),
             roots: self.roots.clone(),

@@ -1,0 +1,169 @@
+//! The shape of the configuration files: which keys there are, and of which kind.
+//!
+//! One struct for each component, since a key that one of them has is unknown to another.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use openkcm_contracts::{RegionId, Role};
+use openkcm_http::SpiffeId;
+use openkcm_roots::RootsConfig;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+
+use super::ConfigError;
+use super::layers::Layers;
+
+/// What any component's file says.
+pub(super) struct File {
+    pub(super) role: Role,
+    pub(super) data_dir: PathBuf,
+    /// All regions of the landscape, or a Core's own.
+    pub(super) regions: Vec<RegionId>,
+    pub(super) listen: Listen,
+    pub(super) orbital: Orbital,
+    pub(super) roots: RootsConfig,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Registry {
+    data_dir: PathBuf,
+    regions: Vec<RegionId>,
+    listen: Listen,
+    orbital: Orbital,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cmk {
+    data_dir: PathBuf,
+    regions: Vec<RegionId>,
+    listen: Listen,
+    orbital: Orbital,
+    #[serde(default)]
+    roots: RootsConfig,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Krypton {
+    data_dir: PathBuf,
+    region: RegionId,
+    listen: Listen,
+    orbital: Orbital,
+    #[serde(default)]
+    roots: RootsConfig,
+}
+
+/// `[listen]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listen {
+    #[serde(deserialize_with = "address")]
+    pub(super) address: SocketAddr,
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+    pub(super) client_ca: PathBuf,
+    pub(super) admins: Vec<SpiffeId>,
+}
+
+/// `[orbital]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Orbital {
+    pub(super) servers: Vec<String>,
+    pub(super) nkey: PathBuf,
+    pub(super) ca: Option<PathBuf>,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    pub(super) signing_key: PathBuf,
+    pub(super) trust: PathBuf,
+    pub(super) operator: Option<Operator>,
+}
+
+/// `[orbital.operator]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Operator {
+    pub(super) nkey: PathBuf,
+    #[serde(default = "one")]
+    pub(super) replicas: u8,
+}
+
+fn one() -> u8 {
+    1
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| D::Error::custom("an address and a port are expected, such as 127.0.0.1:7010"))
+}
+
+/// What holds where nothing else is said.
+pub(super) fn defaults(role: Role) -> toml::Table {
+    let mut listen = toml::Table::new();
+    let port = match role {
+        Role::Registry => 7010,
+        Role::Cmk => 7020,
+        Role::Krypton => 7031,
+    };
+    listen.insert("address".to_owned(), format!("127.0.0.1:{port}").into());
+    let mut table = toml::Table::new();
+    table.insert("data_dir".to_owned(), "data".into());
+    table.insert("listen".to_owned(), listen.into());
+    table
+}
+
+/// Holds what was gathered to the shape of this component's file.
+///
+/// # Errors
+/// When a key is unknown, missing, or of another kind.
+pub(super) fn of(role: Role, layers: &Layers) -> Result<File, ConfigError> {
+    Ok(match role {
+        Role::Registry => {
+            let Registry { data_dir, regions, listen, orbital } = shaped(layers)?;
+            File { role, data_dir, regions, listen, orbital, roots: RootsConfig::default() }
+        }
+        Role::Cmk => {
+            let Cmk { data_dir, regions, listen, orbital, roots } = shaped(layers)?;
+            File { role, data_dir, regions, listen, orbital, roots }
+        }
+        Role::Krypton => {
+            let Krypton { data_dir, region, listen, orbital, roots } = shaped(layers)?;
+            File { role, data_dir, regions: vec![region], listen, orbital, roots }
+        }
+    })
+}
+
+fn shaped<T: DeserializeOwned>(layers: &Layers) -> Result<T, ConfigError> {
+    let table = toml::Value::Table(layers.table.clone());
+    serde_path_to_error::deserialize(table).map_err(|error| {
+        let (way, fault) = (error.path().to_string(), error.inner().message());
+        let way = if way == "." { "" } else { &way };
+        // Serde's words for what a configuration calls a key.
+        if let Some((key, rest)) = in_quotes(fault, "unknown field `") {
+            let known = rest.strip_prefix(", expected ").unwrap_or("no keys here");
+            return layers
+                .fault(&join(way, key), format!("unknown key; expected {}", known.replace('`', "")));
+        }
+        if let Some((key, _)) = in_quotes(fault, "missing field `") {
+            return layers.fault(&join(way, key), "missing, and there is no default".to_owned());
+        }
+        layers.fault(way, fault.replace('`', ""))
+    })
+}
+
+/// The name in a message that begins so, and what follows it.
+fn in_quotes<'a>(message: &'a str, begin: &str) -> Option<(&'a str, &'a str)> {
+    message.strip_prefix(begin)?.split_once('`')
+}
+
+/// The way to a key; serde may have told the key as the last step already.
+fn join(way: &str, key: &str) -> String {
+    match way {
+        "" => key.to_owned(),
+        way if way == key || way.ends_with(&format!(".{key}")) => way.to_owned(),
+        way => format!("{way}.{key}"),
+    }
+}

@@ -1,0 +1,138 @@
+//! One component from its start to its end.
+//!
+//! Who owns what: [`run`] owns the runtime, the lock on the data directory and the tasks beside the component (a look
+//! at its files, the mesh's set-up, the watchdog); the component owns its store, courier and connections, and ends
+//! when `stop` says so. The socket is bound before the store is opened, so that a taken port changes nothing.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::pin::Pin;
+
+use anyhow::{Context as _, bail};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::config::{Config, Sources};
+use super::parts::Parts;
+use super::reload::Reload;
+use super::{mesh, notify};
+use crate::cli::output;
+use crate::component::Component;
+use crate::files;
+use crate::process::{DRAIN, StopSignals, log_to_stderr, warn_of_memory};
+
+/// A component that serves, to its end.
+type Serving = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
+/// Runs the component until it is asked to stop.
+pub(super) fn run(sources: Sources, config: Config, rebuild: bool) -> anyhow::Result<()> {
+    if rebuild {
+        bail!("--rebuild-from-mesh is not part of this build");
+    }
+    log_to_stderr();
+    warn_of_memory(&openkcm_host::harden().context("the process can't be hardened")?);
+    files::private_directory(&config.data_dir)?;
+    let _lock = files::lock(&config.data_dir)?;
+    let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
+    let outcome = runtime.block_on(serve(sources, config));
+    runtime.shutdown_timeout(DRAIN);
+    outcome
+}
+
+async fn serve(sources: Sources, config: Config) -> anyhow::Result<()> {
+    let mut signals = StopSignals::listen()?;
+    let parts = Parts::open(&config).await?;
+    let listener = openkcm_http::bind(config.listen.address, &parts.access).await?;
+    let address = listener.local_addr().context("the listener's address can't be told")?;
+    let (stop, mut stopping) = watch::channel(false);
+    let stopped = async move {
+        let _ = stopping.wait_for(|stop| *stop).await;
+    };
+    let serving = start(&config, &parts, listener, stopped).await?;
+    let title = config.component.title();
+    let mut serving = tokio::spawn(serving);
+    let (reload, regions) = Reload::new(sources, &config, &parts)?;
+    let mut beside = JoinSet::new();
+    beside.spawn(reload.run());
+    beside.spawn(mesh::keep(config.mesh.clone(), regions, parts.entropy.clone()));
+    beside.spawn(notify::keep_alive());
+    tracing::info!(%address, regions = ?config.regions, "the {title} serves");
+    output::result("ready")?;
+    notify::ready();
+    let ended = tokio::select! {
+        () = signals.asked() => {
+            tracing::info!("stopping");
+            notify::stopping();
+            stop.send_replace(true);
+            serving.await
+        }
+        ended = &mut serving => ended,
+    };
+    ended.context("the component's task failed")?.with_context(|| format!("the {title} failed"))
+}
+
+/// Starts the component that the configuration is for.
+async fn start(
+    config: &Config,
+    parts: &Parts,
+    listener: TcpListener,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<Serving> {
+    match &config.component {
+        Component::Registry => {
+            let service = registry(config, parts)?;
+            Ok(Box::pin(service.serve(listener, stopped)))
+        }
+        Component::Cmk => {
+            let service = cmk(config, parts)?;
+            Ok(Box::pin(service.serve(listener, stopped)))
+        }
+        Component::Krypton(region) => {
+            let options = openkcm_krypton::Options {
+                data_dir: config.data_dir.clone(),
+                region: region.clone(),
+                access: parts.access.clone(),
+            };
+            let surroundings = openkcm_krypton::Surroundings {
+                transport: parts.transport.clone(),
+                roots: parts.roots.clone(),
+                signer: parts.signer.clone(),
+                verifier: parts.verifier.clone(),
+                clock: parts.clock.clone(),
+                entropy: parts.entropy.clone(),
+            };
+            let service = openkcm_krypton::Service::start(options, surroundings).await?;
+            Ok(Box::pin(service.serve(listener, stopped)))
+        }
+    }
+}
+
+fn registry(config: &Config, parts: &Parts) -> anyhow::Result<openkcm_registry::Service> {
+    let options = openkcm_registry::Options {
+        data_dir: config.data_dir.clone(),
+        regions: config.regions.iter().cloned().collect::<BTreeSet<_>>(),
+        access: parts.access.clone(),
+    };
+    let surroundings = openkcm_registry::Surroundings {
+        transport: parts.transport.clone(),
+        signer: parts.signer.clone(),
+        verifier: parts.verifier.clone(),
+        clock: parts.clock.clone(),
+        entropy: parts.entropy.clone(),
+    };
+    Ok(openkcm_registry::Service::start(options, surroundings)?)
+}
+
+fn cmk(config: &Config, parts: &Parts) -> anyhow::Result<openkcm_cmk::Service> {
+    let options = openkcm_cmk::Options { data_dir: config.data_dir.clone(), access: parts.access.clone() };
+    let surroundings = openkcm_cmk::Surroundings {
+        transport: parts.transport.clone(),
+        roots: parts.roots.clone(),
+        signer: parts.signer.clone(),
+        verifier: parts.verifier.clone(),
+        clock: parts.clock.clone(),
+        entropy: parts.entropy.clone(),
+    };
+    Ok(openkcm_cmk::Service::start(options, surroundings)?)
+}
