@@ -8,6 +8,7 @@
 mod file;
 mod kill;
 mod landscape;
+mod mesh;
 mod statistics;
 mod unlink;
 mod usable;
@@ -34,13 +35,19 @@ enum Scenario {
     File(file::Arguments),
     /// From the commit of an Unlink to the refusal in every region
     Unlink(unlink::Arguments),
+    /// The mesh alone, on a real NATS server: how fast it takes and gives facts, how soon a revoke arrives
+    Mesh(mesh::Arguments),
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if let Scenario::Mesh(arguments) = arguments.scenario {
+        return mesh::run(&arguments).await;
+    }
     let program = landscape::program(arguments.program)?;
     match arguments.scenario {
+        Scenario::Mesh(_) => unreachable!("needs no program, so it was done above"),
         Scenario::Usable(arguments) => usable::run(&program, &arguments).await,
         Scenario::Kill(arguments) => kill::run(&program, &arguments).await,
         Scenario::File(arguments) => file::run(&program, &arguments).await,
