@@ -69,6 +69,12 @@ codes! {
     NotReady => "not_ready", 503, "The component is not ready", retry: true;
     /// The request took longer than the server allows.
     RequestTimeout => "request_timeout", 408, "The request took too long", retry: true;
+    /// The quarantine has no event of this id (any more).
+    UnknownEvent => "unknown_event", 404, "There is no such quarantined event", retry: false;
+    /// A quarantined event can't be applied now either.
+    StillPoison => "still_poison", 409, "The event can't be applied yet", retry: false;
+    /// The authority's store is behind what it has said: it takes back what it gave, and gives nothing new.
+    AuthorityStale => "authority_stale", 503, "The component's store is behind its own words", retry: false;
     /// A defect of this component.
     Internal => "internal", 500, "The component failed", retry: false;
 

@@ -47,6 +47,7 @@ fn letter(event: &Event, pointer: &Pointer, region: &RegionId, now: Timestamp) -
 fn reference(pointer: &Pointer) -> Event {
     Event::L1Reference(L1Reference {
         tenant: pointer.tenant.clone(),
+        generation: pointer.generation,
         epoch: pointer.epoch,
         state: pointer.state,
         roots: pointer.roots.clone(),

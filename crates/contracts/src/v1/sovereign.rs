@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{LinkEpoch, Period, RegionId, RootRef, TenantId};
+use crate::{Generation, LinkEpoch, Period, RegionId, RootRef, TenantId};
 
 /// Whether a pointer may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub enum LinkState {
 pub struct L1Reference {
     /// The tenant.
     pub tenant: TenantId,
+    /// The generation of the tenant that the link was made for; it has ended when that one has.
+    pub generation: Generation,
     /// The revision that made the link that this speaks of.
     pub epoch: LinkEpoch,
     /// Whether it may be used.
@@ -39,7 +41,8 @@ pub struct L1Reference {
 pub struct L1Revoke {
     /// The tenant.
     pub tenant: TenantId,
-    /// The last epoch that it ends.
+    /// The last epoch that it ends: the revision of the Unlink that it tells of, so that it ends every link
+    /// that was made before, known to its author or not.
     pub epoch: LinkEpoch,
     /// Why, for the operator.
     pub reason: String,

@@ -112,6 +112,7 @@ fn root() -> RootRef {
 fn cmk_servers() -> Vec<Named> {
     let linked = L1Reference {
         tenant: acme(),
+        generation: Generation(Revision::new(1, 40)),
         epoch: LinkEpoch(Revision::new(2, 5)),
         state: LinkState::Linked,
         roots: vec![

@@ -61,17 +61,22 @@ pub fn tenant_standing(
         TenantState::Suspended => return Err(Refusal::new(Code::KeyDisabled, "the tenant is suspended")),
         TenantState::Offboarded => return Err(Refusal::new(Code::KeyDisabled, "the tenant is offboarded")),
     }
+    let unheard = Refusal::new(Code::NotYetKnown, "this region has not heard of a link of the tenant's L1");
     let Some(reference) = link.and_then(|link| link.reference.as_ref()) else {
         let revoked = link.is_some_and(|link| link.revoked.is_some());
-        let unheard =
-            Refusal::new(Code::NotYetKnown, "this region has not heard of a link of the tenant's L1");
         return Err(if revoked { Refusal::UNLINKED } else { unheard });
     };
     let revoked = link.is_some_and(|link| link.revoked >= Some(reference.fact.epoch));
     if reference.fact.state == LinkState::Unlinked || revoked {
         return Err(Refusal::UNLINKED);
     }
-    Ok(())
+    match reference.fact.generation.cmp(&tenant.generation) {
+        Ordering::Equal => Ok(()),
+        // The customer gave its L1 to the tenant that had this name before, and to no other.
+        Ordering::Less => Err(unheard),
+        // The tenant's newer fact is on its way.
+        Ordering::Greater => Err(Refusal::HYDRATING),
+    }
 }
 
 /// Whether a system of a tenant that may be served may be served.
@@ -133,6 +138,7 @@ mod tests {
     fn link(epoch: u64, state: LinkState, revoked: Option<u64>) -> LinkRecord {
         let fact = L1Reference {
             tenant: TenantId::new("acme").expect("valid"),
+            generation: Generation(Revision::new(1, 1)),
             epoch: LinkEpoch(Revision::new(1, epoch)),
             state,
             roots: Vec::new(),
@@ -193,6 +199,16 @@ mod tests {
             LinkRecord { reference: None, revoked: Some(LinkEpoch(Revision::new(1, 3))) };
         let standing = tenant_standing(Some(&active), Some(&heard_only_the_revoke), &region());
         assert_eq!(code(standing), Some(Code::TenantUnlinked));
+    }
+
+    #[test]
+    fn a_link_serves_the_generation_of_the_tenant_that_it_was_made_for_and_no_other() {
+        let linked = link(3, LinkState::Linked, None);
+        for (generation, expected) in [(1, None), (2, Some(Code::NotYetKnown)), (0, Some(Code::Hydrating))] {
+            let mut tenant = tenant(TenantState::Active);
+            tenant.generation = Generation(Revision::new(1, generation));
+            assert_eq!(code(tenant_standing(Some(&tenant), Some(&linked), &region())), expected);
+        }
     }
 
     #[test]

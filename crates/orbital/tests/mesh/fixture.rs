@@ -123,6 +123,7 @@ pub(crate) fn event(kind: EventType) -> Event {
         EventType::KeyPurge => Event::KeyPurge(KeyPurge { tenant: acme, system, service, generation }),
         EventType::L1Reference => Event::L1Reference(L1Reference {
             tenant: acme,
+            generation,
             epoch,
             state: LinkState::Linked,
             roots: Vec::new(),

@@ -5,7 +5,7 @@
 
 use openkcm_cmk::inbox as cmk_inbox;
 use openkcm_contracts::v1::{Audience, L1Reference, LinkState};
-use openkcm_contracts::{Event, Lane, LinkEpoch, Revision};
+use openkcm_contracts::{Event, Generation, Lane, LinkEpoch, Revision};
 use openkcm_orbital::{Batch, Delivered, Intake, Letter, Position, Published, Reading, Stream};
 use openkcm_store::StoreError;
 
@@ -102,6 +102,7 @@ impl World {
         let link = L1Reference {
             roots: landscape::roots(&tenant),
             tenant,
+            generation: Generation(revision),
             epoch: LinkEpoch(revision),
             state: LinkState::Linked,
             owner_key: None,

@@ -96,6 +96,7 @@ pub(crate) fn generation(counter: u64) -> Generation {
 fn reference(tenant: &str, epoch: u64, state: LinkState, roots: &[RootRef]) -> Event {
     Event::L1Reference(L1Reference {
         tenant: TenantId::new(tenant).expect("a label"),
+        generation: generation(1),
         epoch: LinkEpoch(Revision::new(1, epoch)),
         state,
         roots: roots.to_vec(),
