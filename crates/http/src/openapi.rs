@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document of a component: what all operations share is added here, once.
 //!
 //! Actors describe their routes and what these alone refuse; this adds the component's title and licence,
-//! the bearer token, and the problem documents that any operation may answer with. The same code gives
+//! what opens it, and the problem documents that any operation may answer with. The same code gives
 //! the same bytes, so that the document can be committed and compared.
 
 use std::collections::BTreeMap;
@@ -18,8 +18,11 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::problem::{PROBLEM_JSON, ProblemBody};
 
-/// The name of the security scheme.
+/// The name of the security scheme of a token.
 const BEARER: &str = "bearer";
+
+/// The name of the security scheme of a client certificate.
+const CERTIFICATE: &str = "certificate";
 
 /// The names of tenants, systems, services and regions, as `openkcm_contracts` checks them.
 const DNS_LABEL: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
@@ -36,13 +39,23 @@ pub fn describe(mut openapi: OpenApi, title: &str, description: &str) -> OpenApi
         .version(env!("CARGO_PKG_VERSION"))
         .license(Some(license))
         .build();
-    openapi.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(BEARER, [])]);
+    // One or the other: how the component is reached decides.
+    let by = |scheme: &str| SecurityRequirement::new::<_, [&str; 0], &str>(scheme, []);
+    openapi.security = Some(vec![by(BEARER), by(CERTIFICATE)]);
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("The token in the landscape's credential file."))
+        .description(Some("The token in the landscape's credential file, over plain HTTP on loopback."))
         .build();
+    let certificate = SecurityScheme::MutualTls {
+        description: Some(
+            "A client certificate with the SPIFFE id of an administrator, over TLS 1.3.".to_owned(),
+        ),
+        deprecated: None,
+        extensions: None,
+    };
     let components = openapi.components.get_or_insert_with(|| ComponentsBuilder::new().build());
     components.security_schemes.insert(BEARER.to_owned(), RefOr::T(SecurityScheme::Http(scheme)));
+    components.security_schemes.insert(CERTIFICATE.to_owned(), RefOr::T(certificate));
     components.schemas.insert(ProblemBody::name().into_owned(), ProblemBody::schema());
     for status in SHARED.iter().map(|shared| shared.status) {
         components.responses.insert(response_name(status), RefOr::T(problem_response(status)));

@@ -1,7 +1,7 @@
 //! A component's HTTP service: its routes, and around them what every component owes its callers.
 //!
-//! A request's way: counted, let in by its credential, given its limits and its time, handed to its route. Its
-//! answer's way back: a panic, a lapse of time and every refusal that is no problem document yet (axum's
+//! A request's way: counted, let in by its credential, given its limits and its time, handed to its route.
+//! Its answer's way back: a panic, a lapse of time and every refusal that is no problem document yet (axum's
 //! own) become one; and nothing may be kept by a cache.
 //!
 //! Not here: sockets (see [`crate::serve`]).

@@ -19,7 +19,8 @@ fn every_operation_tells_how_it_may_be_refused() {
     let document: Value = serde_json::from_str(&openapi_json(&routes().1)).unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     assert_eq!(document["info"]["license"]["identifier"], "Apache-2.0");
-    assert_eq!(document["security"][0]["bearer"], serde_json::json!([]));
+    assert_eq!(document["security"], serde_json::json!([{"bearer": []}, {"certificate": []}]));
+    assert_eq!(document["components"]["securitySchemes"]["certificate"]["type"], "mutualTLS");
     let statuses = |path: &str, method: &str| -> Vec<String> {
         document["paths"][path][method]["responses"].as_object().unwrap().keys().cloned().collect()
     };
