@@ -8,6 +8,8 @@
 //! `/metrics`, which is counts. That a scraper needs no administrator's credential keeps that credential
 //! out of a scraper's configuration; so no metric may carry a tenant's or a key's name.
 
+use std::sync::Arc;
+
 use axum::extract::Request;
 use axum::http::HeaderValue;
 use axum::http::header::WWW_AUTHENTICATE;
@@ -74,11 +76,11 @@ pub(crate) enum Admitted {
 /// Stands before the routes.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    access: Access,
+    access: Arc<Access>,
 }
 
 impl Gate {
-    pub(crate) fn new(access: Access) -> Self {
+    pub(crate) fn new(access: Arc<Access>) -> Self {
         Self { access }
     }
 
@@ -91,7 +93,7 @@ impl Gate {
         if OPEN_PATHS.contains(&request.uri().path()) {
             return Ok(Admitted::Anyone);
         }
-        match &self.access {
+        match &*self.access {
             Access::Token(token) => by_token(token, request),
             Access::Certificates { admins, .. } => by_certificate(admins, request),
         }
@@ -148,7 +150,7 @@ mod tests {
     use super::*;
 
     fn admits(path: &str) -> bool {
-        let gate = Gate::new(Access::Token(Token::new("0123456789abcdefghijkl").unwrap()));
+        let gate = Gate::new(Arc::new(Access::Token(Token::new("0123456789abcdefghijkl").unwrap())));
         gate.admit(&Request::builder().uri(path).body(Body::empty()).unwrap()).is_ok()
     }
 

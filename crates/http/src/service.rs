@@ -74,7 +74,8 @@ impl Options {
 #[derive(Clone)]
 pub struct Service {
     router: Router,
-    access: Access,
+    /// Shared, so that no connection copies the token.
+    access: Arc<Access>,
     connections: ConnectionLimits,
 }
 
@@ -87,9 +88,10 @@ impl Service {
             metrics: options.metrics,
             openapi: Bytes::from(openapi_json(openapi)),
         };
+        let access = Arc::new(options.access);
         let border = Border {
             metrics,
-            gate: Gate::new(options.access.clone()),
+            gate: Gate::new(access.clone()),
             limits: options.limits,
             request_timeout: options.request_timeout,
         };
@@ -99,7 +101,7 @@ impl Service {
                 Problem::new(Code::NotFound, "there is no such route; /openapi.json has them all")
             })
             .layer(from_fn_with_state(Arc::new(border), cross));
-        Self { router, access: options.access, connections: options.connections }
+        Self { router, access, connections: options.connections }
     }
 
     /// The whole service as a router, to be driven without a socket. A client certificate comes with a
