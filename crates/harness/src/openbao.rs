@@ -6,19 +6,22 @@
 
 mod admin;
 
-use std::fs::{self, File};
-use std::net::TcpListener;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 use reqwest::Method;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tempfile::TempDir;
 
 pub use admin::{AppRole, transit_policy};
 
+use crate::loopback::free_port;
+use crate::process::{Launch, Process};
 use crate::{tool, until};
+
+/// Its own certificate knows no other address.
+const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The root token of a server whose kind lets us choose it.
 const DEV_ROOT_TOKEN: &str = "root-token-of-a-test";
@@ -28,8 +31,7 @@ const START_ATTEMPTS: u32 = 5;
 
 /// A running server. It is killed when this value is dropped, and its data go with it.
 pub struct OpenBao {
-    process: Option<Child>,
-    arguments: Vec<String>,
+    process: Process,
     address: String,
     root_token: String,
     unseal_key: Option<String>,
@@ -56,7 +58,7 @@ impl OpenBao {
             format!(
                 "storage \"raft\" {{\n path = {data:?}\n node_id = \"one\"\n performance_multiplier = 1\n}}\n\
                  cluster_addr = \"http://127.0.0.1:{}\"",
-                free_port()
+                free_port(HOST)
             )
         })
         .await
@@ -65,7 +67,7 @@ impl OpenBao {
     /// A server in memory that speaks HTTPS alone, with a certificate by [`OpenBao::ca_file`].
     pub async fn start_tls() -> Self {
         for _ in 0..START_ATTEMPTS {
-            let port = free_port();
+            let port = free_port(HOST);
             let directory = TempDir::new().expect("a temporary directory");
             let certificates = format!("-dev-tls-cert-dir={}", directory.path().display());
             let listen = format!("-dev-listen-address=127.0.0.1:{port}");
@@ -73,7 +75,7 @@ impl OpenBao {
             let arguments =
                 ["server", "-dev", "-dev-tls", "-dev-no-store-token", &certificates, &listen, &token];
             let mut server = Self::new(directory, format!("https://127.0.0.1:{port}"), &arguments);
-            server.spawn();
+            server.process.spawn();
             server.client = until("OpenBao makes its certificates", || async {
                 let pem = fs::read(server.ca_path()).ok()?;
                 let ca = reqwest::Certificate::from_pem(&pem).ok()?;
@@ -106,34 +108,29 @@ impl OpenBao {
 
     /// Everything that the server has written to its log so far.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.log_path()).expect("the server's log")
+        self.process.log()
     }
 
     /// Ends the server at once, as a crash would.
     pub fn stop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            // It may have ended by itself; there is nothing left to do then.
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        self.process.kill();
     }
 
     /// Starts a durable server after [`OpenBao::stop`], on the same port, and unseals it.
     pub async fn start_again(&mut self) {
-        assert!(self.process.is_none(), "the server runs");
-        self.spawn();
+        self.process.spawn();
         assert!(self.comes_up().await, "OpenBao did not start again; its log:\n{}", self.log());
         self.unseal().await;
     }
 
     /// Holds the server in mid-air: it keeps its connections and answers nothing.
     pub fn freeze(&self) {
-        self.signal(Signal::STOP);
+        self.process.freeze();
     }
 
     /// Lets a frozen server go on.
     pub fn thaw(&self) {
-        self.signal(Signal::CONT);
+        self.process.thaw();
     }
 
     /// Seals the server: it answers everything with 503.
@@ -151,7 +148,7 @@ impl OpenBao {
     async fn start_configured(storage: impl Fn(&Path) -> String) -> Self {
         for _ in 0..START_ATTEMPTS {
             let directory = TempDir::new().expect("a temporary directory");
-            let port = free_port();
+            let port = free_port(HOST);
             let config = format!(
                 "{}\nlistener \"tcp\" {{\n address = \"127.0.0.1:{port}\"\n tls_disable = true\n}}\n\
                  api_addr = \"http://127.0.0.1:{port}\"\n",
@@ -161,7 +158,7 @@ impl OpenBao {
             fs::write(&file, config).expect("the directory is writable");
             let arguments = ["server", "-config", &file.display().to_string()];
             let mut server = Self::new(directory, format!("http://127.0.0.1:{port}"), &arguments);
-            server.spawn();
+            server.process.spawn();
             if server.comes_up().await {
                 server.initialize().await;
                 return server;
@@ -171,9 +168,14 @@ impl OpenBao {
     }
 
     fn new(directory: TempDir, address: String, arguments: &[&str]) -> Self {
+        let launch = Launch::new(tool("bao", "openbao"))
+            .arguments(arguments.iter().copied())
+            // Its own settings and tokens of whoever runs the tests are none of the server's business.
+            .without_variables(&["BAO_TOKEN", "BAO_ADDR"])
+            .variable("HOME", directory.path());
+        let log = directory.path().join("server.log");
         Self {
-            process: None,
-            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+            process: Process::new("OpenBao", launch, log.clone(), log),
             address,
             root_token: String::new(),
             unseal_key: None,
@@ -182,28 +184,11 @@ impl OpenBao {
         }
     }
 
-    fn spawn(&mut self) {
-        let log = File::options().create(true).append(true).open(self.log_path()).expect("the server's log");
-        let process = Command::new(tool("bao", "openbao"))
-            .args(&self.arguments)
-            // Its own settings and tokens of whoever runs the tests are none of the server's business.
-            .env_remove("BAO_TOKEN")
-            .env_remove("BAO_ADDR")
-            .env("HOME", self.directory.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log)
-            .spawn()
-            .expect("OpenBao can be started");
-        self.process = Some(process);
-    }
-
     /// Whether the server answers; not so when it ended, because its port was taken.
-    async fn comes_up(&mut self) -> bool {
+    async fn comes_up(&self) -> bool {
         let (client, url) = (self.client.clone(), format!("{}/v1/sys/seal-status", self.address));
-        let process = self.process.as_mut().expect("it was started");
         until("OpenBao answers", || {
-            let ended = process.try_wait().expect("our own child").is_some();
+            let ended = !self.process.is_running();
             let (client, url) = (client.clone(), url.clone());
             async move {
                 if ended {
@@ -231,32 +216,12 @@ impl OpenBao {
         .await;
     }
 
-    fn signal(&self, signal: Signal) {
-        let process = self.process.as_ref().expect("the server was stopped");
-        kill_process(Pid::from_child(process), signal).expect("our own child");
-    }
-
-    fn log_path(&self) -> PathBuf {
-        self.directory.path().join("server.log")
-    }
-
     fn ca_path(&self) -> PathBuf {
         self.directory.path().join("vault-ca.pem")
-    }
-}
-
-impl Drop for OpenBao {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 
 fn client_builder() -> reqwest::ClientBuilder {
     // No roots of the machine's own are needed, and loading them takes longer than a request.
     reqwest::Client::builder().no_proxy().tls_certs_only([])
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("it is bound").port()
 }
