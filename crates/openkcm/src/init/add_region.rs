@@ -1,7 +1,7 @@
 //! `openkcm init --add-region`: one region more for a landscape that is there and may be running.
 //!
 //! What always holds: no key and no certificate that is there is touched; of the files that are there, only what
-//! tells of the regions changes. Everything is checked before the first file is written, each step can be done
+//! tells of the regions changes. All of it is read and checked before any of it is changed, each step can be done
 //! again, and `landscape.json` comes last: so an extension that was killed is simply typed again.
 
 use anyhow::{Context as _, bail};

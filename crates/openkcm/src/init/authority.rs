@@ -34,6 +34,9 @@ const LEEWAY: Duration = Duration::from_secs(60 * 60);
 /// The random bytes of a serial number: RFC 5280 allows 20 (section 4.1.2.2), and 8 would be enough.
 const SERIAL_BYTES: usize = 16;
 
+/// The line that a key begins with (RFC 7468, section 10).
+const KEY_BEGINS: &str = "-----BEGIN PRIVATE KEY-----";
+
 /// What a certificate is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -99,13 +102,34 @@ impl Authority {
         bearer: &Bearer<'_>,
         site: &Site<'_>,
     ) -> anyhow::Result<()> {
-        files::once(&site.path(name), || {
-            let key = new_key()?;
-            let mut text = Zeroizing::new(self.certificate(bearer, &key, site)?);
-            text.push_str(&Zeroizing::new(key.serialize_pem()));
-            Ok(text)
-        })?;
+        files::once(&site.path(name), || self.as_one(bearer, &new_key()?, site))?;
         Ok(())
+    }
+
+    /// Makes such a file anew, for the key in it.
+    pub(super) fn renew_as_one(
+        &self,
+        name: &str,
+        bearer: &Bearer<'_>,
+        site: &Site<'_>,
+    ) -> anyhow::Result<()> {
+        let path = site.path(name);
+        let text = files::read(&path)?;
+        let key = text.find(KEY_BEGINS).map(|at| parse(&text[at..]));
+        let key = key.with_context(|| format!("{} holds no key", path.display()))?;
+        let key = key.with_context(|| format!("{} holds no key", path.display()))?;
+        files::replace(&path, self.as_one(bearer, &key, site)?.as_bytes())
+    }
+
+    fn as_one(
+        &self,
+        bearer: &Bearer<'_>,
+        key: &KeyPair,
+        site: &Site<'_>,
+    ) -> anyhow::Result<Zeroizing<String>> {
+        let mut text = Zeroizing::new(self.certificate(bearer, key, site)?);
+        text.push_str(&Zeroizing::new(key.serialize_pem()));
+        Ok(text)
     }
 
     fn certificate(&self, bearer: &Bearer<'_>, key: &KeyPair, site: &Site<'_>) -> anyhow::Result<String> {

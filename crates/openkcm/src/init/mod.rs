@@ -3,7 +3,8 @@
 //! Certificates, signing keys, the trust bundle, the broker's configuration and users, and a configuration for each
 //! component. Not here: anything that runs. What always holds: each file is made whole or not at all, and
 //! `landscape.json` is made last, so that an init that was killed is simply typed again; keys that are there are
-//! never made anew; a landscape that is complete is only ever extended (`--add-region`).
+//! never made anew; a landscape that is complete is only ever extended (`--add-region`), or
+//! gets new certificates for its keys.
 
 mod add_region;
 mod authority;
@@ -12,6 +13,7 @@ mod configuration;
 mod host;
 mod keys;
 mod plan;
+mod renew;
 mod signer;
 pub(crate) mod site;
 
@@ -53,9 +55,10 @@ const BROKER_ID: &str = "spiffe://openkcm/nats";
 /// Make the directory of a landscape whose components are processes of their own
 ///
 /// It holds certificates, signing keys, the broker's configuration and a configuration for each component. Nothing
-/// is started. A landscape that is there is extended with --add-region and otherwise left alone.
+/// is started. A landscape that is there is extended with --add-region, or gets new certificates, and is otherwise
+/// left alone.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["regions", "add_region"]))]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["regions", "add_region", "renew_certificates"]))]
 pub(crate) struct InitArguments {
     /// The directory to make
     #[arg(long, value_name = "DIR")]
@@ -66,6 +69,9 @@ pub(crate) struct InitArguments {
     /// Extend the landscape in DIR by this region
     #[arg(long, value_name = "REGION", conflicts_with_all = ["registry_port", "cmk_port", "nats_port", "replicas"])]
     add_region: Option<RegionId>,
+    /// Issue the certificates of the landscape in DIR anew: they are valid for a year
+    #[arg(long)]
+    renew_certificates: bool,
     /// Where the components are reached: an address to listen on, or a name
     #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
     host: Host,
@@ -96,14 +102,19 @@ pub(crate) struct InitArguments {
 pub(crate) fn run(arguments: &InitArguments, format: Format) -> anyhow::Result<()> {
     let (clock, entropy) = (SystemClock, OsEntropy::new());
     let site = Site::new(&arguments.dir, &clock, &entropy)?;
-    let made = match &arguments.add_region {
-        Some(region) => add_region::run(arguments, region, &site)?,
-        None => make(arguments, &site)?,
-    };
+    let made = work(arguments, &site)?;
     output::result(&match format {
         Format::Json => render::json(&made.to_json()),
         Format::Table => made.to_text(),
     })
+}
+
+fn work(arguments: &InitArguments, site: &Site<'_>) -> anyhow::Result<Made> {
+    match &arguments.add_region {
+        Some(region) => add_region::run(arguments, region, site),
+        None if arguments.renew_certificates => renew::run(site),
+        None => make(arguments, site),
+    }
 }
 
 /// Makes a landscape's directory; done again, as a whole, when that was killed on the way.
@@ -215,4 +226,4 @@ impl Made {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -218,3 +218,76 @@ fn component_of(key: &TrustedKey) -> Component {
         (openkcm_contracts::Role::Cmk, _) | (openkcm_contracts::Role::Krypton, None) => Component::Cmk,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a step in a landscape's directory; the answer is what its signer's keys are then.
+    fn step(directory: &std::path::Path, step: &str) -> Result<String, String> {
+        let (clock, entropy) = (SystemClock, OsEntropy::new());
+        let site = Site::new(directory, &clock, &entropy).expect("a site");
+        let mut keyring = Keyring::load(&site).expect("a keyring");
+        let done = match step {
+            "add" => keyring.add(&site, &Component::Cmk),
+            "use" => keyring.switch(&site, &Component::Cmk),
+            _ => keyring.retire(&site, &Component::Cmk),
+        };
+        done.map_err(|error| error.to_string())?;
+        // What was told is what is on disk.
+        let read_again = Keyring::load(&site).expect("a keyring");
+        assert_eq!(keyring.rows(), read_again.rows());
+        let of_cmk =
+            keyring.rows().into_iter().filter(|row| row["signer"] == "cmk" && row["believed"] == true);
+        Ok(of_cmk.map(|row| row["state"].as_str().expect("a text").to_owned()).collect::<Vec<_>>().join(", "))
+    }
+
+    #[test]
+    fn a_key_is_added_then_used_and_then_the_earlier_one_is_retired() {
+        let landscape = crate::init::tests::landscape();
+        let directory = landscape.path();
+        let seed = || std::fs::read_to_string(directory.join("keys/cmk.seed")).expect("a seed");
+        let first = seed();
+        assert_eq!(step(directory, "add").as_deref(), Ok("signs, waits"));
+        assert_eq!(seed(), first, "it does not sign yet");
+        assert_eq!(step(directory, "use").as_deref(), Ok("signs, elsewhere or earlier"));
+        assert_ne!(seed(), first);
+        assert_eq!(step(directory, "retire").as_deref(), Ok("signs"));
+        assert_eq!(step(directory, "add").as_deref(), Ok("signs, waits"), "and again");
+    }
+
+    #[test]
+    fn a_step_in_the_wrong_order_is_refused_and_changes_nothing() {
+        let landscape = crate::init::tests::landscape();
+        let directory = landscape.path();
+        let trust = || std::fs::read(directory.join(TRUST)).expect("a bundle");
+        for (before, wrong, said) in [
+            ("", "use", "signer add"),
+            ("", "retire", "begins a rotation"),
+            ("add", "add", "signer use"),
+            ("", "retire", "comes before"),
+            ("use", "use", "signer add"),
+        ] {
+            if !before.is_empty() {
+                step(directory, before).expect("its turn");
+            }
+            let unchanged = trust();
+            let refused = step(directory, wrong).expect_err("not its turn");
+            assert!(refused.contains(said), "{wrong}: {refused}");
+            assert_eq!(trust(), unchanged, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_add_that_was_killed_before_the_bundle_is_typed_again() {
+        let landscape = crate::init::tests::landscape();
+        let directory = landscape.path();
+        let trust = std::fs::read(directory.join(TRUST)).expect("a bundle");
+        step(directory, "add").expect("added");
+        let seed = std::fs::read(directory.join("keys/cmk.next.seed")).expect("a seed");
+        std::fs::write(directory.join(TRUST), trust).expect("written");
+        assert!(step(directory, "use").expect_err("not believed").contains("signer add"));
+        step(directory, "add").expect("added again");
+        assert_eq!(std::fs::read(directory.join("keys/cmk.next.seed")).expect("a seed"), seed);
+    }
+}

@@ -27,6 +27,17 @@ pub(super) struct Parts {
 }
 
 impl Parts {
+    /// What every component is handed.
+    pub(super) fn surroundings(&self) -> openkcm_component::Surroundings {
+        openkcm_component::Surroundings {
+            transport: self.transport.clone(),
+            signer: self.signer.clone(),
+            verifier: self.verifier.clone(),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+        }
+    }
+
     /// Opens everything. Needs a tokio runtime.
     pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::new());

@@ -94,14 +94,8 @@ async fn start(
                 region: region.clone(),
                 access: parts.access.clone(),
             };
-            let surroundings = openkcm_krypton::Surroundings {
-                transport: parts.transport.clone(),
-                roots: parts.roots.clone(),
-                signer: parts.signer.clone(),
-                verifier: parts.verifier.clone(),
-                clock: parts.clock.clone(),
-                entropy: parts.entropy.clone(),
-            };
+            let surroundings =
+                openkcm_krypton::Surroundings { roots: parts.roots.clone(), common: parts.surroundings() };
             let service = openkcm_krypton::Service::start(options, surroundings).await?;
             Ok(Box::pin(service.serve(listener, stopped)))
         }
@@ -114,25 +108,11 @@ fn registry(config: &Config, parts: &Parts) -> anyhow::Result<openkcm_registry::
         regions: config.regions.iter().cloned().collect::<BTreeSet<_>>(),
         access: parts.access.clone(),
     };
-    let surroundings = openkcm_registry::Surroundings {
-        transport: parts.transport.clone(),
-        signer: parts.signer.clone(),
-        verifier: parts.verifier.clone(),
-        clock: parts.clock.clone(),
-        entropy: parts.entropy.clone(),
-    };
-    Ok(openkcm_registry::Service::start(options, surroundings)?)
+    Ok(openkcm_registry::Service::start(options, parts.surroundings())?)
 }
 
 fn cmk(config: &Config, parts: &Parts) -> anyhow::Result<openkcm_cmk::Service> {
     let options = openkcm_cmk::Options { data_dir: config.data_dir.clone(), access: parts.access.clone() };
-    let surroundings = openkcm_cmk::Surroundings {
-        transport: parts.transport.clone(),
-        roots: parts.roots.clone(),
-        signer: parts.signer.clone(),
-        verifier: parts.verifier.clone(),
-        clock: parts.clock.clone(),
-        entropy: parts.entropy.clone(),
-    };
+    let surroundings = openkcm_cmk::Surroundings { roots: parts.roots.clone(), common: parts.surroundings() };
     Ok(openkcm_cmk::Service::start(options, surroundings)?)
 }

@@ -58,7 +58,7 @@ struct Krypton {
 
 /// `[listen]`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section with keys of its own")]
 pub(super) struct Listen {
     #[serde(deserialize_with = "address")]
     pub(super) address: SocketAddr,
@@ -70,7 +70,7 @@ pub(super) struct Listen {
 
 /// `[orbital]`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section with keys of its own")]
 pub(super) struct Orbital {
     pub(super) servers: Vec<String>,
     pub(super) nkey: PathBuf,
@@ -84,7 +84,7 @@ pub(super) struct Orbital {
 
 /// `[orbital.operator]`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a section with keys of its own")]
 pub(super) struct Operator {
     pub(super) nkey: PathBuf,
     #[serde(default = "one")]

@@ -114,6 +114,8 @@ impl Layers {
 
     /// The variable or flag that said a key or a part of it, or else the file and the line.
     fn place_of(&self, key: &str) -> String {
+        // Serde tells an item of a list as `regions[0]`.
+        let key = key.split('[').next().unwrap_or(key);
         let concerns = |said: &str| said == key || is_below(said, key) || is_below(key, said);
         match self.overridden.iter().rev().find(|(said, _)| concerns(said)) {
             Some((_, origin)) => origin.clone(),
@@ -205,8 +207,6 @@ fn offset_of(text: &str, key: &str) -> Option<usize> {
     let mut table = table.get_ref();
     let mut found = None;
     for step in key.split('.') {
-        // Serde tells an item of a list as `regions[0]`.
-        let step = step.split('[').next().unwrap_or(step);
         let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref() == step) else { break };
         found = Some(key.span().start);
         let DeValue::Table(next) = value.get_ref() else { break };

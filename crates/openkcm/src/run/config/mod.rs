@@ -122,3 +122,6 @@ impl Config {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
