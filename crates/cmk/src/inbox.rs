@@ -7,12 +7,18 @@
 //! holds is compared, answered and leased together, and none of that is a part of this crate yet. A
 //! manifest is repeated at least every minute, so what goes by now is not missed later.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use openkcm_component::{Applied as AppliedRevisions, Traffic};
 use openkcm_contracts::v1::TenantDefine;
-use openkcm_contracts::{Audience, Event, Meeting, Revision, Timestamp};
-use openkcm_orbital::Verified;
-use openkcm_store::{StoreError, Write};
+use openkcm_contracts::{Audience, Event, Lane, Meeting, Revision, Role, Timestamp};
+use openkcm_host::Clock;
+use openkcm_orbital::{Intake, Receiver, Stream, Verified};
+use openkcm_store::{Store, StoreError, Write};
 
 use crate::commands::{Outcome, Records, carry_out};
+use crate::metrics::Metrics;
 use crate::rules;
 use crate::store::{self, UnlinkReason};
 
@@ -62,4 +68,54 @@ fn define(
     let ended = outcome.filter(Outcome::changed).and_then(|outcome| outcome.into_inner().unlinked);
     let unlinked = ended.map(|ended| ended.reason);
     Ok(Applied::Tenant { meeting: heard.meeting, unlinked })
+}
+
+/// The streams that the CMK Server reads.
+pub(crate) fn streams() -> Vec<Stream> {
+    vec![
+        Stream { lane: Lane::Facts, audience: Audience::Cmk },
+        Stream { lane: Lane::Manifests, audience: Audience::Authorities },
+    ]
+}
+
+/// Takes what the courier brings.
+pub(crate) struct Ear {
+    pub(crate) store: Store,
+    pub(crate) metrics: Metrics,
+    pub(crate) traffic: Traffic,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Receiver for Ear {
+    async fn receive(&self, intake: Intake) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let applied = self.store.write(move |tx| take(tx, &intake, now)).await?;
+        let mut replayed = 0;
+        for applied in applied {
+            let Applied::Tenant { meeting, unlinked } = applied else { continue };
+            replayed += u64::from(!meeting.replaces());
+            if let Some(reason) = unlinked {
+                self.metrics.unlinked(reason);
+            }
+        }
+        self.traffic.replayed(replayed);
+        Ok(())
+    }
+}
+
+/// Applies what came, and records how far the stream was read.
+fn take(tx: &mut dyn Write, intake: &Intake, now: Timestamp) -> Result<Vec<Applied>, StoreError> {
+    let mut revisions = AppliedRevisions::read(tx.as_read())?;
+    let mut all = Vec::with_capacity(intake.events.len());
+    for event in &intake.events {
+        let applied = apply(tx, event, now)?;
+        if matches!(applied, Applied::Tenant { .. }) {
+            revisions.note(Role::Registry, event.revision);
+        }
+        all.push(applied);
+    }
+    revisions.keep(tx)?;
+    intake.record(tx)?;
+    Ok(all)
 }

@@ -21,5 +21,6 @@ mod status;
 pub mod store;
 
 pub use api::{HealthBody, LinkBody, PointerBody, RootBody, TenantBody, openapi};
-pub use service::{Handle, Options, Service, StartError, Surroundings};
-pub use status::{MeshStatus, OutboxStatus, Status, StreamStatus};
+pub use openkcm_component::StartError;
+pub use service::{Handle, Options, Service, Surroundings};
+pub use status::Status;

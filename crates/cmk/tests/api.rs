@@ -164,11 +164,11 @@ async fn while_the_mesh_is_away_links_are_made_and_ended_and_what_is_to_be_told_
     let status = cmk.get("/v1/status").await.body;
     assert_eq!(status["mesh"]["connected"], false);
     for lane in 0..2 {
-        assert_eq!(status["outbox"][lane]["letters"], 2, "{status}");
+        assert_eq!(status["mesh"]["outbox"]["lanes"][lane]["letters"], 2, "{status}");
     }
     let ready = cmk.send_as_nobody(Method::GET, "/readyz").await;
     assert_eq!((ready.status.as_u16(), &ready.body["ready"]), (200, &json!(true)));
-    assert!(ready.body["reasons"][0].as_str().unwrap().starts_with("the mesh is away since"));
+    assert!(ready.body["reasons"][0].as_str().unwrap().starts_with("the mesh does not answer since"));
     cmk.stop().await;
     // It comes back: what waited is told.
     let _cmk = place.start().await;
@@ -181,7 +181,7 @@ async fn an_event_that_nobody_can_read_is_counted_and_disturbs_no_other() {
     place.tell_nonsense("poison").await;
     place.define("acme", 2, &["a"]).await;
     let cmk = place.start().await;
-    assert_eq!(cmk.get("/v1/status").await.body["quarantined"], 1);
+    assert_eq!(cmk.get("/v1/status").await.body["mesh"]["quarantined"], 1);
     assert_eq!(cmk.put(ACME, None, LOCAL).await.status, 200);
 }
 
@@ -231,12 +231,13 @@ async fn the_status_tells_the_revision_the_outbox_and_how_far_was_read() {
     cmk.put(ACME, None, LOCAL).await;
     place.heard_in("a", Lane::Facts).await;
     let status = cmk.get("/v1/status").await.body;
-    assert_eq!((&status["revision"], &status["quarantined"]), (&json!("1.1"), &json!(0)));
-    assert_eq!(status["mesh"]["connected"], true);
-    assert_eq!(status["outbox"][0]["lane"], "urgent");
-    assert_eq!(status["streams"][0], json!({"stream": "1.cmk", "sequence": 1}));
-    assert_eq!(status["streams"][1], json!({"stream": "3.authorities"}));
-    assert_eq!(cmk.handle.status().await.unwrap().streams.len(), 2);
+    let mesh = &status["mesh"];
+    assert_eq!((&status["revision"], &mesh["quarantined"]), (&json!("1.1"), &json!(0)));
+    assert_eq!((&mesh["connected"], &mesh["applied"]), (&json!(true), &json!({"registry": "1.1"})));
+    assert_eq!(mesh["outbox"]["lanes"][0]["lane"], 0);
+    assert_eq!(mesh["streams"][0], json!({"stream": "1.cmk", "sequence": 1, "hydrated": true}));
+    assert_eq!(mesh["streams"][1], json!({"stream": "3.authorities", "hydrated": true}));
+    assert_eq!(cmk.handle.status().await.unwrap().mesh.streams.len(), 2);
 }
 
 #[tokio::test]
@@ -249,6 +250,10 @@ async fn without_the_token_nothing_is_shown_and_nothing_is_done() {
         (Method::DELETE, ACME),
         (Method::GET, "/v1/tenants"),
         (Method::GET, "/v1/status"),
+        (Method::GET, "/v1/quarantine"),
+        (Method::GET, "/v1/quarantine/ID"),
+        (Method::DELETE, "/v1/quarantine/ID"),
+        (Method::POST, "/v1/quarantine/ID/retry"),
     ] {
         let refused = cmk.send_as_nobody(method.clone(), path).await;
         assert_eq!(refused.problem(), (401, "unauthenticated", ""), "{method} {path}");
@@ -292,6 +297,9 @@ fn the_document_describes_every_route() {
         ("/v1/tenants/{t}/l1", &["get", "put", "delete"][..]),
         ("/v1/tenants", &["get"]),
         ("/v1/status", &["get"]),
+        ("/v1/quarantine", &["get"]),
+        ("/v1/quarantine/{id}", &["get", "delete"]),
+        ("/v1/quarantine/{id}/retry", &["post"]),
     ] {
         for method in methods {
             let operation = &paths[path][method];

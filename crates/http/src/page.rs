@@ -42,6 +42,22 @@ impl Default for PageQuery {
 }
 
 impl PageQuery {
+    /// Which part, by the parameters `limit` and `cursor`; for a list that has filters of its own.
+    ///
+    /// # Errors
+    /// `invalid_request`, with the parameter's name.
+    pub fn part(limit: Option<&str>, cursor: Option<&str>) -> Answer<Self> {
+        let limit = match limit.map(str::parse) {
+            None => DEFAULT_PAGE_LIMIT,
+            Some(Ok(limit)) if (1..=MAX_PAGE_LIMIT).contains(&limit) => limit,
+            Some(_) => {
+                let detail = format!("limit: a number from 1 to {MAX_PAGE_LIMIT} is expected");
+                return Err(Problem::invalid_request("limit", detail));
+            }
+        };
+        Ok(Self { limit, after: cursor.map(key_of_cursor).transpose()?, prefix: None, state: None })
+    }
+
     /// Makes a page of the items that the store gave, in the order of their keys. Ask the store for
     /// [`PageQuery::fetch`] items: the one beyond the limit is not shown, it tells that there are more.
     pub fn page<T>(&self, mut items: Vec<T>, key_of: impl Fn(&T) -> String) -> Page<T> {
@@ -105,21 +121,8 @@ struct PageParams {
 
 impl PageParams {
     fn check(self) -> Answer<PageQuery> {
-        let limit = match self.limit.as_deref().map(str::parse) {
-            None => DEFAULT_PAGE_LIMIT,
-            Some(Ok(limit)) if (1..=MAX_PAGE_LIMIT).contains(&limit) => limit,
-            Some(_) => {
-                let detail = format!("limit: a number from 1 to {MAX_PAGE_LIMIT} is expected");
-                return Err(Problem::invalid_request("limit", detail));
-            }
-        };
-        let after = self.cursor.map(|cursor| key_of_cursor(&cursor)).transpose()?;
-        Ok(PageQuery {
-            limit,
-            after,
-            prefix: short("prefix", self.prefix)?,
-            state: short("state", self.state)?,
-        })
+        let part = PageQuery::part(self.limit.as_deref(), self.cursor.as_deref())?;
+        Ok(PageQuery { prefix: short("prefix", self.prefix)?, state: short("state", self.state)?, ..part })
     }
 }
 

@@ -18,4 +18,5 @@ pub mod service;
 pub mod store;
 
 pub use api::openapi;
-pub use service::{Handle, Options, Service, StartError, Surroundings};
+pub use openkcm_component::StartError;
+pub use service::{Handle, Options, Service, Surroundings};

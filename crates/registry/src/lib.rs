@@ -21,4 +21,5 @@ mod service;
 pub mod store;
 
 pub use api::openapi;
-pub use service::{Handle, Options, Service, StartError, Status, Surroundings};
+pub use openkcm_component::{StartError, Surroundings};
+pub use service::{Handle, Options, Service, Status};

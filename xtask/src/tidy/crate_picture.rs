@@ -22,8 +22,15 @@ const CONTRACTS: &str = "openkcm-contracts";
 const ACTORS: &[&str] = &["openkcm-registry", "openkcm-cmk", "openkcm-krypton"];
 
 /// What actors are built from: it knows no actor.
-const ROOMS: &[&str] =
-    &["openkcm-host", "openkcm-secrets", "openkcm-store", "openkcm-orbital", "openkcm-http", "openkcm-roots"];
+const ROOMS: &[&str] = &[
+    "openkcm-host",
+    "openkcm-secrets",
+    "openkcm-store",
+    "openkcm-orbital",
+    "openkcm-roots",
+    "openkcm-http",
+    "openkcm-component",
+];
 
 /// One library of primitives, aws-lc-rs, and no TLS beside it.
 const BANNED: &[&str] = &["ring", "openssl", "openssl-sys", "native-tls"];

@@ -12,6 +12,7 @@ mod tenants;
 use std::sync::Arc;
 
 use axum::Router;
+use openkcm_component::quarantine::{Quarantine, Quarantining};
 use openkcm_host::Clock;
 use openkcm_http::describe;
 use openkcm_roots::Roots;
@@ -54,4 +55,11 @@ fn routes() -> OpenApiRouter<Arc<Context>> {
         .routes(routes!(pointer::link, pointer::show, pointer::unlink))
         .routes(routes!(tenants::list))
         .routes(routes!(status::show))
+        .merge(openkcm_component::quarantine::routes())
+}
+
+impl Quarantining for Context {
+    fn quarantine(&self) -> Quarantine {
+        self.observer.mesh.quarantine()
+    }
 }

@@ -161,11 +161,13 @@ impl Place {
         let roots = Roots::build(&config, &directory, entropy.clone(), clock.clone()).unwrap();
         Surroundings {
             roots: roots.with("far", Arc::new(NoProvider::default())),
-            transport,
-            signer: self.cmk.clone(),
-            verifier: self.verifier.clone(),
-            clock,
-            entropy,
+            common: openkcm_component::Surroundings {
+                transport,
+                signer: self.cmk.clone(),
+                verifier: self.verifier.clone(),
+                clock,
+                entropy,
+            },
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The JSON forms of requests and answers. Not the stored forms, and not the events.
 
+use openkcm_component::MeshStatus;
 use openkcm_contracts::v1::LinkState;
 use openkcm_contracts::{Timestamp, VersionState};
 use openkcm_http::Base64;
@@ -180,42 +181,12 @@ pub(crate) struct CoreStatus {
     /// The time here.
     #[schema(value_type = String)]
     pub(crate) now: Timestamp,
-    pub(crate) mesh: Mesh,
-    /// The last revision of each authority that was applied.
-    pub(crate) applied: AppliedRevisions,
+    /// The mesh, as this Core sees it.
+    pub(crate) mesh: MeshStatus,
     pub(crate) tenants: Tenants,
     /// Versions whose sealed form would be lost with this Core's disk.
     pub(crate) versions_at_risk: usize,
     pub(crate) locked_memory: LockedMemory,
-}
-
-/// The mesh, as this Core sees it.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Mesh {
-    pub(crate) connected: bool,
-    #[schema(value_type = String)]
-    pub(crate) since: Timestamp,
-    /// What it said when it last failed.
-    pub(crate) error: Option<String>,
-    /// What waits to be told.
-    pub(crate) outbox: Outbox,
-    /// Authentic events that could not be read.
-    pub(crate) quarantined: usize,
-}
-
-/// What waits to be told.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Outbox {
-    pub(crate) letters: usize,
-    #[schema(value_type = Option<String>)]
-    pub(crate) oldest: Option<Timestamp>,
-}
-
-/// Revisions by authority.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AppliedRevisions {
-    pub(crate) registry: Option<String>,
-    pub(crate) cmk: Option<String>,
 }
 
 /// How many tenants there are.

@@ -49,6 +49,7 @@ fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(keys::read_system))
         .routes(routes!(status::read_tenant))
         .routes(routes!(status::read))
+        .merge(openkcm_component::quarantine::routes())
 }
 
 fn refuse(refusal: Refusal) -> Problem {

@@ -2,12 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
-use openkcm_contracts::{TenantId, Timestamp};
+use openkcm_contracts::TenantId;
 use openkcm_http::{Answer, Names};
 
-use super::documents::{
-    AppliedRevisions, CoreStatus, Link, LockedMemory, Mesh, Outbox, Reason, Tenant, Tenants,
-};
+use super::documents::{CoreStatus, Link, LockedMemory, Reason, Tenant, Tenants};
 use super::{refuse, unreadable};
 use crate::rules::Refusal;
 use crate::service::Handle;
@@ -46,20 +44,7 @@ pub(super) async fn read(State(handle): State<Handle>) -> Answer<Json<CoreStatus
     Ok(Json(CoreStatus {
         region: status.region.to_string(),
         now: status.now,
-        mesh: Mesh {
-            connected: status.mesh.connection.connected,
-            since: status.mesh.connection.since,
-            error: status.mesh.connection.error,
-            outbox: Outbox {
-                letters: status.mesh.outbox.letters,
-                oldest: status.mesh.outbox.oldest_millis.map(Timestamp::from_millis),
-            },
-            quarantined: status.mesh.quarantined,
-        },
-        applied: AppliedRevisions {
-            registry: status.applied.registry.map(|revision| revision.to_string()),
-            cmk: status.applied.cmk.map(|revision| revision.to_string()),
-        },
+        mesh: status.mesh,
         tenants: Tenants { serving, known },
         versions_at_risk: status.versions_at_risk,
         locked_memory: LockedMemory {

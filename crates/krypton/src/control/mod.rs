@@ -145,7 +145,7 @@ impl Core {
         changes: &Changes,
         now: Timestamp,
     ) -> Result<Effects, StoreError> {
-        let Changes { tenants, systems, l2s, services } = changes;
+        let Changes { tenants, systems, l2s, services, replayed: _ } = changes;
         self.asking(|core, effects| {
             for id in tenants {
                 core.settle_tenant(view, id, now, effects)?;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use openkcm_component::Traffic;
 use openkcm_contracts::{KeyPath, ServicePath, Timestamp, VersionId};
 use openkcm_host::Clock;
 use openkcm_orbital::Intake;
@@ -49,6 +50,8 @@ pub(super) struct ControlLoop {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) provider: Provider,
     pub(super) queue: mpsc::Receiver<Input>,
+    /// Counts what was held already.
+    pub(super) traffic: Traffic,
     pub(super) settled: watch::Sender<u64>,
     /// Callers who wait for a new L2 version that is with the provider.
     pub(super) rotations: HashMap<VersionId, Rotated>,
@@ -162,6 +165,7 @@ impl ControlLoop {
             // What was revoked has lost its L3 already; its L2 does not wait for a disk with room either.
             self.core.lock().unwrap_or_else(PoisonError::into_inner).forget_closed();
         })?;
+        self.traffic.replayed(changes.replayed);
         if !changes.is_empty() {
             self.settle(move |core, view, now| core.settle(view, &changes, now)).await;
         }

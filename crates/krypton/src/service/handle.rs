@@ -2,15 +2,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use openkcm_component::quarantine::{Quarantine, Quarantining};
+use openkcm_component::{Applied, MeshHandle, MeshStatus};
 use openkcm_contracts::v1::{KeyDefine, LinkState, TenantDefine};
 use openkcm_contracts::{
-    KeyPath, Lane, LinkEpoch, RegionId, Revision, ServicePath, SystemPath, TenantId, Timestamp, VersionId,
+    KeyPath, LinkEpoch, RegionId, Revision, ServicePath, SystemPath, TenantId, Timestamp, VersionId,
 };
 use openkcm_host::Clock;
-use openkcm_orbital::outbox::{self, Depth};
-use openkcm_orbital::{Connection, inbox};
 use openkcm_secrets::LockedMemoryError;
-use openkcm_store::{Read, Scan, Store, StoreError};
+use openkcm_store::{Read, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::control_loop::Input;
@@ -18,7 +18,7 @@ use crate::control::{Core, VersionView};
 use crate::data::DataPlane;
 use crate::keyring::{Keyring, ServiceRing};
 use crate::rules::{REPLICATION_PATIENCE, Refusal};
-use crate::store::{self, Applied};
+use crate::store;
 
 /// Why a key was not rotated.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub struct Handle {
     pub(super) data: DataPlane,
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) connection: watch::Receiver<Connection>,
+    pub(super) mesh: MeshHandle,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) settled: watch::Receiver<u64>,
 }
@@ -68,26 +68,13 @@ pub struct SystemView {
     pub versions: Vec<VersionView>,
 }
 
-/// The mesh, as this Core sees it.
-#[derive(Debug, Clone)]
-pub struct MeshView {
-    /// Whether it answers.
-    pub connection: Connection,
-    /// How much waits to be told.
-    pub outbox: Depth,
-    /// Events that could not be read.
-    pub quarantined: usize,
-}
-
 /// What the Core says of itself.
 #[derive(Debug, Clone)]
 pub struct Status {
     /// Its region.
     pub region: RegionId,
-    /// The mesh.
-    pub mesh: MeshView,
-    /// The last revision of each authority that was applied.
-    pub applied: Applied,
+    /// The mesh, as this Core sees it.
+    pub mesh: MeshStatus,
     /// Tenants that are served, and that are known.
     pub tenants: (usize, usize),
     /// Versions that would be lost with this Core's disk.
@@ -213,21 +200,19 @@ impl Handle {
     /// # Errors
     /// When the store can't be read.
     pub async fn status(&self) -> Result<Status, StoreError> {
-        let core = self.core.clone();
+        let (core, mesh) = (self.core.clone(), self.mesh.clone());
         // A step may hold the control state for a while: waited for where waiting is fine.
-        let (applied, outbox, quarantined, versions_at_risk) = self
+        let (mesh, versions_at_risk) = self
             .store
             .read(move |view: &dyn Read| {
-                let quarantined = view.scan(inbox::QUARANTINE.space(), Scan::prefix(b""))?.len();
                 let at_risk = core.lock().unwrap_or_else(PoisonError::into_inner).versions_at_risk();
-                let (applied, outbox) = (store::applied(view)?, outbox::depth(view, Lane::Sealed)?);
-                Ok::<_, StoreError>((applied, outbox, quarantined, at_risk))
+                let store::Applied { registry, cmk } = store::applied(view)?;
+                Ok::<_, StoreError>((mesh.status(view, Applied { registry, cmk })?, at_risk))
             })
             .await?;
         Ok(Status {
             region: self.region.clone(),
-            mesh: MeshView { connection: self.connection.borrow().clone(), outbox, quarantined },
-            applied,
+            mesh,
             tenants: self.keyring.count(),
             versions_at_risk,
             locked_memory: openkcm_secrets::usage(),
@@ -237,6 +222,12 @@ impl Handle {
 
     pub(crate) fn keyring(&self) -> Arc<Keyring> {
         self.keyring.clone()
+    }
+}
+
+impl Quarantining for Handle {
+    fn quarantine(&self) -> Quarantine {
+        self.mesh.quarantine()
     }
 }
 

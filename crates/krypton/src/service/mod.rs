@@ -1,4 +1,4 @@
-//! The Core as a running component: its store, its courier, its control loop, its HTTP interface.
+//! The Core as a running component: its store, its way to the mesh, its control loop, its HTTP interface.
 //!
 //! Who owns what: one task, the control loop, takes inputs in order and is the only one that settles;
 //! it holds the lock of the control state for the length of one step. Requests of the data plane take
@@ -9,19 +9,19 @@ mod handle;
 mod provider;
 mod receiver;
 
-pub use handle::{Handle, MeshView, RotateFailure, Status, SystemView, TenantView};
+pub use handle::{Handle, RotateFailure, Status, SystemView, TenantView};
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use openkcm_component::{Mesh, MeshHandle, Plan, Running, StartError, Traffic, http_options, open_store};
 use openkcm_contracts::{Audience, Lane, RegionId};
-use openkcm_host::{Clock, Entropy};
-use openkcm_http::{Access, Limits, Readiness, metrics_registry};
-use openkcm_orbital::{Connection, Courier, CourierHandle, Signer, Stream, Transport, Verifier};
+use openkcm_http::{Access, Limits, metrics_registry};
+use openkcm_orbital::{Connection, Receiver, Stream};
 use openkcm_roots::Roots;
-use openkcm_store::{OpenOptions, Store, StoreError};
+use openkcm_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -37,9 +37,6 @@ use receiver::MeshReceiver;
 
 /// The component's name in metrics.
 const COMPONENT: &str = "krypton";
-
-/// The store's file in the data directory.
-const STORE_FILE: &str = "krypton.db";
 
 /// Inputs that may wait for the control loop; whoever brings more waits.
 const MAX_WAITING_INPUTS: usize = 1024;
@@ -63,46 +60,19 @@ pub struct Options {
     pub access: Access,
 }
 
-/// What the component is handed: the mesh, the providers, its keys, time and chance.
+/// What the component is handed: the providers, and what every component is.
 #[derive(Clone)]
 pub struct Surroundings {
-    /// Who carries.
-    pub transport: Arc<dyn Transport>,
     /// The L1 providers.
     pub roots: Roots,
-    /// Signs what the Core says.
-    pub signer: Arc<Signer>,
-    /// Believes what it hears.
-    pub verifier: Arc<Verifier>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Key material, nonces, jitter.
-    pub entropy: Arc<dyn Entropy>,
-}
-
-/// Why the Core can't start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data directory can't be made.
-    #[error("the data directory {path} can't be made")]
-    DataDir {
-        /// The directory.
-        path: PathBuf,
-        /// What the operating system said.
-        #[source]
-        source: io::Error,
-    },
-    /// The store can't be opened or read.
-    #[error("the Core's store can't be used")]
-    Store(#[source] StoreError),
+    /// The mesh, its keys, time and chance; key material and nonces come of that too.
+    pub common: openkcm_component::Surroundings,
 }
 
 /// A running Core. It stops when this is dropped or [`Service::serve`] returns.
 pub struct Service {
     handle: Handle,
-    http: openkcm_http::Service,
-    _courier: Arc<CourierHandle>,
-    _tasks: JoinSet<()>,
+    running: Running,
 }
 
 impl Service {
@@ -112,43 +82,51 @@ impl Service {
     /// # Errors
     /// When the data directory or the store can't be used.
     pub async fn start(options: Options, surroundings: Surroundings) -> Result<Self, StartError> {
-        let store = open_store(&options.data_dir, &options.region)?;
+        let Options { data_dir, region, access } = options;
+        let Surroundings { roots, common } = surroundings;
+        let store = open_store(&data_dir, COMPONENT, format!("{COMPONENT}/{region}"), store::SPACES)?;
         let keyring = Arc::new(Keyring::default());
-        let core = Core::new(options.region.clone(), keyring.clone(), surroundings.entropy.clone());
+        let core = Core::new(region.clone(), keyring.clone(), common.entropy.clone());
         let core = Arc::new(Mutex::new(core));
         let (inputs, queue) = mpsc::channel(MAX_WAITING_INPUTS);
         let (settled_sender, settled) = watch::channel(0);
-        let receiver = MeshReceiver { keyring: keyring.clone(), inputs: inputs.clone() };
+        let traffic = Traffic::default();
         let mut control = ControlLoop {
             core: core.clone(),
             store: store.clone(),
-            clock: surroundings.clock.clone(),
-            provider: Provider::new(surroundings.roots.clone(), inputs.clone()),
+            clock: common.clock.clone(),
+            provider: Provider::new(roots, inputs.clone()),
             queue,
+            traffic: traffic.clone(),
             settled: settled_sender,
             rotations: std::collections::HashMap::new(),
             unsettled: false,
             started: false,
-            seen: surroundings.clock.now(),
+            seen: common.clock.now(),
         };
-        control.start().await.map_err(StartError::Store)?;
-        let courier = Arc::new(courier(&store, &options.region, Arc::new(receiver), &surroundings).start());
+        control.start().await?;
+        let receiver = Arc::new(MeshReceiver { keyring: keyring.clone(), inputs: inputs.clone() });
+        let mesh = Mesh::start(plan(&store, &region, receiver, traffic), &common);
         let mut tasks = JoinSet::new();
         tasks.spawn(control.run());
-        tasks.spawn(tell_when_hydrated(courier.clone(), inputs.clone()));
+        tasks.spawn(tell_when_hydrated(mesh.handle(), inputs.clone()));
         let handle = Handle {
-            region: options.region,
+            region,
             core,
             keyring: keyring.clone(),
-            data: DataPlane::new(keyring, surroundings.entropy.clone()),
+            data: DataPlane::new(keyring, common.entropy.clone()),
             store,
-            clock: surroundings.clock.clone(),
-            connection: courier.connection(),
+            clock: common.clock.clone(),
+            mesh: mesh.handle(),
             inputs,
             settled,
         };
-        let http = http_service(&handle, options.access, &courier, surroundings.clock);
-        Ok(Self { handle, http, _courier: courier, _tasks: tasks })
+        let mut registry = metrics_registry(COMPONENT);
+        crate::metrics::register(&mut registry, &handle);
+        let mut http = http_options(COMPONENT, access, common.clock, &handle.mesh, registry);
+        http.limits = Limits::DATA_PLANE;
+        let (router, document) = api::router(handle.clone());
+        Ok(Self { handle, running: Running::new((router, &document), http, mesh, tasks) })
     }
 
     /// A handle to it.
@@ -158,7 +136,7 @@ impl Service {
 
     /// Its HTTP interface, to be driven without a socket.
     pub fn router(&self) -> axum::Router {
-        self.http.clone().into_router()
+        self.running.router()
     }
 
     /// Serves HTTP until `stop` is ready, lets requests that have begun end, and stops.
@@ -166,7 +144,7 @@ impl Service {
     /// # Errors
     /// When the listener can't be used.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> io::Result<()> {
-        openkcm_http::serve(listener, self.http.clone(), stop).await
+        self.running.serve(listener, stop).await
     }
 }
 
@@ -176,70 +154,23 @@ impl std::fmt::Debug for Service {
     }
 }
 
-fn http_service(
-    handle: &Handle,
-    access: Access,
-    courier: &CourierHandle,
-    clock: Arc<dyn Clock>,
-) -> openkcm_http::Service {
-    let mut registry = metrics_registry(COMPONENT);
-    crate::metrics::register(&mut registry, handle);
-    let connection = courier.connection();
-    let mut http = openkcm_http::Options::new(COMPONENT, access, clock);
-    http.metrics = registry;
-    http.limits = Limits::DATA_PLANE;
-    http.ready = Arc::new(move || {
-        let mesh = connection.borrow();
-        if mesh.connected {
-            return Readiness::ready();
-        }
-        Readiness::ready()
-            .with_reason(format!("the mesh does not answer since {}; what is held is served", mesh.since))
-    });
-    let (router, document) = api::router(handle.clone());
-    openkcm_http::Service::new(router, &document, http)
-}
-
-fn open_store(data_dir: &Path, region: &RegionId) -> Result<Store, StartError> {
-    std::fs::create_dir_all(data_dir)
-        .map_err(|source| StartError::DataDir { path: data_dir.into(), source })?;
-    let options = OpenOptions {
-        path: data_dir.join(STORE_FILE),
-        identity: format!("{COMPONENT}/{region}"),
-        spaces: &[store::SPACES, openkcm_orbital::SPACES],
-    };
-    Store::open(&options).map_err(StartError::Store)
-}
-
-fn courier(
-    store: &Store,
-    region: &RegionId,
-    receiver: Arc<MeshReceiver>,
-    surroundings: &Surroundings,
-) -> Courier {
-    let Surroundings { transport, signer, verifier, clock, entropy, .. } = surroundings.clone();
+/// What a Core says and hears.
+fn plan(store: &Store, region: &RegionId, receiver: Arc<dyn Receiver>, traffic: Traffic) -> Plan {
     let own = |lane| Stream { lane, audience: Audience::Region(region.clone()) };
-    Courier {
+    let peers = Stream { lane: Lane::Sealed, audience: Audience::Cores };
+    Plan {
         store: store.clone(),
-        transport,
-        signer,
-        verifier,
         sends: vec![Lane::Sealed],
-        reads: vec![
-            own(Lane::Urgent),
-            own(Lane::Facts),
-            Stream { lane: Lane::Sealed, audience: Audience::Cores },
-        ],
+        reads: vec![own(Lane::Urgent), own(Lane::Facts), peers],
         words: None,
         receiver,
-        clock,
-        entropy,
+        traffic,
     }
 }
 
 /// Lets the Core make what it lacks once the mesh was read, or is away for too long.
-async fn tell_when_hydrated(courier: Arc<CourierHandle>, inputs: mpsc::Sender<Input>) {
-    read_or_away(&courier.connection(), || courier.hydrated()).await;
+async fn tell_when_hydrated(mesh: MeshHandle, inputs: mpsc::Sender<Input>) {
+    read_or_away(&mesh.connection(), || mesh.hydrated()).await;
     // The loop has ended: the Core is stopping.
     let _ = inputs.send(Input::Hydrated).await;
 }

@@ -37,12 +37,14 @@ pub struct Changes {
     pub l2s: BTreeSet<SystemPath>,
     /// Services whose definition or versions changed.
     pub services: BTreeSet<ServicePath>,
+    /// How many events changed nothing: they were held already, or something newer was.
+    pub replayed: u64,
 }
 
 impl Changes {
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
-        let Self { tenants, systems, l2s, services } = self;
+        let Self { tenants, systems, l2s, services, replayed: _ } = self;
         tenants.is_empty() && systems.is_empty() && l2s.is_empty() && services.is_empty()
     }
 
@@ -102,24 +104,32 @@ fn absorb_one(
             applied.registry = applied.registry.max(Some(revision));
             if define_tenant(tx, revision, fact)? {
                 changes.tenants.insert(fact.tenant.clone());
+            } else {
+                changes.replayed += 1;
             }
         }
         Event::KeyDefine(fact) => {
             applied.registry = applied.registry.max(Some(revision));
             if define_key(tx, revision, fact)? {
                 changes.definition_of(fact.path());
+            } else {
+                changes.replayed += 1;
             }
         }
         Event::L1Reference(fact) => {
             applied.cmk = applied.cmk.max(Some(revision));
             if refer(tx, revision, fact)? {
                 changes.tenants.insert(fact.tenant.clone());
+            } else {
+                changes.replayed += 1;
             }
         }
         Event::L1Revoke(fact) => {
             applied.cmk = applied.cmk.max(Some(revision));
             if revoke(tx, fact)? {
                 changes.tenants.insert(fact.tenant.clone());
+            } else {
+                changes.replayed += 1;
             }
         }
         Event::KeySealed(fact) if fact.counter > MAX_COUNTER || fact.seals.len() > MAX_SEALS => {
@@ -129,6 +139,8 @@ fn absorb_one(
         Event::KeySealed(fact) => {
             if versions::receive(tx, fact)? {
                 changes.versions_of(fact.path());
+            } else {
+                changes.replayed += 1;
             }
         }
         // Purges, leases and queries are acted on by the rules of sovereignty, which are not built

@@ -149,8 +149,13 @@ async fn without_the_token_nothing_is_told() {
         let request = Request::post(format!("/v1/keys/{SERVICE}/{path}")).body(body).expect("a request");
         assert_refused(&a.send(request).await, 401, "unauthenticated");
     }
-    for path in [format!("/v1/keys/{SYSTEM}"), "/v1/status".into(), "/v1/tenants/acme".into()] {
+    for path in ["/v1/keys/acme/hr", "/v1/status", "/v1/tenants/acme", "/v1/quarantine", "/v1/quarantine/ID"]
+    {
         let request = Request::get(path).body(Body::empty()).expect("a request");
+        assert_refused(&a.send(request).await, 401, "unauthenticated");
+    }
+    for (method, path) in [("DELETE", "/v1/quarantine/ID"), ("POST", "/v1/quarantine/ID/retry")] {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
         assert_refused(&a.send(request).await, 401, "unauthenticated");
     }
 }
@@ -246,7 +251,14 @@ async fn the_document_of_the_interface_has_every_route_and_is_there_without_a_to
     let keys = "/v1/keys/{tenant}/{system}";
     let operations = ["encrypt", "decrypt", "datakey", "rewrap", "rotate"];
     let expected = operations.map(|operation| format!("{keys}/{{service}}/{operation}"));
-    for path in expected.iter().map(String::as_str).chain([keys, "/v1/status", "/v1/tenants/{tenant}"]) {
+    for path in expected.iter().map(String::as_str).chain([
+        keys,
+        "/v1/status",
+        "/v1/tenants/{tenant}",
+        "/v1/quarantine",
+        "/v1/quarantine/{id}",
+        "/v1/quarantine/{id}/retry",
+    ]) {
         assert!(paths.iter().any(|found| *found == path), "{path} is not in {paths:?}");
     }
     assert_eq!(

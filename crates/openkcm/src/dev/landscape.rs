@@ -124,20 +124,24 @@ pub(super) async fn start(parts: Parts<'_>) -> anyhow::Result<Running> {
 }
 
 impl Common<'_> {
+    /// What the component of this signer is handed.
+    fn surroundings(&self, signer: Signer) -> openkcm_component::Surroundings {
+        openkcm_component::Surroundings {
+            transport: self.transport.clone(),
+            signer: Arc::new(signer),
+            verifier: self.verifier.clone(),
+            clock: self.clock.clone(),
+            entropy: self.parts.entropy.clone(),
+        }
+    }
+
     fn start_registry(&mut self, listener: TcpListener, signer: Signer) -> anyhow::Result<()> {
         let options = openkcm_registry::Options {
             data_dir: self.parts.home.of("registry"),
             regions: self.parts.regions.iter().cloned().collect::<BTreeSet<_>>(),
             access: access_to(self.parts.home),
         };
-        let surroundings = openkcm_registry::Surroundings {
-            transport: self.transport.clone(),
-            signer: Arc::new(signer),
-            verifier: self.verifier.clone(),
-            clock: self.clock.clone(),
-            entropy: self.parts.entropy.clone(),
-        };
-        let service = openkcm_registry::Service::start(options, surroundings)?;
+        let service = openkcm_registry::Service::start(options, self.surroundings(signer))?;
         let stop = self.serve.stop();
         self.serve
             .components
@@ -149,12 +153,8 @@ impl Common<'_> {
         let options =
             openkcm_cmk::Options { data_dir: self.parts.home.of("cmk"), access: access_to(self.parts.home) };
         let surroundings = openkcm_cmk::Surroundings {
-            transport: self.transport.clone(),
             roots: self.roots.clone(),
-            signer: Arc::new(signer),
-            verifier: self.verifier.clone(),
-            clock: self.clock.clone(),
-            entropy: self.parts.entropy.clone(),
+            common: self.surroundings(signer),
         };
         let service = openkcm_cmk::Service::start(options, surroundings)?;
         let stop = self.serve.stop();
@@ -176,12 +176,8 @@ impl Common<'_> {
             access: access_to(self.parts.home),
         };
         let surroundings = openkcm_krypton::Surroundings {
-            transport: self.transport.clone(),
             roots: self.roots.clone(),
-            signer: Arc::new(signer),
-            verifier: self.verifier.clone(),
-            clock: self.clock.clone(),
-            entropy: self.parts.entropy.clone(),
+            common: self.surroundings(signer),
         };
         let service = openkcm_krypton::Service::start(options, surroundings).await?;
         let (stop, region) = (self.serve.stop(), region.clone());

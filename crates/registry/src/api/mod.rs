@@ -62,6 +62,7 @@ fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(services::undelete))
         .routes(routes!(services::compromise))
         .routes(routes!(status::read))
+        .merge(openkcm_component::quarantine::routes())
 }
 
 fn precondition(if_match: IfMatch) -> Precondition {

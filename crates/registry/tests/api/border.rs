@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::world::{World, send};
 
 /// Every route of the Registry, with `BAD` for the name that comes last.
-const ROUTES: [(&str, &str, &str); 18] = [
+const ROUTES: [(&str, &str, &str); 22] = [
     ("GET", "/v1/tenants", ""),
     ("GET", "/v1/tenants/BAD", "tenant"),
     ("PUT", "/v1/tenants/BAD", "tenant"),
@@ -27,6 +27,10 @@ const ROUTES: [(&str, &str, &str); 18] = [
     ("POST", "/v1/tenants/acme/systems/hr/services/BAD/undelete", "service"),
     ("POST", "/v1/tenants/acme/systems/hr/services/BAD/compromise", "service"),
     ("GET", "/v1/status", ""),
+    ("GET", "/v1/quarantine", ""),
+    ("GET", "/v1/quarantine/ID", ""),
+    ("DELETE", "/v1/quarantine/ID", ""),
+    ("POST", "/v1/quarantine/ID/retry", ""),
 ];
 
 fn routes() -> impl Iterator<Item = (Method, &'static str, &'static str)> {

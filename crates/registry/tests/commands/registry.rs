@@ -123,7 +123,8 @@ impl Registry {
 
     /// The letters that wait, in the order in which they were written; afterwards none waits.
     pub(crate) fn letters(&mut self) -> Vec<String> {
-        let waiting = outbox::waiting(&self.store, Lane::Facts, usize::MAX).unwrap();
+        let mut waiting = outbox::waiting(&self.store, Lane::Facts, usize::MAX).unwrap();
+        waiting.sort_by_key(|waiting| waiting.number);
         self.store.write(|tx| outbox::forget(tx, Lane::Facts, &waiting)).unwrap();
         waiting
             .iter()

@@ -217,12 +217,14 @@ impl World {
 
     pub(crate) async fn start_on(&self, region: &str, way: &Way) -> Running {
         let surroundings = openkcm_krypton::Surroundings {
-            transport: Arc::new(way.clone()),
             roots: self.roots.clone(),
-            signer: self.signers[region].clone(),
-            verifier: self.verifier.clone(),
-            clock: Arc::new(self.clock.clone()),
-            entropy: Arc::new(OsEntropy::new()),
+            common: openkcm_component::Surroundings {
+                transport: Arc::new(way.clone()),
+                signer: self.signers[region].clone(),
+                verifier: self.verifier.clone(),
+                clock: Arc::new(self.clock.clone()),
+                entropy: Arc::new(OsEntropy::new()),
+            },
         };
         Running::start(self.directory.path().join(format!("core-{region}")), region, surroundings).await
     }

@@ -192,7 +192,7 @@ impl Running {
     /// Waits until the CMK Server's revision 1.`counter` is on its disk.
     pub(crate) async fn has_applied(&self, counter: u64) {
         eventually("a revision on disk", async || {
-            let applied = self.handle.status().await.expect("the store can be read").applied;
+            let applied = self.handle.status().await.expect("the store can be read").mesh.applied;
             (applied.cmk >= Some(Revision::new(1, counter))).then_some(())
         })
         .await;
