@@ -140,24 +140,26 @@ impl Distributed {
 
     /// Starts a component or the broker, and waits for nothing.
     pub fn spawn(&mut self, component: &str) {
-        if component == BROKER {
-            return self.nats.spawn();
+        match component {
+            BROKER => self.nats.spawn(),
+            _ => self.spawn_with(component, &[]),
         }
-        if !self.components.contains_key(component) {
-            let process = self.prepare(component);
-            self.components.insert(component.to_owned(), process);
-        }
-        self.component_mut(component).spawn();
     }
 
-    fn prepare(&self, component: &str) -> Process {
+    /// Starts a component with further arguments for this once, and waits for nothing.
+    pub fn spawn_with(&mut self, component: &str, arguments: &[&str]) {
+        let running = self.components.get(component).is_some_and(Process::is_running);
+        assert!(!running, "{component} runs");
         // Cores of all regions are one kind of component.
         let kind = component.split('-').next().expect("a name");
         let launch = Launch::new(&self.program)
             .arguments([kind.as_ref(), "--config".as_ref(), self.configuration(component).as_os_str()])
+            .arguments(arguments.iter().copied())
             .within_namespace(self.network.as_ref().map(|network| network.namespace(component)));
         let file = |kind: &str| self.directory.join(format!("{component}.{kind}"));
-        Process::new(component, launch, file("stdout"), file("stderr"))
+        let mut process = Process::new(component, launch, file("stdout"), file("stderr"));
+        process.spawn();
+        self.components.insert(component.to_owned(), process);
     }
 
     /// Waits until a component has printed `ready` since its last start, or the broker answers.
