@@ -21,6 +21,7 @@ mod error;
 mod landscape;
 mod listing;
 mod patience;
+mod quarantine;
 mod registry;
 
 pub use call::{Answer, Call, Component, Resource};
@@ -31,6 +32,7 @@ pub use error::{ClientError, ProblemDocument};
 pub use landscape::{Landscape, LandscapeError, Region};
 pub use listing::Listing;
 pub use patience::Patience;
+pub use quarantine::Quarantine;
 pub use registry::{KeySpec, Registry, TenantSpec};
 /// The HTTP methods that a [`Call`] takes.
 pub use reqwest::Method;

@@ -2,6 +2,8 @@
 //!
 //! A component that can't be reached is a row like the others: that is what an operator looks for here.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use clap::Args;
 use openkcm_client::{Call, Client, Component};
@@ -18,13 +20,16 @@ const COLUMNS: &[Column] = &[
     ("REACHABLE", "/reachable"),
     ("MESH", "/mesh"),
     ("OUTBOX", "/outbox"),
+    ("REVISION", "/revision"),
+    ("APPLIED", "/applied"),
+    ("DROPPED", "/dropped"),
     ("QUARANTINED", "/quarantined"),
-    ("REVISIONS", "/revisions"),
     ("TENANTS", "/tenants"),
     ("AT RISK", "/at_risk"),
 ];
 
-/// Show how all components are: reachable, mesh, outbox, applied revisions, tenants served, versions at risk
+/// Show how all components are: reachable, mesh, outbox, revisions, events dropped and quarantined, tenants served,
+/// versions at risk
 #[derive(Args)]
 pub(crate) struct Arguments {}
 
@@ -85,31 +90,32 @@ fn print(format: Format, answers: &[Value]) -> anyhow::Result<()> {
     }
 }
 
-/// What a table shows of one component's status, whichever of the three it is.
+/// What a table shows of one component's status: the mesh has one shape in all three.
 fn row(answer: &Value) -> Value {
-    let status = &answer["status"];
-    let mesh = status["mesh"]["connected"].as_bool().map(|up| if up { "connected" } else { "cut off" });
+    let (status, mesh) = (&answer["status"], &answer["status"]["mesh"]);
+    let since = mesh["since"].as_str().unwrap_or("its start");
+    let connected = mesh["connected"].as_bool();
+    let letters = mesh["outbox"]["letters"].as_u64();
     json!({
         "component": answer["component"],
         "url": answer["url"],
         "reachable": answer["reachable"],
-        "mesh": mesh,
-        "outbox": outbox(status),
-        "quarantined": status.get("quarantined").or_else(|| status["mesh"].get("quarantined")),
-        "revisions": status.get("revision").or_else(|| status.get("applied")),
+        "mesh": connected.map(|up| if up { "connected".to_owned() } else { format!("cut off since {since}") }),
+        "outbox": letters.map(|letters| match mesh["outbox"]["oldest_seconds"].as_u64() {
+            Some(age) => format!("{letters}, for {}", humantime::format_duration(Duration::from_secs(age))),
+            None => letters.to_string(),
+        }),
+        "revision": status["revision"],
+        "applied": mesh["applied"].as_object().filter(|applied| !applied.is_empty()),
+        "dropped": mesh["dropped"].as_object().map(|reasons| {
+            reasons.values().filter_map(Value::as_u64).sum::<u64>()
+        }),
+        "quarantined": mesh["quarantined"],
         "tenants": status["tenants"]["serving"].as_u64().map(|serving| {
             format!("{serving} of {} served", status["tenants"]["known"])
         }),
         "at_risk": status["versions_at_risk"],
     })
-}
-
-/// How many letters wait, over all lanes.
-fn outbox(status: &Value) -> Option<u64> {
-    match (&status["outbox"], &status["mesh"]["outbox"]) {
-        (Value::Array(lanes), _) => Some(lanes.iter().filter_map(|lane| lane["letters"].as_u64()).sum()),
-        (_, outbox) => outbox["letters"].as_u64(),
-    }
 }
 
 #[cfg(test)]
@@ -119,22 +125,30 @@ mod tests {
     #[test]
     fn the_statuses_of_all_three_actors_fit_one_table() {
         let registry = json!({"component": "registry", "reachable": true, "status": {
-            "revision": "1.7", "outbox": [{"lane": 0, "letters": 1}, {"lane": 1, "letters": 2}],
-            "mesh": {"connected": true},
+            "revision": "1.7",
+            "mesh": {
+                "connected": true, "outbox": {"letters": 3, "oldest_seconds": 75, "lanes": []}, "applied": {},
+                "dropped": {"damaged": 1, "expired": 4}, "quarantined": 0,
+            },
         }});
         let core = json!({"component": "krypton a", "reachable": true, "status": {
-            "mesh": {"connected": false, "outbox": {"letters": 4, "oldest": null}, "quarantined": 1},
-            "applied": {"registry": "1.7", "cmk": null}, "tenants": {"serving": 1, "known": 2},
-            "versions_at_risk": 3,
+            "mesh": {
+                "connected": false, "since": "2026-02-02T08:00:00.000Z", "outbox": {"letters": 0, "lanes": []},
+                "applied": {"registry": "1.7", "cmk": "1.2"}, "dropped": {}, "quarantined": 2,
+            },
+            "tenants": {"serving": 1, "known": 2}, "versions_at_risk": 3,
         }});
         let gone = json!({"component": "cmk", "reachable": false, "error": "unreachable"});
         let text = render::table(COLUMNS, &[row(&registry), row(&gone), row(&core)]);
         let lines: Vec<&str> = text.lines().collect();
-        assert!(
-            lines[1].contains("connected") && lines[1].contains("1.7") && lines[1].contains(" 3 "),
-            "{text}"
-        );
-        assert!(lines[2].contains("no"), "{text}");
-        assert!(lines[3].contains("cut off") && lines[3].contains("1 of 2 served"), "{text}");
+        for (line, words) in [
+            (1, &["connected", "1.7", "3, for 1m 15s", " 5 "][..]),
+            (2, &["no"]),
+            (3, &["cut off since 2026-02-02T08:00:00.000Z", "cmk=1.2,registry=1.7", "1 of 2 served"]),
+        ] {
+            for word in words {
+                assert!(lines[line].contains(word), "{word:?} is not in line {line} of\n{text}");
+            }
+        }
     }
 }

@@ -73,6 +73,10 @@ fn the_commands_of_the_design_are_understood() {
         "openkcm rotate acme/hr",
         "openkcm rotate acme/hr/payroll --region b",
         "openkcm key show acme/hr",
+        "openkcm quarantine list --component registry --tenant acme --stream 1.region.a --limit 5",
+        "openkcm quarantine show --component a 9f86d081884c7d659a2feaa0c55ad015",
+        "openkcm quarantine retry --component cmk 9f86d081884c7d659a2feaa0c55ad015",
+        "openkcm quarantine drop --component eu-1 --yes 9f86d081884c7d659a2feaa0c55ad015",
         "openkcm --landscape x.json status",
     ] {
         if let Err(error) = parse(line) {
@@ -93,6 +97,8 @@ fn what_is_not_typed_right_is_refused_before_anything_is_done() {
         ("openkcm l1 link acme --root local", "PROVIDER:KEY is expected"),
         ("openkcm tenant list --limit 0", "0 is not in"),
         ("openkcm encrypt acme/hr/payroll --aad x", "--raw"),
+        ("openkcm quarantine retry 9f86d081884c7d659a2feaa0c55ad015", "--component"),
+        ("openkcm quarantine drop --component a x", "32 hexadecimal digits"),
         ("openkcm status --wait 5s --no-wait", "cannot be used with"),
         ("openkcm status --output xml", "possible values: table, json"),
     ] {
