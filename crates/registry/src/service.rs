@@ -74,7 +74,7 @@ impl Service {
         let mut registry = metrics_registry(COMPONENT);
         let handle = Handle {
             store,
-            landscape: Arc::new(Landscape { regions: options.regions }),
+            landscape: watch::Sender::new(Arc::new(Landscape { regions: options.regions })),
             clock: surroundings.clock.clone(),
             mesh: mesh.handle(),
             metrics: Metrics::register(&mut registry),
@@ -125,7 +125,7 @@ pub struct Status {
 #[derive(Clone)]
 pub struct Handle {
     store: Store,
-    landscape: Arc<Landscape>,
+    landscape: watch::Sender<Arc<Landscape>>,
     clock: Arc<dyn Clock>,
     mesh: MeshHandle,
     metrics: Metrics,
@@ -144,7 +144,7 @@ impl Handle {
         + Send
         + 'static,
     ) -> Result<Outcome<TenantRecord>, Failure> {
-        let (landscape, clock) = (self.landscape.clone(), self.clock.clone());
+        let (landscape, clock) = (self.landscape(), self.clock.clone());
         let outcome = self.store.write(move |tx| command(tx, &landscape, clock.now())).await?;
         self.metrics.count(Level::Tenant, &outcome);
         Ok(outcome)
@@ -189,12 +189,21 @@ impl Handle {
     /// # Errors
     /// When the store can't be read.
     pub async fn status(&self) -> Result<Status, Failure> {
-        let (mesh, regions) = (self.mesh.clone(), self.landscape.regions.clone());
+        let (mesh, regions) = (self.mesh.clone(), self.landscape().regions.clone());
         self.ask(move |view| {
             let (revision, mesh) = (store::last_revision(view)?, mesh.status(view, Applied::default())?);
             Ok(Status { regions, revision, mesh })
         })
         .await
+    }
+
+    /// The regions of the landscape from now on. What is defined in one that is not among them stays so.
+    pub fn set_regions(&self, regions: BTreeSet<RegionId>) {
+        self.landscape.send_replace(Arc::new(Landscape { regions }));
+    }
+
+    fn landscape(&self) -> Arc<Landscape> {
+        self.landscape.borrow().clone()
     }
 
     /// Whether the mesh answers, and since when.

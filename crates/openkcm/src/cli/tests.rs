@@ -78,6 +78,19 @@ fn the_commands_of_the_design_are_understood() {
         "openkcm quarantine retry --component cmk 9f86d081884c7d659a2feaa0c55ad015",
         "openkcm quarantine drop --component eu-1 --yes 9f86d081884c7d659a2feaa0c55ad015",
         "openkcm --landscape x.json status",
+        "openkcm init --dir D --regions a,b --host 10.0.0.1 --hosts nats=10.0.0.9,krypton-a=core.example",
+        "openkcm init --dir D --regions a --registry-port 1 --cmk-port 2 --core-port 3 --nats-port 4 --replicas 3",
+        "openkcm init --dir D --add-region c --core-port 7040 --host 10.0.0.3",
+        "openkcm init --dir D --renew-certificates --output json",
+        "openkcm registry --config F --rebuild-from-mesh",
+        "openkcm cmk --config F --data-dir D --listen 127.0.0.1:1 --set orbital.servers=tls://a:1,tls://b:1",
+        "openkcm krypton --config F --check",
+        "openkcm mesh setup --config F",
+        "openkcm mesh setup --dir D --set orbital.operator.nkey=operator.nk",
+        "openkcm signer list --dir D",
+        "openkcm signer add --dir D krypton-a",
+        "openkcm signer use --dir D cmk",
+        "openkcm signer retire --dir D registry",
     ] {
         if let Err(error) = parse(line) {
             panic!("{line}\n{error}");
@@ -101,6 +114,12 @@ fn what_is_not_typed_right_is_refused_before_anything_is_done() {
         ("openkcm quarantine drop --component a x", "32 hexadecimal digits"),
         ("openkcm status --wait 5s --no-wait", "cannot be used with"),
         ("openkcm status --output xml", "possible values: table, json"),
+        ("openkcm init --dir D", "--regions"),
+        ("openkcm registry", "--config"),
+        ("openkcm krypton --config F --rebuild-from-mesh", "unexpected argument"),
+        ("openkcm cmk --config F --set listen", "NAME=VALUE is expected"),
+        ("openkcm mesh setup", "--config"),
+        ("openkcm signer use --dir D nats", "registry, cmk or krypton-REGION is expected"),
     ] {
         let Err(error) = parse(line) else { panic!("{line} was taken") };
         assert!(error.to_string().contains(said), "{line}\n{error}");
@@ -114,4 +133,26 @@ fn nobody_waits_who_does_not_want_to() {
     assert_eq!(patience("openkcm status").as_secs(), 10);
     assert_eq!(patience("openkcm status --wait 1m").as_secs(), 60);
     assert_eq!(patience("openkcm --no-wait status").as_secs(), 0);
+}
+
+/// The folder of the units that an operator installs.
+const UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/systemd");
+
+#[test]
+fn the_commands_of_the_systemd_units_are_understood() {
+    let mut units = 0;
+    for entry in std::fs::read_dir(UNITS).expect("the units") {
+        let path = entry.expect("an entry").path();
+        let text = std::fs::read_to_string(&path).expect("readable");
+        let line = text.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("a command");
+        let line = line.replace("/usr/local/bin/openkcm", "openkcm").replace("%i", "eu-1");
+        assert!(parse(&line).is_ok(), "{}: {line}", path.display());
+        for expected in
+            ["Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "User=openkcm", "Restart=on-failure"]
+        {
+            assert!(text.lines().any(|line| line == expected), "{}: {expected}", path.display());
+        }
+        units += 1;
+    }
+    assert_eq!(units, 3);
 }

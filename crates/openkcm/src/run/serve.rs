@@ -9,6 +9,7 @@ use std::io;
 use std::pin::Pin;
 
 use anyhow::{Context as _, bail};
+use openkcm_contracts::RegionId;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -49,11 +50,11 @@ async fn serve(sources: Sources, config: Config) -> anyhow::Result<()> {
     let stopped = async move {
         let _ = stopping.wait_for(|stop| *stop).await;
     };
-    let serving = start(&config, &parts, listener, stopped).await?;
-    let title = config.component.title();
-    let mut serving = tokio::spawn(serving);
     let (reload, regions) = Reload::new(sources, &config, &parts)?;
     let mut beside = JoinSet::new();
+    let serving = start(&config, &parts, &mut beside, &regions, (listener, stopped)).await?;
+    let title = config.component.title();
+    let mut serving = tokio::spawn(serving);
     beside.spawn(reload.run());
     beside.spawn(mesh::keep(config.mesh.clone(), regions, parts.entropy.clone()));
     beside.spawn(notify::keep_alive());
@@ -72,16 +73,19 @@ async fn serve(sources: Sources, config: Config) -> anyhow::Result<()> {
     ended.context("the component's task failed")?.with_context(|| format!("the {title} failed"))
 }
 
-/// Starts the component that the configuration is for.
+/// Starts the component that the configuration is for, and what it needs beside it.
 async fn start(
     config: &Config,
     parts: &Parts,
-    listener: TcpListener,
-    stopped: impl Future<Output = ()> + Send + 'static,
+    beside: &mut JoinSet<()>,
+    regions: &watch::Receiver<Vec<RegionId>>,
+    (listener, stopped): (TcpListener, impl Future<Output = ()> + Send + 'static),
 ) -> anyhow::Result<Serving> {
     match &config.component {
         Component::Registry => {
             let service = registry(config, parts)?;
+            let handle = service.handle();
+            beside.spawn(follow(regions.clone(), move |regions| handle.set_regions(regions)));
             Ok(Box::pin(service.serve(listener, stopped)))
         }
         Component::Cmk => {
@@ -99,6 +103,16 @@ async fn start(
             let service = openkcm_krypton::Service::start(options, surroundings).await?;
             Ok(Box::pin(service.serve(listener, stopped)))
         }
+    }
+}
+
+/// Hands the regions on whenever they change.
+async fn follow(
+    mut regions: watch::Receiver<Vec<RegionId>>,
+    take: impl Fn(BTreeSet<RegionId>) + Send + 'static,
+) {
+    while regions.changed().await.is_ok() {
+        take(regions.borrow_and_update().iter().cloned().collect());
     }
 }
 
