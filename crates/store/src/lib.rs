@@ -9,10 +9,12 @@
 //! Why an ordered map and not a relational schema: `docs/adr/0003-one-ordered-map-per-store.md`.
 
 mod error;
+mod layout;
 mod memory;
 mod read_write;
 mod sqlite;
 mod table;
+mod view;
 mod writer;
 
 pub use error::StoreError;

@@ -7,18 +7,16 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::read_write::prefix_end;
+use crate::layout::{self, Purpose, connect};
+use crate::view::View;
 use crate::writer::{Job, MAX_WAITING_JOBS, Writer};
-use crate::{Item, Read, Scan, Space, StoreError, Write};
+use crate::{Read, Space, StoreError, Write};
 
 /// Idle read connections that are kept; more are opened while more reads run at once.
 const MAX_IDLE_READERS: usize = 4;
-
-/// Prepared statements that a connection keeps: five for each space of the largest component.
-const STATEMENT_CACHE: usize = 128;
 
 /// How to open a store.
 #[derive(Debug, Clone)]
@@ -46,7 +44,7 @@ impl Store {
     /// When the file can't be used, is another component's, or another process has it open.
     pub fn open(options: &OpenOptions<'_>) -> Result<Self, StoreError> {
         let lock = lock(&options.path)?;
-        let connection = connect(&options.path)?;
+        let connection = connect(&options.path, Purpose::Write)?;
         create_spaces(&connection, options.spaces)?;
         check_identity(&connection, options)?;
         let (jobs, queue) = mpsc::channel(MAX_WAITING_JOBS);
@@ -126,25 +124,12 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let connection = Connection::open(path)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
-    connection.execute_batch(
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;
-         PRAGMA cache_size=-16384; PRAGMA secure_delete=ON;",
-    )?;
-    Ok(connection)
-}
-
 fn create_spaces(connection: &Connection, spaces: &[&[Space]]) -> Result<(), StoreError> {
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS identity (one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT NOT NULL);",
     )?;
-    for Space(name) in spaces.iter().copied().flatten() {
-        connection.execute_batch(&format!(
-            "CREATE TABLE IF NOT EXISTS {name} (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
-        ))?;
+    for space in spaces.iter().copied().flatten() {
+        connection.execute_batch(&layout::create(*space))?;
     }
     Ok(())
 }
@@ -161,6 +146,11 @@ fn check_identity(connection: &Connection, options: &OpenOptions<'_>) -> Result<
     Err(StoreError::WrongIdentity { path: options.path.clone(), found, expected: options.identity.clone() })
 }
 
+/// Runs a statement that is used again and again.
+pub(crate) fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
 struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
@@ -169,85 +159,14 @@ struct Readers {
 impl Readers {
     fn read<T, E: From<StoreError>>(&self, query: impl FnOnce(&dyn Read) -> Result<T, E>) -> Result<T, E> {
         let pooled = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = pooled.map_or_else(|| connect(&self.path), Ok)?;
-        connection.execute_batch("BEGIN DEFERRED").map_err(StoreError::from)?;
-        let answer = query(&View(&connection));
-        connection.execute_batch("ROLLBACK").map_err(StoreError::from)?;
+        let connection = pooled.map_or_else(|| connect(&self.path, Purpose::Read), Ok)?;
+        run(&connection, "BEGIN DEFERRED").map_err(StoreError::from)?;
+        let answer = query(&View::new(&connection));
+        run(&connection, "ROLLBACK").map_err(StoreError::from)?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < MAX_IDLE_READERS {
             idle.push(connection);
         }
         answer
     }
-}
-
-/// One connection, within a transaction.
-pub(crate) struct View<'a>(pub(crate) &'a Connection);
-
-impl Read for View<'_> {
-    fn get(&self, Space(name): Space, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut statement = self.0.prepare_cached(&format!("SELECT value FROM {name} WHERE key = ?1"))?;
-        Ok(statement.query_row(params![key], |row| row.get(0)).optional()?)
-    }
-
-    fn scan(&self, Space(name): Space, scan: Scan<'_>) -> Result<Vec<Item>, StoreError> {
-        // `after` is greater than or equal to the prefix or of no effect; the empty key sorts first
-        // and no component uses it.
-        let after = scan.after.filter(|after| *after >= scan.prefix);
-        let comparison = if after.is_some() { ">" } else { ">=" };
-        let end = prefix_end(scan.prefix);
-        let mut statement = self.0.prepare_cached(&format!(
-            "SELECT key, value FROM {name} WHERE key {comparison} ?1 {} ORDER BY key LIMIT ?2",
-            below(&end)
-        ))?;
-        let limit = i64::try_from(scan.limit).unwrap_or(i64::MAX);
-        let from = after.unwrap_or(scan.prefix);
-        let rows = match end {
-            Some(end) => statement.query_map(params![from, limit, end], item)?,
-            None => statement.query_map(params![from, limit], item)?,
-        };
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    fn last(&self, Space(name): Space, prefix: &[u8]) -> Result<Option<Item>, StoreError> {
-        let end = prefix_end(prefix);
-        let mut statement = self.0.prepare_cached(&format!(
-            "SELECT key, value FROM {name} WHERE key >= ?1 {} ORDER BY key DESC LIMIT ?2",
-            below(&end)
-        ))?;
-        let found = match end {
-            Some(end) => statement.query_row(params![prefix, 1, end], item),
-            None => statement.query_row(params![prefix, 1], item),
-        };
-        Ok(found.optional()?)
-    }
-}
-
-/// The upper bound, as SQLite can seek to it: behind `?3 IS NULL OR …` it would read, and throw away,
-/// every row from the prefix to the end of the table.
-fn below(end: &Option<Vec<u8>>) -> &'static str {
-    if end.is_some() { "AND key < ?3" } else { "" }
-}
-
-impl Write for View<'_> {
-    fn put(&mut self, Space(name): Space, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        let mut statement = self.0.prepare_cached(&format!(
-            "INSERT INTO {name} VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-        ))?;
-        statement.execute(params![key, value])?;
-        Ok(())
-    }
-
-    fn delete(&mut self, Space(name): Space, key: &[u8]) -> Result<(), StoreError> {
-        self.0.prepare_cached(&format!("DELETE FROM {name} WHERE key = ?1"))?.execute(params![key])?;
-        Ok(())
-    }
-
-    fn as_read(&self) -> &dyn Read {
-        self
-    }
-}
-
-fn item(row: &rusqlite::Row<'_>) -> rusqlite::Result<Item> {
-    Ok((row.get(0)?, row.get(1)?))
 }

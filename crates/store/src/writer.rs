@@ -1,7 +1,7 @@
 //! The one writer of a store: takes changes in order, and commits those that wait together.
 //!
-//! Each change runs within a savepoint, so that one that fails (or panics) takes only itself back.
-//! Replies are sent after the commit was synced, never before.
+//! A change that fails (or panics) takes only itself back: the first of a commit with its whole transaction,
+//! those that join it with a savepoint each. Replies are sent after the commit was synced, never before.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, watch};
 
-use crate::sqlite::View;
+use crate::sqlite::run;
+use crate::view::View;
 use crate::{StoreError, Write};
 
 /// Changes that may wait for the writer before those who bring more have to wait themselves.
@@ -59,24 +60,38 @@ impl Writer {
     }
 
     fn commit(&mut self, first: Job, replies: &mut Vec<Reply>) -> Result<(), StoreError> {
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let mut next = Some(first);
-        while let Some(job) = next {
-            replies.extend(run_in_savepoint(&self.connection, job)?);
-            next = if replies.len() < MAX_JOBS_PER_COMMIT { self.queue.try_recv().ok() } else { None };
+        let connection = &self.connection;
+        let mut view = View::new(connection);
+        run(connection, "BEGIN IMMEDIATE")?;
+        // Before it there is nothing to keep, so the whole transaction is taken back for it. A savepoint has
+        // SQLite copy each page that the change touches, and a backlog's changes touch many.
+        let (kept, reply) = try_change(&mut view, first);
+        replies.extend(reply);
+        if !kept {
+            run(connection, "ROLLBACK")?;
+            run(connection, "BEGIN IMMEDIATE")?;
         }
-        self.connection.execute_batch("COMMIT")?;
+        while replies.len() < MAX_JOBS_PER_COMMIT
+            && let Ok(job) = self.queue.try_recv()
+        {
+            run(connection, "SAVEPOINT change")?;
+            let (kept, reply) = try_change(&mut view, job);
+            if !kept {
+                run(connection, "ROLLBACK TO change")?;
+            }
+            run(connection, "RELEASE change")?;
+            replies.extend(reply);
+        }
+        run(connection, "COMMIT")?;
         Ok(())
     }
 }
 
-/// Runs one change. One that panics has no reply: its caller sees the store as closed to it.
-fn run_in_savepoint(connection: &Connection, job: Job) -> Result<Option<Reply>, StoreError> {
-    connection.prepare_cached("SAVEPOINT change")?.execute([])?;
-    let outcome = catch_unwind(AssertUnwindSafe(|| job(&mut View(connection))));
-    if !matches!(outcome, Ok((true, _))) {
-        connection.prepare_cached("ROLLBACK TO change")?.execute([])?;
+/// Runs one change; says whether its writes are to be kept. One that panics has no reply: its caller sees the
+/// store as closed to it.
+fn try_change(view: &mut View<'_>, job: Job) -> (bool, Option<Reply>) {
+    match catch_unwind(AssertUnwindSafe(|| job(view))) {
+        Ok((kept, reply)) => (kept, Some(reply)),
+        Err(_panic) => (false, None),
     }
-    connection.prepare_cached("RELEASE change")?.execute([])?;
-    Ok(outcome.ok().map(|(_, reply)| reply))
 }
