@@ -20,6 +20,7 @@ mod signing;
 mod transport;
 mod trust;
 mod verify;
+pub mod words;
 
 pub use courier::{Connection, Courier, CourierHandle, Receiver, Words};
 pub use envelope::{Address, Envelope, EnvelopeError, MAX_BODY_LEN, Message, Reading, Stream, StreamError};
@@ -37,5 +38,8 @@ use openkcm_store::Space;
 /// The spaces that the mesh needs in every component's store.
 pub const SPACES: &[Space] = {
     let [events, ids, ages, tallies] = inbox::quarantine::SPACES;
-    &[outbox::LETTERS.space(), outbox::LATEST.space(), inbox::POSITIONS.space(), events, ids, ages, tallies]
+    let [own, newest, heard] = words::SPACES;
+    let [letters, latest, positions] =
+        [outbox::LETTERS.space(), outbox::LATEST.space(), inbox::POSITIONS.space()];
+    &[letters, latest, positions, events, ids, ages, tallies, own, newest, heard]
 };

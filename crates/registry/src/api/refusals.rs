@@ -26,6 +26,7 @@ impl From<Refusal> for Problem {
             Refusal::NotDeleted(_) => (Code::NotDeleted, None),
             Refusal::UndeleteTooLate { .. } => (Code::UndeleteTooLate, None),
             Refusal::UnknownRegion(_) => (Code::UnknownRegion, Some("regions")),
+            Refusal::Stale => (Code::AuthorityStale, None),
             Refusal::PreconditionFailed { .. } => (Code::PreconditionFailed, Some("If-Match")),
             Refusal::PreconditionRequired => (Code::PreconditionRequired, Some("If-Match")),
             Refusal::Invalid { field, .. } => (Code::InvalidRequest, Some(*field)),

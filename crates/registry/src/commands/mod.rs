@@ -6,8 +6,10 @@
 
 mod key;
 mod tenant;
+pub mod words;
 
 use openkcm_contracts::{Revision, Timestamp};
+use openkcm_orbital::words::standing;
 use openkcm_orbital::{Letter, outbox};
 use openkcm_store::{StoreError, Write};
 
@@ -29,8 +31,11 @@ pub enum Failure {
     Store(#[from] StoreError),
 }
 
-/// The revision and the time that a change in this transaction would have.
-fn moment(tx: &dyn Write, now: Timestamp) -> Result<Moment, StoreError> {
+/// The revision and the time that a change in this transaction would have; a stale Registry changes nothing.
+fn moment(tx: &dyn Write, now: Timestamp) -> Result<Moment, Failure> {
+    if standing(tx.as_read())?.is_stale() {
+        return Err(Refusal::Stale.into());
+    }
     Ok(Moment { revision: store::last_revision(tx.as_read())?.next(), now })
 }
 

@@ -5,10 +5,12 @@
 //!
 //! - [`tenant`], [`key`]: define, delete, undelete, compromise;
 //! - [`standing`]: what becomes of a definition when its parent ends;
-//! - [`telling`]: which events a change makes, and for whom.
+//! - [`telling`]: which events a change makes, and for whom;
+//! - [`rebuild`]: what becomes of a record whose thing is on the mesh too.
 
 pub mod key;
 mod precondition;
+pub mod rebuild;
 mod refusal;
 pub mod standing;
 pub mod telling;

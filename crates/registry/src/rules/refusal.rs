@@ -34,6 +34,12 @@ pub enum Refusal {
     /// The landscape has no such region.
     #[error("region {0} is none of this landscape's")]
     UnknownRegion(RegionId),
+    /// The store is behind what the Registry has said: nothing new is defined, deleted or marked.
+    #[error(
+        "the Registry's store is behind its own words on the mesh, and it changes nothing until it has caught up; \
+         put the newest copy of the store back, or start it with --rebuild-from-mesh"
+    )]
+    Stale,
     /// The condition of the request does not hold.
     #[error("{}", describe_present(*.present))]
     PreconditionFailed {

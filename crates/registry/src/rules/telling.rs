@@ -18,21 +18,23 @@ pub type Told = (Audience, Event);
 
 /// What a change of a tenant tells.
 pub fn of_tenant(before: Option<&TenantRecord>, after: &TenantRecord) -> Vec<Told> {
-    let state = match after.state {
-        Tenancy::Active => TenantState::Active,
-        Tenancy::Offboarded { .. } => TenantState::Offboarded,
-    };
-    let present = Event::TenantDefine(tenant_define(after, state));
+    let present = Event::TenantDefine(tenant_word(after));
     let left =
         before.iter().flat_map(|before| &before.regions).filter(|region| !after.regions.contains(region));
-    let withdrawn = Event::TenantDefine(tenant_define(after, TenantState::Withdrawn));
+    let left: Vec<RegionId> = left.cloned().collect();
     after
         .regions
         .iter()
         .map(|region| (Audience::Region(region.clone()), present.clone()))
         .chain([(Audience::Cmk, present.clone())])
-        .chain(left.map(|region| (Audience::Region(region.clone()), withdrawn.clone())))
+        .chain(of_tenant_left(&left, after))
         .collect()
+}
+
+/// The last word of regions that a tenant has left.
+pub fn of_tenant_left(left: &[RegionId], record: &TenantRecord) -> Vec<Told> {
+    let withdrawn = Event::TenantDefine(tenant_define(record, TenantState::Withdrawn));
+    left.iter().map(|region| (Audience::Region(region.clone()), withdrawn.clone())).collect()
 }
 
 /// The regions that a change brings a tenant to and whose Cores lack its keys: none for a new
@@ -53,8 +55,17 @@ pub fn of_key(tenant: &TenantRecord, record: &KeyRecord) -> Vec<Told> {
 
 /// A key, told to these regions.
 pub fn of_key_to(regions: &[RegionId], record: &KeyRecord) -> Vec<Told> {
-    let event = Event::KeyDefine(key_define(record));
+    let event = Event::KeyDefine(key_word(record));
     regions.iter().map(|region| (Audience::Region(region.clone()), event.clone())).collect()
+}
+
+/// The whole word about a tenant, as all hear it but the regions that it has left.
+pub fn tenant_word(record: &TenantRecord) -> TenantDefine {
+    let state = match record.state {
+        Tenancy::Active => TenantState::Active,
+        Tenancy::Offboarded { .. } => TenantState::Offboarded,
+    };
+    tenant_define(record, state)
 }
 
 fn tenant_define(record: &TenantRecord, state: TenantState) -> TenantDefine {
@@ -67,7 +78,8 @@ fn tenant_define(record: &TenantRecord, state: TenantState) -> TenantDefine {
     }
 }
 
-fn key_define(record: &KeyRecord) -> KeyDefine {
+/// The whole word about a key.
+pub fn key_word(record: &KeyRecord) -> KeyDefine {
     KeyDefine {
         tenant: record.tenant.clone(),
         system: record.system.clone(),

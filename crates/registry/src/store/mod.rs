@@ -72,15 +72,39 @@ pub fn place(view: &dyn Read, path: &KeyPath) -> Result<Place, StoreError> {
     Ok(Place { path: path.clone(), tenant, system, held })
 }
 
+/// The authority goes on from this revision.
+pub(crate) fn set_last_revision(tx: &mut dyn Write, revision: Revision) -> Result<(), StoreError> {
+    AUTHORITY.put(tx, LAST_REVISION, &revision)
+}
+
+/// Takes a tenant as the mesh has it: no change of the authority's own.
+pub(crate) fn take_tenant(tx: &mut dyn Write, record: &TenantRecord) -> Result<(), StoreError> {
+    TENANTS.put(tx, record.tenant.as_str(), record)
+}
+
+/// Takes a system or a service as the mesh has it: no change of the authority's own.
+pub(crate) fn take_key(tx: &mut dyn Write, record: &KeyRecord) -> Result<(), StoreError> {
+    keys(&record.path()).put(tx, &record.path().to_string(), record)
+}
+
+/// Removes a system or a service that nobody was ever told of.
+pub(crate) fn drop_key(tx: &mut dyn Write, path: &KeyPath) -> Result<(), StoreError> {
+    keys(path).delete(tx, &path.to_string())
+}
+
+/// Where a key's record lies.
+fn keys(path: &KeyPath) -> Table<KeyRecord> {
+    if path.service().is_some() { SERVICES } else { SYSTEMS }
+}
+
 /// Saves a tenant, as the authority's last change.
 pub(crate) fn save_tenant(tx: &mut dyn Write, record: &TenantRecord) -> Result<(), StoreError> {
-    AUTHORITY.put(tx, LAST_REVISION, &record.revision)?;
-    TENANTS.put(tx, record.tenant.as_str(), record)
+    set_last_revision(tx, record.revision)?;
+    take_tenant(tx, record)
 }
 
 /// Saves a system or a service, as the authority's last change.
 pub(crate) fn save_key(tx: &mut dyn Write, record: &KeyRecord) -> Result<(), StoreError> {
-    AUTHORITY.put(tx, LAST_REVISION, &record.revision)?;
-    let table = if record.service.is_some() { SERVICES } else { SYSTEMS };
-    table.put(tx, &record.path().to_string(), record)
+    set_last_revision(tx, record.revision)?;
+    take_key(tx, record)
 }
