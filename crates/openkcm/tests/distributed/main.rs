@@ -1,0 +1,9 @@
+//! The landscape across processes as its operators meet it: what `openkcm init` makes, a broker, and a process
+//! for each component, from outside.
+//!
+//! A test has a landscape of its own; those with partitions have each part on a host of a network of namespaces.
+//! What a test waits for it looks for, and no time is asserted.
+
+mod first_start;
+mod partition;
+mod setup;
