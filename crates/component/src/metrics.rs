@@ -55,18 +55,18 @@ impl Collector for Gauges {
         let metrics: [(&str, &str, &dyn Shown); 6] = [
             (
                 "mesh_connected",
-                "Whether the mesh answered the last attempt",
+                "Whether the mesh answered the last attempt.",
                 &ConstGauge::new(i64::from(connected)),
             ),
-            ("mesh_events_dropped", "Events that were not believed, by reason", &by_reason),
-            ("mesh_events_replayed", "Events that were held already", &ConstCounter::new(replayed)),
+            ("mesh_events_dropped", "Events that were not believed, by reason.", &by_reason),
+            ("mesh_events_replayed", "Events that were held already.", &ConstCounter::new(replayed)),
             (
                 "mesh_events_quarantined",
-                "Authentic events that could not be applied and are kept",
+                "Authentic events that could not be applied and are kept.",
                 &quarantined,
             ),
-            ("outbox_letters", "Letters that wait for the mesh", &letters),
-            ("outbox_oldest_seconds", "How long the oldest letter has waited", &oldest),
+            ("outbox_letters", "Letters that wait for the mesh.", &letters),
+            ("outbox_oldest_seconds", "How long the oldest letter has waited.", &oldest),
         ];
         metrics.into_iter().try_for_each(|(name, help, metric)| metric.show(&mut encoder, name, help))
     }
