@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use openkcm_http::encode_base64;
 use serde_json::{Value, json};
 
-use crate::rig::facts::{self, SERVICE, SYSTEM};
+use crate::rig::facts::{self, SERVICE};
 use crate::rig::{Reply, Running, World};
 
 const CANARY: &str = "canary-9f2c-plaintext";

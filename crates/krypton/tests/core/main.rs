@@ -11,6 +11,7 @@ mod isolation;
 mod lifecycle;
 mod many;
 mod providers;
+mod quarantine;
 mod rig;
 mod rotation;
 mod secrecy;

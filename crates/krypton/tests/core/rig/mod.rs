@@ -21,6 +21,7 @@ use std::time::Duration;
 use openkcm_contracts::v1::KeySealed;
 use openkcm_contracts::{Audience, Event, EventType, Lane, Revision, Role, Timestamp};
 use openkcm_host::{BootInstant, Clock, Entropy, ManualClock, OsEntropy};
+use openkcm_orbital::inbox::quarantine::{Quarantined, quarantine};
 use openkcm_orbital::{Embedded, Letter, Reading, Signer, Stream, Transport, TrustBundle, Verifier};
 use openkcm_roots::{LocalConfig, Roots, RootsConfig};
 use tempfile::TempDir;
@@ -162,6 +163,32 @@ impl World {
             };
             self.publish("cmk", &letter).await;
         }
+    }
+
+    /// Puts what an author said into the quarantine of a Core that does not run, as one of an earlier
+    /// version left it there.
+    pub(crate) async fn left_behind(&self, region: &str, counter: u64, event: &Event) {
+        let letter = self.letter(region, counter, event);
+        let (message, stream) = (
+            self.signed(author_of(event), &letter),
+            Stream { lane: letter.lane(), audience: letter.audience.clone() },
+        );
+        let poison = Quarantined {
+            at: self.clock.now(),
+            reason: "an earlier version could not read it".into(),
+            tenant: openkcm_orbital::Envelope::tenant_of(&letter.subject),
+            revokes: letter.subject.starts_with("revoke."),
+            headers: message.headers,
+            body: letter.body,
+        };
+        let (path, identity) =
+            (self.directory.path().join(format!("core-{region}")), format!("krypton/{region}"));
+        let store = eventually("the lock of the one before", async || {
+            let spaces = openkcm_krypton::store::SPACES;
+            openkcm_component::open_store(&path, "krypton", identity.clone(), spaces).ok()
+        });
+        let put = store.await.write(move |tx| quarantine(tx, &stream, &poison)).await;
+        put.expect("the store takes it");
     }
 
     async fn publish(&self, author: &str, letter: &Letter) {

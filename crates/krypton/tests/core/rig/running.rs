@@ -97,6 +97,10 @@ impl Running {
         self.send(request("GET", path).body(Body::empty()).expect("a request")).await
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.send(request("DELETE", path).body(Body::empty()).expect("a request")).await
+    }
+
     pub(crate) async fn post(&self, path: &str, body: impl Into<Body>) -> Reply {
         let request = request("POST", path).header("content-type", "application/json");
         self.send(request.body(body.into()).expect("a request")).await
