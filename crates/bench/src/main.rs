@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "printing figures is what it is for")]
 
+mod across;
 mod file;
 mod kill;
 mod landscape;
@@ -35,6 +36,8 @@ enum Scenario {
     File(file::Arguments),
     /// From the commit of an Unlink to the refusal in every region
     Unlink(unlink::Arguments),
+    /// A landscape across processes over NATS: Unlink to refusal, also beside a million definitions; hydration
+    Across(across::Arguments),
     /// The mesh alone, on a real NATS server: how fast it takes and gives facts, how soon a revoke arrives
     Mesh(mesh::Arguments),
 }
@@ -48,6 +51,7 @@ async fn main() -> anyhow::Result<()> {
     let program = landscape::program(arguments.program)?;
     match arguments.scenario {
         Scenario::Mesh(_) => unreachable!("needs no program, so it was done above"),
+        Scenario::Across(arguments) => across::run(&program, &arguments).await,
         Scenario::Usable(arguments) => usable::run(&program, &arguments).await,
         Scenario::Kill(arguments) => kill::run(&program, &arguments).await,
         Scenario::File(arguments) => file::run(&program, &arguments).await,

@@ -69,7 +69,7 @@ fn region() -> anyhow::Result<Audience> {
 }
 
 /// One of a million services: a thousand tenants with a thousand each.
-fn definition(number: usize) -> anyhow::Result<Letter> {
+pub(crate) fn definition(number: usize) -> anyhow::Result<Event> {
     let generation = Generation(Revision::new(1, number as u64 + 1));
     let fact = KeyDefine {
         tenant: TenantId::new(&format!("tenant-{}", number % 1000))?,
@@ -83,14 +83,14 @@ fn definition(number: usize) -> anyhow::Result<Letter> {
         state: DefinitionState::Defined,
         compromised: Default::default(),
     };
-    Ok(Letter::new(&Event::KeyDefine(fact), region()?, generation.0, now()))
+    Ok(Event::KeyDefine(fact))
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     SystemClock.now()
 }
 
-fn rate(what: &str, count: usize, took: Duration) {
+pub(crate) fn rate(what: &str, count: usize, took: Duration) {
     let each = count as f64 / took.as_secs_f64();
     println!("{what:<44} {:>8.2} s   {each:>10.0} /s", took.as_secs_f64());
 }
@@ -98,8 +98,12 @@ fn rate(what: &str, count: usize, took: Duration) {
 async fn publish_all(mesh: &dyn Transport, signer: &Signer, count: usize) -> anyhow::Result<()> {
     let begun = elapsed();
     for from in (0..count).step_by(BATCH) {
+        let letter = |number: usize| {
+            let revision = Revision::new(1, number as u64 + 1);
+            Ok(Letter::new(&definition(number)?, region()?, revision, now()))
+        };
         let letters: Vec<Letter> =
-            (from..count.min(from + BATCH)).map(definition).collect::<anyhow::Result<_>>()?;
+            (from..count.min(from + BATCH)).map(letter).collect::<anyhow::Result<_>>()?;
         mesh.publish(signer.sign_all(&letters)).await?;
     }
     rate("definitions signed, published and synced", count, elapsed() - begun);

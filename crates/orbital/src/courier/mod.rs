@@ -247,9 +247,12 @@ impl Shared {
                 return false;
             }
             match &error {
-                Some(error) if connection.connected || connection.error.is_none() => {
-                    tracing::warn!(%error, "the mesh is away");
+                // A component that starts has yet to connect: no news before the second attempt.
+                Some(error) if connection.error.is_none() && !connection.connected => {
+                    tracing::info!(%error, "the mesh can't be used yet");
                 }
+                Some(error) if connected => tracing::warn!(%error, "the mesh answers, and can't be used"),
+                Some(error) if connection.connected => tracing::warn!(%error, "the mesh is away"),
                 None if !connection.connected => tracing::info!("the mesh answers"),
                 _ => {}
             }
