@@ -6,9 +6,10 @@
 
 use openkcm_contracts::{Revision, TenantId, Timestamp};
 use openkcm_orbital::outbox;
+use openkcm_orbital::words::{self, Standing};
 use openkcm_store::{Read, StoreError, Write};
 
-use crate::rules::{self, Decision, Held, LinkRequest, Precondition, Refusal};
+use crate::rules::{self, Decision, Held, Landscape, LinkRequest, Precondition, Refusal};
 use crate::store::{self, Health, Pointer, Tenant};
 
 /// What a command did.
@@ -51,16 +52,16 @@ pub enum Failure {
 /// # Errors
 /// As [`link`].
 pub fn check_link(store: &dyn Read, tenant: &TenantId, precondition: &Precondition) -> Result<(), Failure> {
-    let records = Records::load(store, tenant)?;
-    rules::may_link(&records.held(), precondition)?;
+    let (records, landscape) = (Records::load(store, tenant)?, Landscape::default());
+    rules::may_link(&records.held(&landscape), precondition)?;
     Ok(())
 }
 
 /// Links a tenant to roots that were found usable, as `health` says.
 ///
 /// # Errors
-/// When the tenant is not known here or is offboarded, the precondition is missing or fails, or the
-/// store fails.
+/// When the store is behind what it has said, the tenant is not known here or is offboarded, the precondition
+/// is missing or fails, or the store fails.
 pub fn link(
     tx: &mut dyn Write,
     tenant: &TenantId,
@@ -69,23 +70,25 @@ pub fn link(
     health: Health,
     now: Timestamp,
 ) -> Result<Outcome<Pointer>, Failure> {
-    let records = Records::load(tx.as_read(), tenant)?;
-    let decision = rules::link(&records.held(), request, precondition, health, now)?;
+    let (records, landscape) = (Records::load(tx.as_read(), tenant)?, Landscape::default());
+    let decision = rules::link(&records.held(&landscape), request, precondition, health, now)?;
     Ok(carry_out(tx, decision)?)
 }
 
-/// Unlinks a tenant. Needs a pointer and nothing else; what is unlinked already stays as it is.
+/// Unlinks a tenant. Needs a pointer and nothing else, and not even that while the store may be behind what
+/// the CMK Server has said; what is unlinked already stays as it is.
 ///
 /// # Errors
 /// When the tenant was never linked, a precondition fails, or the store fails.
 pub fn unlink(
     tx: &mut dyn Write,
+    landscape: &Landscape,
     tenant: &TenantId,
     precondition: &Precondition,
     now: Timestamp,
 ) -> Result<Outcome<Pointer>, Failure> {
     let records = Records::load(tx.as_read(), tenant)?;
-    let decision = rules::unlink(&records.held(), precondition, now)?;
+    let decision = rules::unlink(&records.held(landscape), precondition, now)?;
     Ok(carry_out(tx, decision)?)
 }
 
@@ -101,21 +104,33 @@ pub(crate) fn carry_out(tx: &mut dyn Write, decision: Decision) -> Result<Outcom
 
 /// The records that a decision about one tenant looks at.
 pub(crate) struct Records {
+    id: TenantId,
     tenant: Option<Tenant>,
     pointer: Option<Pointer>,
     next: Revision,
+    standing: Standing,
 }
 
 impl Records {
     pub(crate) fn load(store: &dyn Read, tenant: &TenantId) -> Result<Self, StoreError> {
         Ok(Self {
+            id: tenant.clone(),
             tenant: store::tenant(store, tenant)?,
             pointer: store::pointer(store, tenant)?,
             next: rules::next_revision(store::revision(store)?),
+            standing: words::standing(store)?,
         })
     }
 
-    pub(crate) fn held(&self) -> Held<'_> {
-        Held { tenant: self.tenant.as_ref(), pointer: self.pointer.as_ref(), next: self.next }
+    pub(crate) fn held<'a>(&'a self, landscape: &'a Landscape) -> Held<'a> {
+        let Self { id, tenant, pointer, next, standing } = self;
+        Held {
+            id,
+            tenant: tenant.as_ref(),
+            pointer: pointer.as_ref(),
+            next: *next,
+            standing: *standing,
+            landscape,
+        }
     }
 }

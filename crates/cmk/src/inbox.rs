@@ -14,13 +14,16 @@ use openkcm_component::{Applied as AppliedRevisions, Traffic};
 use openkcm_contracts::v1::TenantDefine;
 use openkcm_contracts::{Audience, Event, Lane, Meeting, Revision, Role, Timestamp};
 use openkcm_host::Clock;
-use openkcm_orbital::{Intake, Receiver, Stream, Verified};
+use openkcm_orbital::outbox::Waiting;
+use openkcm_orbital::{Intake, Published, Receiver, Stream, Verified};
 use openkcm_store::{Store, StoreError, Write};
+use tokio::sync::watch;
 
 use crate::commands::{Outcome, Records, carry_out};
 use crate::metrics::Metrics;
-use crate::rules;
+use crate::rules::{self, Landscape};
 use crate::store::{self, UnlinkReason};
+use crate::words;
 
 /// What came of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +43,15 @@ pub enum Applied {
 ///
 /// # Errors
 /// When the store can't be read or written; the same event can be applied again.
-pub fn apply(tx: &mut dyn Write, verified: &Verified, now: Timestamp) -> Result<Applied, StoreError> {
+pub fn apply(
+    tx: &mut dyn Write,
+    landscape: &Landscape,
+    verified: &Verified,
+    now: Timestamp,
+) -> Result<Applied, StoreError> {
     match &verified.event {
         Event::TenantDefine(fact) if verified.audience == Audience::Cmk => {
-            define(tx, verified.revision, fact, now)
+            define(tx, landscape, verified.revision, fact, now)
         }
         _ => Ok(Applied::Ignored),
     }
@@ -51,12 +59,13 @@ pub fn apply(tx: &mut dyn Write, verified: &Verified, now: Timestamp) -> Result<
 
 fn define(
     tx: &mut dyn Write,
+    landscape: &Landscape,
     revision: Revision,
     fact: &TenantDefine,
     now: Timestamp,
 ) -> Result<Applied, StoreError> {
     let records = Records::load(tx.as_read(), &fact.tenant)?;
-    let heard = rules::hear(&records.held(), revision, fact, now);
+    let heard = rules::hear(&records.held(landscape), revision, fact, now);
     if heard.meeting == Meeting::Differs {
         tracing::warn!(tenant = %fact.tenant, %revision, "the tenant was held with other content; replaced");
     }
@@ -84,13 +93,14 @@ pub(crate) struct Ear {
     pub(crate) metrics: Metrics,
     pub(crate) traffic: Traffic,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) landscape: watch::Receiver<Arc<Landscape>>,
 }
 
 #[async_trait]
 impl Receiver for Ear {
     async fn receive(&self, intake: Intake) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let applied = self.store.write(move |tx| take(tx, &intake, now)).await?;
+        let (landscape, now) = (self.landscape(), self.clock.now());
+        let applied = self.store.write(move |tx| take(tx, &landscape, &intake, now)).await?;
         let mut replayed = 0;
         for applied in applied {
             let Applied::Tenant { meeting, unlinked } = applied else { continue };
@@ -102,14 +112,48 @@ impl Receiver for Ear {
         self.traffic.replayed(replayed);
         Ok(())
     }
+
+    async fn told(&self, letters: &[Waiting], published: &[Published]) -> Result<(), StoreError> {
+        if !published.contains(&Published::Superseded) {
+            return Ok(());
+        }
+        let (letters, published) = (letters.to_vec(), published.to_vec());
+        let (landscape, now) = (self.landscape(), self.clock.now());
+        self.store.write(move |tx| words::told(tx, &landscape, &letters, &published, now)).await
+    }
+
+    async fn compare(&self, own: Intake) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.store.write(move |tx| words::compare(tx, &own, now)).await
+    }
+
+    async fn compared(&self) -> Result<(), StoreError> {
+        let mut next = Some(words::Step::default());
+        while let Some(step) = next {
+            let (landscape, now) = (self.landscape(), self.clock.now());
+            next = self.store.write(move |tx| words::conclude(tx, &landscape, step, now)).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Ear {
+    fn landscape(&self) -> Arc<Landscape> {
+        self.landscape.borrow().clone()
+    }
 }
 
 /// Applies what came, and records how far the stream was read.
-fn take(tx: &mut dyn Write, intake: &Intake, now: Timestamp) -> Result<Vec<Applied>, StoreError> {
+fn take(
+    tx: &mut dyn Write,
+    landscape: &Landscape,
+    intake: &Intake,
+    now: Timestamp,
+) -> Result<Vec<Applied>, StoreError> {
     let mut revisions = AppliedRevisions::read(tx.as_read())?;
     let mut all = Vec::with_capacity(intake.events.len());
     for event in &intake.events {
-        let applied = apply(tx, event, now)?;
+        let applied = apply(tx, landscape, event, now)?;
         if matches!(applied, Applied::Tenant { .. }) {
             revisions.note(Role::Registry, event.revision);
         }

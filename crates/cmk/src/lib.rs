@@ -7,8 +7,8 @@
 //! What it never holds: a credential of a provider, a key, or anything that a key could be made from.
 //! A root is a reference; how to reach its provider is this component's own configuration.
 //!
-//! The rooms: [`rules`] decide, [`store`] keeps, [`commands`] and [`inbox`] bring the two together in
-//! one transaction, `api` speaks HTTP, and [`Service`] runs it all.
+//! The rooms: [`rules`] decide, [`store`] keeps, [`commands`], [`inbox`] and [`words`] bring the two together
+//! in one transaction, `api` speaks HTTP, and [`Service`] runs it all.
 
 mod api;
 pub mod commands;
@@ -19,6 +19,7 @@ pub mod rules;
 mod service;
 mod status;
 pub mod store;
+pub mod words;
 
 pub use api::{HealthBody, LinkBody, PointerBody, RootBody, TenantBody, openapi};
 pub use openkcm_component::StartError;

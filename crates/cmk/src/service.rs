@@ -4,23 +4,28 @@
 //! requests only read or hand a command to the writer. Nothing here waits for the mesh or for another
 //! component, except `Handle::hydrated`, for those who want to.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use openkcm_component::{Mesh, MeshHandle, Plan, Running, StartError, Traffic, http_options, open_store};
-use openkcm_contracts::Lane;
+use openkcm_contracts::{Lane, RegionId, Role};
 use openkcm_http::{Access, metrics_registry};
+use openkcm_orbital::Words;
+use openkcm_orbital::nats::layout::Layout;
 use openkcm_roots::Roots;
 use openkcm_store::StoreError;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::api::{self, Context};
 use crate::inbox::{Ear, streams};
 use crate::metrics::Metrics;
+use crate::rules::Landscape;
 use crate::status::{Observer, Status};
-use crate::store;
+use crate::{store, words};
 
 /// The component's name in metrics, and its store's identity.
 const COMPONENT: &str = "cmk";
@@ -32,8 +37,12 @@ const SENDS: [Lane; 2] = [Lane::Urgent, Lane::Facts];
 pub struct Options {
     /// Its data directory; made if there is none.
     pub data_dir: PathBuf,
+    /// The regions of the landscape.
+    pub regions: BTreeSet<RegionId>,
     /// What opens its HTTP interface.
     pub access: Access,
+    /// Whether it gets its facts back from the mesh at this start.
+    pub rebuild: bool,
 }
 
 /// What the component is handed: the providers, and what every component is.
@@ -57,6 +66,7 @@ pub struct Service {
 #[derive(Clone)]
 pub struct Handle {
     observer: Observer,
+    landscape: watch::Sender<Arc<Landscape>>,
     mesh: MeshHandle,
 }
 
@@ -66,9 +76,18 @@ impl Service {
     ///
     /// # Errors
     /// When the data directory or the store can't be used.
-    pub fn start(options: Options, surroundings: Surroundings) -> Result<Self, StartError> {
+    pub async fn start(options: Options, surroundings: Surroundings) -> Result<Self, StartError> {
         let Surroundings { roots, common } = surroundings;
         let store = open_store(&options.data_dir, COMPONENT, COMPONENT.into(), store::SPACES)?;
+        let (rebuild, now) = (options.rebuild, common.clock.now());
+        // Before any request: what is accepted from now on is known to be newer than what the mesh may know.
+        store.write(move |tx| words::begin(tx, rebuild, now)).await?;
+        let own = Words {
+            author: Role::Cmk,
+            streams: Layout::new(options.regions.iter().cloned()).words_of(Role::Cmk),
+            from_the_beginning: rebuild,
+        };
+        let landscape = watch::Sender::new(Arc::new(Landscape { regions: options.regions }));
         let mut registry = metrics_registry(COMPONENT);
         let metrics = Metrics::register(&mut registry);
         let traffic = Traffic::default();
@@ -77,12 +96,13 @@ impl Service {
             metrics: metrics.clone(),
             traffic: traffic.clone(),
             clock: common.clock.clone(),
+            landscape: landscape.subscribe(),
         };
         let plan = Plan {
             store: store.clone(),
             sends: SENDS.into(),
             reads: streams(),
-            words: None,
+            words: Some(own),
             receiver: Arc::new(ear),
             traffic,
         };
@@ -90,9 +110,16 @@ impl Service {
         let handle = mesh.handle();
         let observer = Observer { store: store.clone(), mesh: handle.clone() };
         let http = http_options(COMPONENT, options.access, common.clock.clone(), &handle, registry);
-        let context = Context { store, roots, clock: common.clock, metrics, observer: observer.clone() };
+        let context = Context {
+            store,
+            roots,
+            clock: common.clock,
+            metrics,
+            observer: observer.clone(),
+            landscape: landscape.subscribe(),
+        };
         let running = Running::new((api::router(context), &api::openapi()), http, mesh, JoinSet::new());
-        Ok(Self { running, handle: Handle { observer, mesh: handle } })
+        Ok(Self { running, handle: Handle { observer, landscape, mesh: handle } })
     }
 
     /// A handle to this CMK Server.
@@ -121,6 +148,18 @@ impl Handle {
     /// When the store can't be read.
     pub async fn status(&self) -> Result<Status, StoreError> {
         self.observer.status().await
+    }
+
+    /// The regions of the landscape from now on.
+    pub fn set_regions(&self, regions: BTreeSet<RegionId>) {
+        self.landscape.send_replace(Arc::new(Landscape { regions }));
+    }
+
+    /// Waits until it has compared its store with its own last words. Never returns while the mesh is away.
+    pub async fn compared(&self) {
+        if self.mesh.compared().wait_for(|compared| *compared).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Waits until it has read all that the mesh held for it. Never returns while the mesh is away:

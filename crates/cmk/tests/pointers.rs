@@ -94,8 +94,9 @@ fn an_unlink_is_told_twice_to_every_region_and_a_second_one_to_nobody() {
     assert_eq!(
         world.told(),
         [
-            Told::revoke("a", r(2), epoch, "unlinked on request"),
-            Told::revoke("b", r(2), epoch, "unlinked on request"),
+            // Every link up to this Unlink is dead, known here or not.
+            Told::revoke("a", r(2), LinkEpoch(r(2)), "unlinked on request"),
+            Told::revoke("b", r(2), LinkEpoch(r(2)), "unlinked on request"),
             Told::reference("a", r(2), Unlinked, epoch, &["k"]),
             Told::reference("b", r(2), Unlinked, epoch, &["k"]),
         ]

@@ -73,7 +73,7 @@ fn offboarding_ends_the_link_and_says_why() {
     assert_eq!(
         world.told(),
         [
-            Told::revoke("a", r(2), epoch, "the tenant was offboarded"),
+            Told::revoke("a", r(2), LinkEpoch(r(2)), "the tenant was offboarded"),
             Told::reference("a", r(2), Unlinked, epoch, &["k"]),
         ]
     );

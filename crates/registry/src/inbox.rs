@@ -1,15 +1,21 @@
-//! What the Registry hears: the manifests of Cores.
+//! What the Registry hears: the manifests of Cores, and its own last words.
 //!
-//! They are read and not used yet, only the position is kept, so that nothing old is read again. To
+//! Own words go to [`words`]. Manifests are read and not used yet, only the position is kept, so that nothing old is read again. To
 //! compare them with the definitions (to send again what a Core lacks, and to raise the alarm about
 //! what was never defined) is reconciliation, which comes with the work on sovereignty: until then a
 //! Core learns of a definition from the outbox and the compacted facts of the mesh alone. Manifests
 //! are short-lived, and the next one of each Core says everything again, so none is missed by this.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use openkcm_contracts::{Audience, Lane};
-use openkcm_orbital::{Intake, Receiver, Stream};
+use openkcm_host::Clock;
+use openkcm_orbital::outbox::Waiting;
+use openkcm_orbital::{Intake, Published, Receiver, Stream};
 use openkcm_store::{Store, StoreError};
+
+use crate::commands::words;
 
 /// The streams that the Registry reads.
 pub(crate) fn streams() -> Vec<Stream> {
@@ -17,14 +23,36 @@ pub(crate) fn streams() -> Vec<Stream> {
 }
 
 /// Takes what the courier brings.
-#[derive(Debug)]
 pub(crate) struct Inbox {
     pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 #[async_trait]
 impl Receiver for Inbox {
     async fn receive(&self, intake: Intake) -> Result<(), StoreError> {
         self.store.write(move |tx| intake.record(tx)).await
+    }
+
+    async fn told(&self, letters: &[Waiting], published: &[Published]) -> Result<(), StoreError> {
+        if !published.contains(&Published::Superseded) {
+            return Ok(());
+        }
+        let (letters, published, now) = (letters.to_vec(), published.to_vec(), self.clock.now());
+        self.store.write(move |tx| words::told(tx, &letters, &published, now)).await
+    }
+
+    async fn compare(&self, own: Intake) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.store.write(move |tx| words::compare(tx, &own, now)).await
+    }
+
+    async fn compared(&self) -> Result<(), StoreError> {
+        let mut next = Some(words::Step::default());
+        while let Some(step) = next {
+            let now = self.clock.now();
+            next = self.store.write(move |tx| words::conclude(tx, step, now)).await?;
+        }
+        Ok(())
     }
 }

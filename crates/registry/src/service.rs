@@ -15,17 +15,18 @@ use openkcm_component::{
     Applied, Mesh, MeshHandle, MeshStatus, Plan, Running, StartError, Surroundings, Traffic, http_options,
     open_store,
 };
-use openkcm_contracts::{KeyPath, Lane, RegionId, Revision, Timestamp};
+use openkcm_contracts::{KeyPath, Lane, RegionId, Revision, Role, Timestamp};
 use openkcm_host::Clock;
 use openkcm_http::{Access, metrics_registry};
-use openkcm_orbital::Connection;
+use openkcm_orbital::nats::layout::Layout;
+use openkcm_orbital::{Connection, Words};
 use openkcm_store::{Read, Store, Write};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::api;
-use crate::commands::Failure;
+use crate::commands::{Failure, words};
 use crate::inbox::{Inbox, streams};
 use crate::metrics::Metrics;
 use crate::queries::{self, Shown};
@@ -47,6 +48,8 @@ pub struct Options {
     pub regions: BTreeSet<RegionId>,
     /// What opens the HTTP interface.
     pub access: Access,
+    /// Whether it gets its facts back from the mesh at this start.
+    pub rebuild: bool,
 }
 
 /// A running Registry. It stops when this is dropped or [`Service::serve`] returns.
@@ -60,14 +63,22 @@ impl Service {
     ///
     /// # Errors
     /// When the data directory or the store can't be used.
-    pub fn start(options: Options, surroundings: Surroundings) -> Result<Self, StartError> {
+    pub async fn start(options: Options, surroundings: Surroundings) -> Result<Self, StartError> {
         let store = open_store(&options.data_dir, COMPONENT, COMPONENT.into(), store::SPACES)?;
+        let (rebuild, now) = (options.rebuild, surroundings.clock.now());
+        // Before any request: what is accepted from now on is known to be newer than what the mesh may know.
+        store.write(move |tx| words::begin(tx, rebuild, now)).await?;
+        let own = Words {
+            author: Role::Registry,
+            streams: Layout::new(options.regions.iter().cloned()).words_of(Role::Registry),
+            from_the_beginning: rebuild,
+        };
         let plan = Plan {
             store: store.clone(),
             sends: SENDS.into(),
             reads: streams(),
-            words: None,
-            receiver: Arc::new(Inbox { store: store.clone() }),
+            words: Some(own),
+            receiver: Arc::new(Inbox { store: store.clone(), clock: surroundings.clock.clone() }),
             traffic: Traffic::default(),
         };
         let mesh = Mesh::start(plan, &surroundings);

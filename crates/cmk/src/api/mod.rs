@@ -17,11 +17,13 @@ use openkcm_host::Clock;
 use openkcm_http::describe;
 use openkcm_roots::Roots;
 use openkcm_store::Store;
+use tokio::sync::watch;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::metrics::Metrics;
+use crate::rules::Landscape;
 use crate::status::Observer;
 
 pub use bodies::{HealthBody, LinkBody, PointerBody, RootBody, TenantBody};
@@ -33,6 +35,7 @@ pub(crate) struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Metrics,
     pub(crate) observer: Observer,
+    pub(crate) landscape: watch::Receiver<Arc<Landscape>>,
 }
 
 /// The OpenAPI 3.1 document of the CMK Server.

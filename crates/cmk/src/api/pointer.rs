@@ -89,7 +89,8 @@ pub(super) async fn show(
 
 /// Unlinks a tenant: its roots may no longer be used, anywhere.
 ///
-/// Asks no provider and needs no tenant that is known. What is unlinked already stays as it is.
+/// Asks no provider and needs no tenant that is known. What is unlinked already stays as it is. While the
+/// CMK Server's store is, or may be, behind what it has said, a tenant that it does not know is unlinked too.
 #[utoipa::path(delete, path = "/v1/tenants/{t}/l1", tag = "l1", operation_id = "unlink",
     params(("t" = String, Path, description = "The tenant."), IfMatch),
     responses(
@@ -104,10 +105,10 @@ pub(super) async fn unlink(
     if_match: IfMatch,
 ) -> Answer<Shown> {
     let precondition = precondition(if_match);
-    let now = context.clock.now();
+    let (landscape, now) = (context.landscape.borrow().clone(), context.clock.now());
     let unlinked: Outcome<Pointer> = context
         .store
-        .write(move |tx| commands::unlink(tx, &tenant, &precondition, now))
+        .write(move |tx| commands::unlink(tx, &landscape, &tenant, &precondition, now))
         .await
         .map_err(|failure: Failure| of_command(&failure, "unlinking the tenant"))?;
     if let Outcome::Changed(Pointer { unlinked: Some(unlinked), .. }) = &unlinked {

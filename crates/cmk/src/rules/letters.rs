@@ -2,55 +2,95 @@
 //!
 //! A Link is told to the regions that the tenant has now. Its end is told to those and to every
 //! region that was ever told of the pointer, and twice: as the fact, and as a revoke on the urgent
-//! lane. Letters carry the pointer's revision.
+//! lane. Roots go to the regions that the tenant has now and to no others. Letters carry the pointer's
+//! revision, and a revoke ends every link up to it: also one that this store does not know.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openkcm_contracts::v1::{L1Reference, L1Revoke};
-use openkcm_contracts::{Audience, Event, RegionId, Timestamp};
+use openkcm_contracts::{Audience, Event, LinkEpoch, RegionId, Revision, Timestamp};
 use openkcm_orbital::Letter;
 
 use crate::store::{Pointer, UnlinkReason};
+
+/// What regions have heard of a pointer: the revision of the last fact, and of the last revoke.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeardOf {
+    /// Of `L1.Reference`.
+    pub fact: BTreeMap<RegionId, Revision>,
+    /// Of `L1.Revoke`.
+    pub revoke: BTreeMap<RegionId, Revision>,
+}
 
 /// Tells the pointer to those of `regions` that were not told of its present revision.
 pub(super) fn tell(pointer: &mut Pointer, regions: &[RegionId], now: Timestamp) -> Vec<Letter> {
     let mut letters = Vec::new();
     for region in regions {
         if pointer.told.insert(region.clone(), pointer.revision) != Some(pointer.revision) {
-            letters.push(letter(&reference(pointer), pointer, region, now));
+            letters.push(letter(reference(pointer, true), pointer, region, now));
         }
     }
     letters
 }
 
-/// Tells the end of the pointer's link to `regions` and to all that were ever told of the pointer.
+/// Tells the end of the pointer's link to the tenant's `regions`, to all that were ever told of the pointer,
+/// and `everywhere` it may be known.
 pub(super) fn tell_end(
     pointer: &mut Pointer,
     regions: &[RegionId],
+    everywhere: &[RegionId],
     reason: UnlinkReason,
     now: Timestamp,
 ) -> Vec<Letter> {
-    let everyone: BTreeSet<RegionId> = regions.iter().chain(pointer.told.keys()).cloned().collect();
-    let mut letters = Vec::with_capacity(2 * everyone.len());
-    for region in everyone {
-        letters.push(letter(&revoke(pointer, reason), pointer, &region, now));
-        letters.push(letter(&reference(pointer), pointer, &region, now));
+    let mut letters = Vec::new();
+    for region in everyone(pointer, regions, everywhere) {
+        letters.push(letter(revoke(pointer, reason), pointer, &region, now));
+        letters.push(letter(reference(pointer, regions.contains(&region)), pointer, &region, now));
         pointer.told.insert(region, pointer.revision);
     }
     letters
 }
 
-fn letter(event: &Event, pointer: &Pointer, region: &RegionId, now: Timestamp) -> Letter {
-    Letter::new(event, Audience::Region(region.clone()), pointer.revision, now)
+/// Tells the pointer to those that have not heard its present revision, by what they have heard.
+pub(super) fn tell_who_lacks_it(
+    pointer: &mut Pointer,
+    regions: &[RegionId],
+    heard: &HeardOf,
+    now: Timestamp,
+) -> Vec<Letter> {
+    let mut letters = Vec::new();
+    let audience = match pointer.unlinked {
+        Some(_) => everyone(pointer, regions, &[]),
+        None => regions.iter().cloned().collect(),
+    };
+    for region in audience {
+        let lacks = |heard: &BTreeMap<RegionId, Revision>| heard.get(&region) < Some(&pointer.revision);
+        if let Some(ended) = pointer.unlinked.filter(|_| lacks(&heard.revoke)) {
+            letters.push(letter(revoke(pointer, ended.reason), pointer, &region, now));
+        }
+        if lacks(&heard.fact) {
+            letters.push(letter(reference(pointer, regions.contains(&region)), pointer, &region, now));
+        }
+        pointer.told.insert(region, pointer.revision);
+    }
+    letters
 }
 
-fn reference(pointer: &Pointer) -> Event {
+fn everyone(pointer: &Pointer, regions: &[RegionId], everywhere: &[RegionId]) -> BTreeSet<RegionId> {
+    regions.iter().chain(everywhere).chain(pointer.told.keys()).cloned().collect()
+}
+
+fn letter(event: Event, pointer: &Pointer, region: &RegionId, now: Timestamp) -> Letter {
+    Letter::new(&event, Audience::Region(region.clone()), pointer.revision, now)
+}
+
+fn reference(pointer: &Pointer, with_roots: bool) -> Event {
     Event::L1Reference(L1Reference {
         tenant: pointer.tenant.clone(),
         generation: pointer.generation,
         epoch: pointer.epoch,
         state: pointer.state,
-        roots: pointer.roots.clone(),
+        roots: if with_roots { pointer.roots.clone() } else { Vec::new() },
         owner_key: pointer.owner_key.clone(),
         ttl: pointer.ttl,
     })
@@ -59,7 +99,7 @@ fn reference(pointer: &Pointer) -> Event {
 fn revoke(pointer: &Pointer, reason: UnlinkReason) -> Event {
     Event::L1Revoke(L1Revoke {
         tenant: pointer.tenant.clone(),
-        epoch: pointer.epoch,
+        epoch: LinkEpoch(pointer.revision),
         reason: reason.to_string(),
     })
 }

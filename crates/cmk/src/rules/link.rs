@@ -15,8 +15,12 @@ use crate::store::{Health, Pointer, Tenant};
 /// Whether this tenant may be linked now by someone with this precondition.
 ///
 /// # Errors
-/// When the tenant is not known here or is offboarded, or the precondition is missing or fails.
+/// When the store is behind, the tenant is not known here or is offboarded, or the precondition is missing or
+/// fails.
 pub fn may_link<'a>(held: &Held<'a>, precondition: &Precondition) -> Result<&'a Tenant, Refusal> {
+    if held.standing.is_stale() {
+        return Err(Refusal::Stale);
+    }
     let tenant = held.tenant.ok_or(Refusal::NotYetKnown)?;
     if tenant.fact.state == TenantState::Offboarded {
         return Err(Refusal::TenantOffboarded);

@@ -3,18 +3,23 @@
 //! No I/O, no clock, no randomness, no HTTP, no SQL. Deciding may fail and changes nothing; what was
 //! decided can't fail: it is saved and told as it is.
 //!
-//! The two that matter most: what was unlinked is linked again only by someone who saw it unlinked
-//! (`If-Match`), and whoever was ever told of a pointer is told of its end.
+//! Three that matter most: what was unlinked is linked again only by someone who saw it unlinked
+//! (`If-Match`); whoever was ever told of a pointer is told of its end; and a store that is, or may be, behind
+//! what the CMK Server has said can always unlink, also what it does not know, and never link.
 
 mod letters;
 mod link;
 mod precondition;
+pub mod rebuild;
 mod request;
 mod tenant;
 mod unlink;
 
-use openkcm_contracts::Revision;
+use std::collections::BTreeSet;
+
+use openkcm_contracts::{RegionId, Revision, TenantId};
 use openkcm_orbital::Letter;
+use openkcm_orbital::words::Standing;
 
 use crate::store::{Pointer, Tenant};
 
@@ -22,20 +27,40 @@ pub use link::{link, may_link};
 pub use precondition::Precondition;
 pub use request::{LinkRequest, MAX_ROOTS, RequestFault};
 pub use tenant::{Heard, hear};
-pub use unlink::unlink;
+pub use unlink::{end, unlink};
 
-/// The first revision of an authority that was never restored.
-const FIRST_REVISION: Revision = Revision::new(1, 1);
+/// The revision that an authority starts from: its first change is 1.1.
+pub const BEFORE_THE_FIRST: Revision = Revision::new(1, 0);
+
+/// What the CMK Server knows of the landscape.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Landscape {
+    /// The regions that there are: one that has forgotten whom it told of a pointer tells them all of its end.
+    pub regions: BTreeSet<RegionId>,
+}
 
 /// What the authority holds of one tenant when it decides.
 #[derive(Debug, Clone, Copy)]
 pub struct Held<'a> {
+    /// The tenant's name.
+    pub id: &'a TenantId,
     /// The tenant, as the Registry told of it.
     pub tenant: Option<&'a Tenant>,
     /// Its pointer.
     pub pointer: Option<&'a Pointer>,
     /// The revision that a change would get.
     pub next: Revision,
+    /// Whether the store is known to be as new as what the CMK Server has said.
+    pub standing: Standing,
+    /// The landscape.
+    pub landscape: &'a Landscape,
+}
+
+impl Held<'_> {
+    /// The regions that the tenant has now.
+    fn regions(&self) -> &[RegionId] {
+        self.tenant.map_or(&[], |tenant| &tenant.fact.regions)
+    }
 }
 
 /// What is to be saved and told.
@@ -65,6 +90,12 @@ pub enum Refusal {
     /// The Registry told that the tenant is no customer any more.
     #[error("the tenant is offboarded; define it anew before it is linked")]
     TenantOffboarded,
+    /// The store is behind what the CMK Server has said.
+    #[error(
+        "the CMK Server's store is behind its own words on the mesh, and it links nothing until it has caught up; \
+         put the newest copy of the store back, or start it with --rebuild-from-mesh"
+    )]
+    Stale,
     /// There never was a pointer.
     #[error("the tenant was never linked")]
     NotLinked,
@@ -84,7 +115,7 @@ pub enum Refusal {
 
 /// The revision after `last`: one counter for the whole authority.
 pub fn next_revision(last: Option<Revision>) -> Revision {
-    last.map_or(FIRST_REVISION, Revision::next)
+    last.unwrap_or(BEFORE_THE_FIRST).next()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What the Registry's word about a tenant means for its pointer.
 //!
 //! Offboarded, or defined anew: the link ends. A region that has not heard the pointer's present
-//! revision: it is told. Suspended, or a region less: nothing; that the tenant is not served (there)
+//! revision: it is told, unless the store is behind what it has said, and the link may have ended. Suspended, or a region less: nothing; that the tenant is not served (there)
 //! is said by the Registry to the Cores, and the link stands.
 
 use openkcm_contracts::v1::TenantDefine;
@@ -27,14 +27,23 @@ pub fn hear(held: &Held<'_>, revision: Revision, fact: &TenantDefine, now: Times
     if !meeting.replaces() {
         return Heard { meeting, tenant: None, decision: None };
     }
-    let decision = pointer_meets(held, fact, now);
+    let decision = pointer_meets(held, revision, fact, now);
     Heard { meeting, tenant: Some(Tenant { revision, fact: fact.clone() }), decision }
 }
 
-fn pointer_meets(held: &Held<'_>, fact: &TenantDefine, now: Timestamp) -> Option<Decision> {
+fn pointer_meets(
+    held: &Held<'_>,
+    revision: Revision,
+    fact: &TenantDefine,
+    now: Timestamp,
+) -> Option<Decision> {
     let pointer = held.pointer?;
+    if pointer.generation > fact.generation {
+        // The pointer was read back from the mesh; what the Registry said of that generation is on its way.
+        return None;
+    }
     if pointer.is_linked() {
-        let reason = if pointer.generation != fact.generation {
+        let reason = if pointer.generation < fact.generation {
             Some(UnlinkReason::DefinedAnew)
         } else if fact.state == TenantState::Offboarded {
             Some(UnlinkReason::Offboarded)
@@ -42,7 +51,11 @@ fn pointer_meets(held: &Held<'_>, fact: &TenantDefine, now: Timestamp) -> Option
             None
         };
         if let Some(reason) = reason {
-            return Some(unlink::end(pointer, &fact.regions, reason, held.next, now));
+            let tenant = Tenant { revision, fact: fact.clone() };
+            return Some(unlink::end(&Held { tenant: Some(&tenant), ..*held }, pointer, reason, now));
+        }
+        if held.standing.is_stale() {
+            return None;
         }
     }
     let mut pointer = pointer.clone();

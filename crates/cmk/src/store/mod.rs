@@ -58,6 +58,20 @@ pub fn pointer(store: &dyn Read, tenant: &TenantId) -> Result<Option<Pointer>, S
     POINTERS.get(store, tenant.as_str())
 }
 
+/// Pointers after a tenant's name, in the order of the names.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn pointers(store: &dyn Read, after: Option<&str>, limit: usize) -> Result<Vec<Pointer>, StoreError> {
+    let found = POINTERS.list(store, "", after, limit)?;
+    Ok(found.into_iter().map(|(_, pointer)| pointer).collect())
+}
+
+/// The authority goes on from this revision.
+pub(crate) fn set_revision(tx: &mut dyn Write, revision: Revision) -> Result<(), StoreError> {
+    AUTHORITY.put(tx, REVISION, &revision)
+}
+
 /// Keeps what is known of a tenant.
 ///
 /// # Errors
@@ -72,7 +86,7 @@ pub fn save_tenant(tx: &mut dyn Write, tenant: &Tenant) -> Result<(), StoreError
 /// When the store can't be written.
 pub fn save_pointer(tx: &mut dyn Write, pointer: &Pointer) -> Result<(), StoreError> {
     if revision(tx.as_read())? < Some(pointer.revision) {
-        AUTHORITY.put(tx, REVISION, &pointer.revision)?;
+        set_revision(tx, pointer.revision)?;
     }
     POINTERS.put(tx, pointer.tenant.as_str(), pointer)
 }

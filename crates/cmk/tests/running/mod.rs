@@ -129,6 +129,7 @@ impl Place {
     pub(crate) async fn start(&self) -> Running {
         let running = self.start_with(Arc::new(self.mesh.clone())).await;
         running.handle.hydrated().await;
+        running.handle.compared().await;
         running
     }
 
@@ -141,8 +142,10 @@ impl Place {
         let token = Token::generate(&OsEntropy::new());
         let service = loop {
             let access = Access::Token(token.clone());
-            let options = Options { data_dir: self.directory.path().join("cmk"), access };
-            match Service::start(options, self.surroundings(transport.clone())) {
+            let regions = ["a", "b"].map(|name| RegionId::new(name).unwrap()).into();
+            let data_dir = self.directory.path().join("cmk");
+            let options = Options { data_dir, regions, access, rebuild: false };
+            match Service::start(options, self.surroundings(transport.clone())).await {
                 Ok(service) => break service,
                 // The one before ends in the background; the lock is free when it has.
                 Err(StartError::Store(StoreError::InUse { .. })) => tokio::task::yield_now().await,

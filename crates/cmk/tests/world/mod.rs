@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openkcm_cmk::commands::{self, Failure, Outcome};
 use openkcm_cmk::inbox::{self, Applied};
-use openkcm_cmk::rules::{LinkRequest, Precondition};
+use openkcm_cmk::rules::{Landscape, LinkRequest, Precondition};
 use openkcm_cmk::store::{self, Health, Pointer};
 use openkcm_contracts::v1::{LinkState, TenantDefine};
 use openkcm_contracts::{
@@ -19,6 +19,7 @@ use openkcm_store::{Memory, Space, StoreError};
 /// A CMK Server without a shell.
 pub(crate) struct World {
     pub(crate) store: Memory,
+    pub(crate) landscape: Landscape,
     now: Timestamp,
 }
 
@@ -71,7 +72,8 @@ impl Told {
 
 impl Default for World {
     fn default() -> Self {
-        Self { store: Memory::default(), now: Timestamp::from_millis(1_770_019_200_000) }
+        let landscape = Landscape { regions: ["a", "b", "c"].map(region).into() };
+        Self { store: Memory::default(), landscape, now: Timestamp::from_millis(1_770_019_200_000) }
     }
 }
 
@@ -100,8 +102,8 @@ impl World {
         name: &str,
         precondition: &Precondition,
     ) -> Result<Outcome<Pointer>, Failure> {
-        let now = self.now;
-        self.store.write(|tx| commands::unlink(tx, &id(name), precondition, now))
+        let Self { store, landscape, now } = self;
+        store.write(|tx| commands::unlink(tx, landscape, &id(name), precondition, *now))
     }
 
     /// The Registry tells of an active tenant of generation 1.1.
@@ -120,8 +122,8 @@ impl World {
     }
 
     pub(crate) fn hear(&mut self, verified: &Verified) -> Applied {
-        let now = self.now;
-        self.store.write(|tx| inbox::apply(tx, verified, now)).expect("memory does not fail")
+        let Self { store, landscape, now } = self;
+        store.write(|tx| inbox::apply(tx, landscape, verified, *now)).expect("memory does not fail")
     }
 
     pub(crate) fn pointer(&self, name: &str) -> Option<Pointer> {
@@ -149,6 +151,10 @@ impl World {
     }
 }
 
+pub(crate) fn region(name: &str) -> RegionId {
+    RegionId::new(name).expect("a label")
+}
+
 pub(crate) fn id(name: &str) -> TenantId {
     TenantId::new(name).expect("a label")
 }
@@ -159,7 +165,7 @@ pub(crate) fn tenant(name: &str, generation: u64, state: TenantState, regions: &
         tenant: id(name),
         generation: Generation(Revision::new(1, generation)),
         state,
-        regions: regions.iter().map(|region| RegionId::new(region).expect("a label")).collect(),
+        regions: regions.iter().map(|name| region(name)).collect(),
         labels: [].into(),
     }
 }

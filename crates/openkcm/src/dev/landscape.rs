@@ -113,8 +113,8 @@ pub(super) async fn start(parts: Parts<'_>) -> anyhow::Result<Running> {
         serve: Serve { stopping, components: JoinSet::new() },
         parts: &parts,
     };
-    common.start_registry(sockets.registry, registry_signer)?;
-    common.start_cmk(sockets.cmk, cmk_signer)?;
+    common.start_registry(sockets.registry, registry_signer).await?;
+    common.start_cmk(sockets.cmk, cmk_signer).await?;
     for ((region, signer), listener) in parts.regions.iter().zip(core_signers).zip(sockets.cores) {
         common.start_core(region, listener, signer).await?;
     }
@@ -135,13 +135,14 @@ impl Common<'_> {
         }
     }
 
-    fn start_registry(&mut self, listener: TcpListener, signer: Signer) -> anyhow::Result<()> {
+    async fn start_registry(&mut self, listener: TcpListener, signer: Signer) -> anyhow::Result<()> {
         let options = openkcm_registry::Options {
             data_dir: self.parts.home.of("registry"),
             regions: self.parts.regions.iter().cloned().collect::<BTreeSet<_>>(),
             access: access_to(self.parts.home),
+            rebuild: false,
         };
-        let service = openkcm_registry::Service::start(options, self.surroundings(signer))?;
+        let service = openkcm_registry::Service::start(options, self.surroundings(signer)).await?;
         let stop = self.serve.stop();
         self.serve
             .components
@@ -149,14 +150,16 @@ impl Common<'_> {
         Ok(())
     }
 
-    fn start_cmk(&mut self, listener: TcpListener, signer: Signer) -> anyhow::Result<()> {
-        let options =
-            openkcm_cmk::Options { data_dir: self.parts.home.of("cmk"), access: access_to(self.parts.home) };
-        let surroundings = openkcm_cmk::Surroundings {
-            roots: self.roots.clone(),
-            common: self.surroundings(signer),
+    async fn start_cmk(&mut self, listener: TcpListener, signer: Signer) -> anyhow::Result<()> {
+        let options = openkcm_cmk::Options {
+            data_dir: self.parts.home.of("cmk"),
+            regions: self.parts.regions.iter().cloned().collect::<BTreeSet<_>>(),
+            access: access_to(self.parts.home),
+            rebuild: false,
         };
-        let service = openkcm_cmk::Service::start(options, surroundings)?;
+        let surroundings =
+            openkcm_cmk::Surroundings { roots: self.roots.clone(), common: self.surroundings(signer) };
+        let service = openkcm_cmk::Service::start(options, surroundings).await?;
         let stop = self.serve.stop();
         self.serve
             .components
@@ -175,10 +178,8 @@ impl Common<'_> {
             region: region.clone(),
             access: access_to(self.parts.home),
         };
-        let surroundings = openkcm_krypton::Surroundings {
-            roots: self.roots.clone(),
-            common: self.surroundings(signer),
-        };
+        let surroundings =
+            openkcm_krypton::Surroundings { roots: self.roots.clone(), common: self.surroundings(signer) };
         let service = openkcm_krypton::Service::start(options, surroundings).await?;
         let (stop, region) = (self.serve.stop(), region.clone());
         self.serve.components.spawn(async move {

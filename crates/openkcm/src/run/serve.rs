@@ -83,13 +83,15 @@ async fn start(
 ) -> anyhow::Result<Serving> {
     match &config.component {
         Component::Registry => {
-            let service = registry(config, parts)?;
+            let service = registry(config, parts).await?;
             let handle = service.handle();
             beside.spawn(follow(regions.clone(), move |regions| handle.set_regions(regions)));
             Ok(Box::pin(service.serve(listener, stopped)))
         }
         Component::Cmk => {
-            let service = cmk(config, parts)?;
+            let service = cmk(config, parts).await?;
+            let handle = service.handle();
+            beside.spawn(follow(regions.clone(), move |regions| handle.set_regions(regions)));
             Ok(Box::pin(service.serve(listener, stopped)))
         }
         Component::Krypton(region) => {
@@ -116,17 +118,23 @@ async fn follow(
     }
 }
 
-fn registry(config: &Config, parts: &Parts) -> anyhow::Result<openkcm_registry::Service> {
+async fn registry(config: &Config, parts: &Parts) -> anyhow::Result<openkcm_registry::Service> {
     let options = openkcm_registry::Options {
         data_dir: config.data_dir.clone(),
         regions: config.regions.iter().cloned().collect::<BTreeSet<_>>(),
         access: parts.access.clone(),
+        rebuild: false,
     };
-    Ok(openkcm_registry::Service::start(options, parts.surroundings())?)
+    Ok(openkcm_registry::Service::start(options, parts.surroundings()).await?)
 }
 
-fn cmk(config: &Config, parts: &Parts) -> anyhow::Result<openkcm_cmk::Service> {
-    let options = openkcm_cmk::Options { data_dir: config.data_dir.clone(), access: parts.access.clone() };
+async fn cmk(config: &Config, parts: &Parts) -> anyhow::Result<openkcm_cmk::Service> {
+    let options = openkcm_cmk::Options {
+        data_dir: config.data_dir.clone(),
+        regions: config.regions.iter().cloned().collect::<BTreeSet<_>>(),
+        access: parts.access.clone(),
+        rebuild: false,
+    };
     let surroundings = openkcm_cmk::Surroundings { roots: parts.roots.clone(), common: parts.surroundings() };
-    Ok(openkcm_cmk::Service::start(options, surroundings)?)
+    Ok(openkcm_cmk::Service::start(options, surroundings).await?)
 }

@@ -77,14 +77,14 @@ async fn restart(service: Service, dir: &TempDir, clock: &ManualClock) -> Servic
     // The store's writer holds this lock until the last request's work has ended.
     let lock = File::open(dir.path().join("registry").join("registry.lock")).unwrap();
     tokio::task::spawn_blocking(move || lock.lock().unwrap()).await.unwrap();
-    start(dir.path(), Arc::new(Away), clock)
+    start(dir.path(), Arc::new(Away), clock).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_defined_reaches_the_regions_of_the_tenant_signed() {
     let dir = tempfile::tempdir().unwrap();
     let mesh = mesh(dir.path()).await;
-    let world = World::with(dir, Arc::new(mesh.clone()));
+    let world = World::with(dir, Arc::new(mesh.clone())).await;
     world.put("/v1/tenants/acme", r#"{"regions":["a"]}"#).await.is(StatusCode::CREATED);
     world.put("/v1/tenants/acme/systems/hr", "{}").await.is(StatusCode::CREATED);
     let region = Audience::Region(RegionId::new("a").unwrap());
@@ -105,7 +105,7 @@ async fn what_is_defined_reaches_the_regions_of_the_tenant_signed() {
 
 #[tokio::test]
 async fn a_mesh_that_is_away_stops_no_request_and_is_told() {
-    let world = World::with(tempfile::tempdir().unwrap(), Arc::new(Away));
+    let world = World::with(tempfile::tempdir().unwrap(), Arc::new(Away)).await;
     world.put("/v1/tenants/acme", r#"{"regions":["a","b"]}"#).await.is(StatusCode::CREATED);
     let mut connection = world.service.handle().connection();
     connection.wait_for(|connection| connection.error.is_some()).await.unwrap();
@@ -124,7 +124,7 @@ async fn a_mesh_that_is_away_stops_no_request_and_is_told() {
 
 #[tokio::test]
 async fn what_waits_is_shown_to_prometheus_soon() {
-    let world = World::with(tempfile::tempdir().unwrap(), Arc::new(Away));
+    let world = World::with(tempfile::tempdir().unwrap(), Arc::new(Away)).await;
     world.put("/v1/tenants/acme", r#"{"regions":["a","b"]}"#).await.is(StatusCode::CREATED);
     let line = r#"openkcm_outbox_letters{component="registry",lane="1"} 3"#;
     let shown = async {

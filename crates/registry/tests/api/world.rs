@@ -36,12 +36,12 @@ impl World {
     pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mesh = mesh(dir.path()).await;
-        Self::with(dir, Arc::new(mesh))
+        Self::with(dir, Arc::new(mesh)).await
     }
 
-    pub(crate) fn with(dir: TempDir, transport: Arc<dyn Transport>) -> Self {
+    pub(crate) async fn with(dir: TempDir, transport: Arc<dyn Transport>) -> Self {
         let clock = ManualClock::new("2026-02-02T08:00:00Z".parse().unwrap(), BootInstant::from_nanos(0));
-        let service = start(dir.path(), transport, &clock);
+        let service = start(dir.path(), transport, &clock).await;
         Self { service, clock, dir }
     }
 
@@ -119,13 +119,14 @@ pub(crate) fn access() -> Access {
 }
 
 /// The Registry of this directory; it signs with the same key each time.
-pub(crate) fn start(dir: &Path, transport: Arc<dyn Transport>, clock: &ManualClock) -> Service {
+pub(crate) async fn start(dir: &Path, transport: Arc<dyn Transport>, clock: &ManualClock) -> Service {
     let seed = Signer::new_seed(&SeededEntropy::new(2));
     let signer = Signer::from_seed(&seed, Role::Registry, None).unwrap();
     let options = Options {
         data_dir: dir.join("registry"),
         regions: ["a", "b", "c"].map(|name| RegionId::new(name).unwrap()).into(),
         access: access(),
+        rebuild: false,
     };
     let surroundings = Surroundings {
         transport,
@@ -134,7 +135,7 @@ pub(crate) fn start(dir: &Path, transport: Arc<dyn Transport>, clock: &ManualClo
         clock: Arc::new(clock.clone()),
         entropy: Arc::new(SeededEntropy::new(3)),
     };
-    Service::start(options, surroundings).unwrap()
+    Service::start(options, surroundings).await.unwrap()
 }
 
 /// Believes what this Registry says.
