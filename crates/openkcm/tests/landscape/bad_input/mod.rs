@@ -111,7 +111,7 @@ impl Ground {
             let status = self.get(&core.url, "/v1/status").await;
             let key = self.get(&core.url, &format!("/v1/keys/{SAMPLE}")).await;
             cores.push(json!({
-                "status": status["applied"], "tenants": status["tenants"], "key": key["versions"],
+                "status": status["mesh"]["applied"], "tenants": status["tenants"], "key": key["versions"],
                 "locked": status["locked_memory"]["keys"],
             }));
         }
