@@ -30,7 +30,7 @@ use crate::statistics::Sample;
 const FAR: u64 = 1_000_000_000;
 
 /// Letters that are published together.
-const BATCH: usize = 256;
+const BATCH: usize = 1000;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -65,6 +65,11 @@ pub(crate) async fn run(program: &Path, arguments: &Arguments) -> anyhow::Result
     };
     let measuring = unlinks.measure("while definitions stream by", |_| !done.load(Ordering::Relaxed));
     tokio::try_join!(publishing, measuring)?;
+    client
+        .cmk()
+        .link(&path.tenant, &L1Spec { roots: vec![landscape::local_root("bench")], ttl: None })
+        .await?;
+    unlinks.until(None).await?;
     hydrate(&mut running, (&client, &path), arguments.definitions).await
 }
 

@@ -7,6 +7,7 @@
 
 mod across;
 mod file;
+mod hydrate;
 mod kill;
 mod landscape;
 mod mesh;
@@ -40,17 +41,21 @@ enum Scenario {
     Across(across::Arguments),
     /// The mesh alone, on a real NATS server: how fast it takes and gives facts, how soon a revoke arrives
     Mesh(mesh::Arguments),
+    /// A new Core takes in a million definitions, while it serves what it has
+    Hydrate(hydrate::Arguments),
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    if let Scenario::Mesh(arguments) = arguments.scenario {
-        return mesh::run(&arguments).await;
+    match &arguments.scenario {
+        Scenario::Mesh(arguments) => return mesh::run(arguments).await,
+        Scenario::Hydrate(arguments) => return hydrate::run(arguments).await,
+        _ => {}
     }
     let program = landscape::program(arguments.program)?;
     match arguments.scenario {
-        Scenario::Mesh(_) => unreachable!("needs no program, so it was done above"),
+        Scenario::Mesh(_) | Scenario::Hydrate(_) => unreachable!("needs no program, so it was done above"),
         Scenario::Across(arguments) => across::run(&program, &arguments).await,
         Scenario::Usable(arguments) => usable::run(&program, &arguments).await,
         Scenario::Kill(arguments) => kill::run(&program, &arguments).await,

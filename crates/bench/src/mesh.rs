@@ -20,7 +20,7 @@ use crate::landscape::elapsed;
 use crate::statistics::Sample;
 
 /// Letters that are signed and published together, as the courier does.
-const BATCH: usize = 256;
+const BATCH: usize = 1000;
 
 /// Messages that are read together, as the courier does.
 const READ: usize = 1024;

@@ -11,8 +11,8 @@ use super::{Interruption, Shared};
 use crate::outbox::{self, Waiting};
 use crate::{Courier, Letter, Published};
 
-/// Letters that are sent at once: a synced mesh takes twenty times as many in batches as one by one.
-const BATCH: usize = 256;
+/// Letters that are sent at once: a synced mesh takes a batch in the time of one message, and no larger one.
+const BATCH: usize = 1000;
 
 impl Shared {
     /// Sends on one lane, each audience by a task of its own, for as long as there is anything for it.

@@ -22,8 +22,8 @@ use crate::envelope::revision_header;
 use crate::{Message, Published, Stream, TransportError};
 
 /// Messages in one batch, and their bytes: a synced stream takes a batch in the time of one message, and the
-/// broker holds it in memory until then.
-const BATCH: usize = 256;
+/// broker holds it in memory until then. No more than 1,000 go into one (ADR-50 of NATS).
+const BATCH: usize = 1000;
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Last words that are remembered, so that their successors need no question first. Forgotten all at once.

@@ -1,0 +1,175 @@
+//! Verification alone, and what a Core does with verified intakes alone: commit, then settle.
+//!
+//! The control and the store are the product's; its shell, a few tasks and queues, is left out, and a provider
+//! that answers at once stands in its place. With the shell: `whole`.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::ensure;
+use openkcm_contracts::Timestamp;
+use openkcm_contracts::v1::{Seal, SealedBy};
+use openkcm_host::OsEntropy;
+use openkcm_krypton::control::{Core, Effects, SealJob, Sealed};
+use openkcm_krypton::keyring::Keyring;
+use openkcm_krypton::store;
+use openkcm_orbital::{Intake, Reading, Verifier};
+use openkcm_store::{OpenOptions, Read, Store, StoreError};
+
+use super::facts::{self, Facts, now};
+use super::figure::{Meter, Table, Took};
+use super::shelf::batch;
+use crate::landscape::elapsed;
+
+/// Messages that are read at once, as the courier does.
+const READ: usize = 1024;
+
+/// Verifies all of it on one core.
+pub(super) fn verify(facts: &Facts, table: &mut Table) -> anyhow::Result<Vec<Intake>> {
+    let verifier = Verifier::new(&facts.bundle(None))?;
+    let reading = Reading::all(facts::stream()?);
+    let (mut intakes, mut took, count) = (Vec::new(), Took::default(), facts.messages.len());
+    for from in (0..count).step_by(READ) {
+        let until = count.min(from + READ);
+        let batch = batch(&facts.messages, from..until, until == count);
+        let meter = Meter::start();
+        let intake = Intake::verify(&reading, batch, &verifier, now());
+        took += meter.stop();
+        ensure!(intake.dropped.is_empty() && intake.poison.is_empty(), "all are authentic");
+        intakes.push(intake);
+    }
+    table.add(format!("{:?}: verified, one core", facts.order), count, took, String::new());
+    Ok(intakes)
+}
+
+/// Commits and settles all of it.
+pub(super) async fn take_in(
+    facts: &Facts,
+    intakes: Vec<Intake>,
+    directory: &Path,
+    table: &mut Table,
+) -> anyhow::Result<()> {
+    let count = facts.messages.len();
+    let file = directory.join("alone.db");
+    let mut taker = Taker::new(&file)?;
+    let mut intakes = intakes.into_iter();
+    // The mesh was read to its end before, so that what is new is made at once.
+    taker.step(|core, view, now| core.hydrated(view, now)).await?;
+    let meter = Meter::start();
+    while let Some(intake) = intakes.next() {
+        taker.take(intake).await?;
+    }
+    taker.rest().await?;
+    let took = meter.stop();
+    let Taker { committing, settling, longest, log, .. } = &taker;
+    let name = |what: &str| format!("{:?}: {what}", facts.order);
+    let size = std::fs::metadata(&file)?.len() / (1 << 20);
+    let note = format!("store {size} MiB, log at most {} MiB", log / (1 << 20));
+    table.add(name("absorbed and committed"), count, *committing, note);
+    let note = format!("longest step {:.1} ms", longest.as_secs_f64() * 1e3);
+    table.add(name("settled, one tenant of all linked and in use"), count, *settling, note);
+    table.add(name("both, from verified intakes"), count, took, String::new());
+    Ok(())
+}
+
+/// A Core without a shell.
+struct Taker {
+    store: Store,
+    core: Arc<Mutex<Core>>,
+    log_file: std::path::PathBuf,
+    committing: Took,
+    settling: Took,
+    longest: Duration,
+    /// The longest that the store's log was, in bytes.
+    log: u64,
+}
+
+impl Taker {
+    fn new(file: &Path) -> anyhow::Result<Self> {
+        let options = OpenOptions {
+            path: file.into(),
+            identity: "krypton/a".into(),
+            spaces: &[store::SPACES, openkcm_orbital::SPACES],
+        };
+        let store = Store::open(&options)?;
+        let core = Core::new(facts::region()?, Arc::new(Keyring::default()), Arc::new(OsEntropy::new()));
+        let log_file = file.with_extension("db-wal");
+        let (committing, settling) = (Took::default(), Took::default());
+        let core = Arc::new(Mutex::new(core));
+        Ok(Self { store, core, log_file, committing, settling, longest: Duration::ZERO, log: 0 })
+    }
+
+    async fn take(&mut self, intake: Intake) -> anyhow::Result<()> {
+        let meter = Meter::start();
+        let changes = self.store.write(move |tx| store::absorb(tx, &intake, now())).await?;
+        self.committing += meter.stop();
+        self.log = self.log.max(std::fs::metadata(&self.log_file).map_or(0, |file| file.len()));
+        let meter = Meter::start();
+        self.step(move |core, view, now| core.settle(view, &changes, now)).await?;
+        self.settling += meter.stop();
+        Ok(())
+    }
+
+    /// What steps left for later ones.
+    async fn rest(&mut self) -> anyhow::Result<()> {
+        let meter = Meter::start();
+        while self.is_due() {
+            self.step(Core::due).await?;
+        }
+        self.settling += meter.stop();
+        Ok(())
+    }
+
+    fn is_due(&self) -> bool {
+        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        core.next_due().is_some_and(|at| at <= now())
+    }
+
+    async fn step(
+        &mut self,
+        step: impl FnOnce(&mut Core, &dyn Read, Timestamp) -> Result<Effects, StoreError> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let mut effects = self.one_step(step).await?;
+        loop {
+            if let Some(job) = effects.seal.pop() {
+                let more = self.one_step(|core, view, now| core.sealed(view, sealed(job), now)).await?;
+                effects.merge(more);
+            } else if !effects.keep.is_empty() {
+                let made = std::mem::take(&mut effects.keep);
+                let records = made.clone();
+                self.store.write(move |tx| store::keep(tx, &records, now())).await?;
+                let more = self.one_step(move |core, view, now| core.kept(view, &made, now)).await?;
+                effects.merge(more);
+            } else {
+                ensure!(effects.unseal.is_empty(), "nothing that was sealed is asked for again");
+                return Ok(());
+            }
+        }
+    }
+
+    async fn one_step(
+        &mut self,
+        step: impl FnOnce(&mut Core, &dyn Read, Timestamp) -> Result<Effects, StoreError> + Send + 'static,
+    ) -> anyhow::Result<Effects> {
+        let core = self.core.clone();
+        let (effects, took) = self
+            .store
+            .read(move |view| {
+                let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
+                let begun = elapsed();
+                let effects = step(&mut core, view, now())?;
+                Ok::<_, StoreError>((effects, elapsed() - begun))
+            })
+            .await?;
+        self.longest = self.longest.max(took);
+        Ok(effects)
+    }
+}
+
+/// What a provider answers that seals at once. Nothing here is ever unsealed.
+fn sealed(job: SealJob) -> Sealed {
+    let seal = |root: &_| Seal { by: SealedBy::Root(Clone::clone(root)), ciphertext: "c2VhbGVk".into() };
+    let outcome = Ok(job.roots.iter().map(seal).collect());
+    Sealed { job, outcome }
+}
