@@ -187,6 +187,19 @@ async fn an_event_that_nobody_can_read_is_counted_and_disturbs_no_other() {
 }
 
 #[tokio::test]
+async fn a_tenant_that_is_told_again_is_counted_as_replayed() {
+    let (place, cmk) = with_acme().await;
+    place.define("acme", 1, &["a", "b"]).await;
+    let counted = async {
+        while cmk.get("/v1/status").await.body["mesh"]["replayed"] != 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), counted).await.expect("it is heard");
+    assert_eq!(cmk.get("/v1/status").await.body["mesh"]["applied"], json!({"registry": "1.1"}));
+}
+
+#[tokio::test]
 async fn a_reference_that_names_no_key_is_misconfigured() {
     let (_place, cmk) = with_acme().await;
     let refused = cmk.put(ACME, None, r#"{"roots":[{"provider":"local","key":"../x"}]}"#).await;
