@@ -21,6 +21,7 @@ const COLUMNS: &[Column] = &[
     ("MESH", "/mesh"),
     ("OUTBOX", "/outbox"),
     ("REVISION", "/revision"),
+    ("AUTHORITY", "/authority"),
     ("APPLIED", "/applied"),
     ("DROPPED", "/dropped"),
     ("QUARANTINED", "/quarantined"),
@@ -106,6 +107,8 @@ fn row(answer: &Value) -> Value {
             None => letters.to_string(),
         }),
         "revision": status["revision"],
+        // Whether its store is as new as its own last words.
+        "authority": status["authority"]["standing"],
         "applied": mesh["applied"].as_object().filter(|applied| !applied.is_empty()),
         "dropped": mesh["dropped"].as_object().map(|reasons| {
             reasons.values().filter_map(Value::as_u64).sum::<u64>()
@@ -125,7 +128,7 @@ mod tests {
     #[test]
     fn the_statuses_of_all_three_actors_fit_one_table() {
         let registry = json!({"component": "registry", "reachable": true, "status": {
-            "revision": "1.7",
+            "revision": "1.7", "authority": {"standing": "stale"},
             "mesh": {
                 "connected": true, "outbox": {"letters": 3, "oldest_seconds": 75, "lanes": []}, "applied": {},
                 "dropped": {"damaged": 1, "expired": 4}, "quarantined": 0,
@@ -142,7 +145,7 @@ mod tests {
         let text = render::table(COLUMNS, &[row(&registry), row(&gone), row(&core)]);
         let lines: Vec<&str> = text.lines().collect();
         for (line, words) in [
-            (1, &["connected", "1.7", "3, for 1m 15s", " 5 "][..]),
+            (1, &["connected", "1.7", "stale", "3, for 1m 15s", " 5 "][..]),
             (2, &["no"]),
             (3, &["cut off since 2026-02-02T08:00:00.000Z", "cmk=1.2,registry=1.7", "1 of 2 served"]),
         ] {
