@@ -30,16 +30,16 @@ impl Agenda {
         self.by_time.insert((at, thing));
     }
 
-    /// Takes what is due.
-    pub fn take_due(&mut self, now: Timestamp) -> Vec<Thing> {
-        let mut due = Vec::new();
+    /// Takes what is due, the longest overdue first, and at most so much.
+    pub fn take_due(&mut self, now: Timestamp, most: usize) -> BTreeSet<Thing> {
+        let mut due = BTreeSet::new();
         while let Some((at, _)) = self.by_time.first() {
-            if *at > now {
+            if *at > now || due.len() == most {
                 break;
             }
             if let Some((_, thing)) = self.by_time.pop_first() {
                 self.by_thing.remove(&thing);
-                due.push(thing);
+                due.insert(thing);
             }
         }
         due
@@ -63,8 +63,20 @@ mod tests {
             agenda.at_latest(thing.clone(), Timestamp::from_millis(at));
         }
         assert_eq!(agenda.next_due(), Some(Timestamp::from_millis(3)));
-        assert_eq!(agenda.take_due(Timestamp::from_millis(2)), []);
-        assert_eq!(agenda.take_due(Timestamp::from_millis(3)), [thing]);
+        assert_eq!(agenda.take_due(Timestamp::from_millis(2), 9), [].into());
+        assert_eq!(agenda.take_due(Timestamp::from_millis(3), 9), [thing].into());
         assert_eq!(agenda.next_due(), None);
+    }
+
+    #[test]
+    fn what_is_overdue_longest_is_taken_first() {
+        let mut agenda = Agenda::default();
+        let things: [Thing; 3] = ["acme/a", "acme/b", "acme/c"].map(|text| text.parse().expect("valid"));
+        for (thing, at) in things.iter().zip([7, 3, 5]) {
+            agenda.at_latest(thing.clone(), Timestamp::from_millis(at));
+        }
+        let [a, b, c] = things;
+        assert_eq!(agenda.take_due(Timestamp::from_millis(9), 2), [b, c].into());
+        assert_eq!(agenda.take_due(Timestamp::from_millis(9), 2), [a].into());
     }
 }

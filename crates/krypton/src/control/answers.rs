@@ -9,7 +9,8 @@ use openkcm_contracts::{SystemPath, Timestamp};
 use openkcm_store::{Read, StoreError};
 
 use super::l2::{Failure, L2, L2State};
-use super::{Core, Effects, NOTHING_DUE, Sealed, Unsealed};
+use super::step::Step;
+use super::{Core, Effects, Sealed, Unsealed};
 
 impl Core {
     /// The provider answered to a version that was to be opened.
@@ -43,15 +44,8 @@ impl Core {
                 *answered.entry(path).or_default() |= news;
             }
         }
-        self.asking(|core, effects| {
-            for (path, news) in &answered {
-                if *news {
-                    core.settle_system_and_services(view, path, (now, &NOTHING_DUE), effects)?;
-                } else {
-                    core.settle_l2(view, path, (now, &NOTHING_DUE), effects)?;
-                }
-            }
-            Ok(())
+        self.step(view, now, |core, step| {
+            answered.iter().try_for_each(|(path, news)| core.settle_answered(step, path, *news))
         })
     }
 
@@ -98,18 +92,20 @@ impl Core {
             Err(refusal) => {
                 let news = system.seal_failure.is_none_or(|failure| failure.refusal != refusal);
                 system.seal_failed(refusal, now);
-                self.asking(|core, effects| {
-                    if news {
-                        return core.settle_system_and_services(
-                            view,
-                            &job.path,
-                            (now, &NOTHING_DUE),
-                            effects,
-                        );
-                    }
-                    core.settle_l2(view, &job.path, (now, &NOTHING_DUE), effects).map(drop)
-                })
+                self.step(view, now, |core, step| core.settle_answered(step, &job.path, news))
             }
         }
+    }
+
+    fn settle_answered(
+        &mut self,
+        step: &mut Step<'_>,
+        path: &SystemPath,
+        news: bool,
+    ) -> Result<(), StoreError> {
+        if news {
+            return self.settle_system_and_services(step, path, None);
+        }
+        self.settle_l2_and_who_waits(step, path).map(drop)
     }
 }

@@ -32,7 +32,7 @@ impl Core {
         }
         if !self.hydrated {
             // Another region may have rotated while this Core was down; the mesh will tell.
-            self.postponed.insert(definition.path());
+            self.postponed.insert(system_of(&definition.path()));
         }
         self.hydrated
     }
@@ -46,7 +46,7 @@ impl Core {
         due: bool,
     ) -> bool {
         if !self.hydrated {
-            self.postponed.insert(thing);
+            self.postponed.insert(system_of(&thing));
             return false;
         }
         match make_at(&served.tenant.regions, &self.region, now) {
@@ -76,4 +76,9 @@ impl Core {
             self.agenda.at_latest(KeyPath::System(path.clone()), at);
         }
     }
+}
+
+/// What is postponed is looked at again system by system: a million services are some thousand systems.
+fn system_of(thing: &KeyPath) -> SystemPath {
+    SystemPath { tenant: thing.tenant().clone(), system: thing.system().clone() }
 }

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use openkcm_contracts::problem::Code;
 use openkcm_contracts::v1::{KeyDefine, KeySealed, SealedBy};
-use openkcm_contracts::{KeyPath, ServicePath, Timestamp, VersionState};
+use openkcm_contracts::{KeyPath, ServiceId, ServicePath, SystemPath, VersionState};
 use openkcm_secrets::SecretKey;
 use openkcm_store::{Read, StoreError};
 
 use super::held::{Members, next_counter};
 use super::l2::{L2State, System};
 use super::make::NO_MEMORY;
+use super::step::Step;
 use super::tenant::Served;
-use super::{Core, Effects, KEEP_RETRY};
+use super::{Core, KEEP_RETRY};
 use crate::keyring::{OpenVersion, ServiceRing};
 use crate::rules::{Candidate, Refusal, choose_active, service_standing, state_of, system_standing};
 use crate::sealing::{Context, WrapError, unwrap_l3};
@@ -30,22 +31,55 @@ const DAMAGED: Refusal = Refusal::new(
     "the sealed form of this key version that is held here does not open",
 );
 impl Core {
-    /// Settles one service. `due`: its time on the agenda has come.
-    pub(super) fn settle_service(
+    /// Settles services, those of one system together. `due`: their time on the agenda has come; then none is
+    /// left for later, since it would be put on the agenda once more. Systems that are `covered` are left out.
+    pub(super) fn settle_services<'s>(
         &mut self,
-        view: &dyn Read,
-        path: &ServicePath,
-        (now, due): (Timestamp, bool),
-        effects: &mut Effects,
+        step: &mut Step<'_>,
+        services: impl IntoIterator<Item = &'s ServicePath>,
+        covered: impl Fn(&SystemPath) -> bool,
+        due: bool,
     ) -> Result<(), StoreError> {
-        let Ok(served) = self.served(view, &path.tenant)? else {
-            return Ok(());
-        };
-        let system = store::system(view, &path.system_path())?;
-        // Sealed versions may arrive before their definition: nothing to serve yet.
-        let Some(definition) = store::service(view, path)? else { return Ok(()) };
-        let ring = self.ring_of(view, &served, path, (system.as_ref(), &definition), (now, due), effects)?;
-        let rings = vec![(path.system.clone(), path.service.clone(), ring)];
+        let mut services = services.into_iter().peekable();
+        while let Some(first) = services.next() {
+            let path = first.system_path();
+            let mut together = vec![&first.service];
+            while let Some(next) =
+                services.next_if(|next| next.system == path.system && next.tenant == path.tenant)
+            {
+                together.push(&next.service);
+            }
+            if !covered(&path) {
+                self.settle_some_services(step, &path, together, due)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles some services of one system: what they have in common is read once.
+    pub(super) fn settle_some_services<'s>(
+        &mut self,
+        step: &mut Step<'_>,
+        path: &SystemPath,
+        services: impl IntoIterator<Item = &'s ServiceId>,
+        due: bool,
+    ) -> Result<(), StoreError> {
+        let Some(served) = self.open(step, &path.tenant)? else { return Ok(()) };
+        let system = store::system(step.view, path)?;
+        let mut rings = Vec::new();
+        for service in services {
+            if step.share() == 0 && !due {
+                self.rest.leave_service(path, service);
+                continue;
+            }
+            let path = path.service(service.clone());
+            // Sealed versions may arrive before their definition: nothing to serve yet.
+            let Some(definition) = store::service(step.view, &path)? else { continue };
+            if !step.has_made(&path) {
+                let ring = self.ring_of(step, &served, &path, (system.as_ref(), &definition), due)?;
+                rings.push((path.system, path.service, ring));
+            }
+        }
         self.keyring.tenant_or_new(&path.tenant).put(served.link.epoch, rings);
         Ok(())
     }
@@ -53,13 +87,14 @@ impl Core {
     /// The ring of a service, as it stands.
     pub(super) fn ring_of(
         &mut self,
-        view: &dyn Read,
+        step: &mut Step<'_>,
         served: &Served,
         path: &ServicePath,
         (system_definition, definition): (Option<&KeyDefine>, &KeyDefine),
-        (now, due): (Timestamp, bool),
-        effects: &mut Effects,
+        due: bool,
     ) -> Result<Arc<ServiceRing>, StoreError> {
+        step.looked();
+        let now = step.now;
         let standing = system_standing(&served.tenant, system_definition)
             .and_then(|()| system_definition.ok_or(Refusal::UNKNOWN))
             .and_then(|system| service_standing(system, Some(definition)).map(|()| system));
@@ -67,7 +102,7 @@ impl Core {
             Ok(system) => system,
             Err(refusal) => return Ok(Arc::new(ServiceRing::refused(refusal))),
         };
-        let held = self.l3_held(view, served, path, definition)?;
+        let held = self.l3_held(step.view, served, path, definition)?;
         let Some(system) = self.systems.get(&path.system_path()) else {
             return Ok(Arc::new(ServiceRing::refused(Refusal::HYDRATING)));
         };
@@ -93,7 +128,10 @@ impl Core {
         if make && let Some((l2_id, l2)) = &l2 {
             let counter = self.next_l3_counter(served, &held, &versions);
             match self.make_l3(path, definition, (*l2_id, l2), counter, now) {
-                Ok(sealed) => effects.keep.push(sealed),
+                Ok(sealed) => {
+                    step.made(path);
+                    step.effects.keep.push(sealed);
+                }
                 Err(error) => {
                     tracing::error!(%path, %error, "no L3 was made");
                     self.agenda.at_latest(KeyPath::Service(path.clone()), now.after(KEEP_RETRY));

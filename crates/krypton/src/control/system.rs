@@ -1,100 +1,116 @@
 //! Settling a system: its L2 versions are opened by the provider, made when there is none, rotated
 //! when it is time.
 
-use std::collections::BTreeSet;
-
 use openkcm_contracts::v1::{KeyDefine, KeySealed};
-use openkcm_contracts::{KeyPath, SystemPath, Timestamp};
+use openkcm_contracts::{KeyPath, ServiceId, SystemPath};
 use openkcm_store::{Read, StoreError};
 
+use super::Core;
 use super::held::{Members, next_counter};
 use super::l2::{System, open_version};
+use super::step::Step;
 use super::tenant::Served;
-use super::{Core, Effects, Thing};
 use crate::rules::{choose_active, system_standing};
 use crate::store;
 
 impl Core {
-    /// Settles one system, and all its services after it. `due`: those whose time on the agenda has come.
+    /// Settles one system, and all its services after it. `after`: the service up to which an earlier step came.
     pub(super) fn settle_system_and_services(
         &mut self,
-        view: &dyn Read,
+        step: &mut Step<'_>,
         path: &SystemPath,
-        (now, due): (Timestamp, &BTreeSet<Thing>),
-        effects: &mut Effects,
+        after: Option<ServiceId>,
     ) -> Result<(), StoreError> {
-        let Ok(served) = self.served(view, &path.tenant)? else { return Ok(()) };
-        let definition = store::system(view, path)?;
-        if let Some(definition) = &definition {
-            let is_due = due.contains(&KeyPath::System(path.clone()));
-            self.settle_system(view, &served, definition, (now, is_due), effects)?;
+        if after.is_none() && step.share() > 0 {
+            self.settle_l2(step, path, false)?;
         }
-        self.settle_services_of(view, &served, (path, definition.as_ref()), (now, due), effects)
+        self.settle_services_of(step, path, after)
     }
 
-    /// Settles one system, and its services only where they wait for it to have a version to be sealed
-    /// under. Says whether they were settled too.
+    /// Settles one system. Says whether its services are to be settled too: they wait for it to have a version
+    /// to be sealed under. `due`: its time on the agenda has come.
     pub(super) fn settle_l2(
         &mut self,
-        view: &dyn Read,
+        step: &mut Step<'_>,
         path: &SystemPath,
-        (now, due): (Timestamp, &BTreeSet<Thing>),
-        effects: &mut Effects,
+        due: bool,
     ) -> Result<bool, StoreError> {
-        let Ok(served) = self.served(view, &path.tenant)? else { return Ok(false) };
-        let Some(definition) = store::system(view, path)? else { return Ok(false) };
-        let sealed_before = self.systems.get(path).is_some_and(|system| system.seals);
-        let is_due = due.contains(&KeyPath::System(path.clone()));
-        self.settle_system(view, &served, &definition, (now, is_due), effects)?;
-        let seals = self.systems.get(path).is_some_and(|system| system.seals);
-        if seals != sealed_before {
-            self.settle_services_of(view, &served, (path, Some(&definition)), (now, due), effects)?;
+        let Some(served) = self.open(step, &path.tenant)? else { return Ok(false) };
+        if step.share() == 0 && !due {
+            self.rest.leave_l2(path);
+            return Ok(false);
         }
-        Ok(seals != sealed_before)
+        let Some(definition) = store::system(step.view, path)? else { return Ok(false) };
+        let sealed_before = self.systems.get(path).is_some_and(|system| system.seals);
+        self.settle_system(step, &served, &definition, due)?;
+        Ok(self.systems.get(path).is_some_and(|system| system.seals) != sealed_before)
     }
 
-    fn settle_services_of(
+    /// Settles one system, and its services only where they wait for that. Says whether they do.
+    pub(super) fn settle_l2_and_who_waits(
         &mut self,
-        view: &dyn Read,
-        served: &Served,
-        (path, definition): (&SystemPath, Option<&KeyDefine>),
-        (now, due): (Timestamp, &BTreeSet<Thing>),
-        effects: &mut Effects,
+        step: &mut Step<'_>,
+        path: &SystemPath,
+    ) -> Result<bool, StoreError> {
+        let waits = self.settle_l2(step, path, false)?;
+        if waits {
+            self.settle_services_of(step, path, None)?;
+        }
+        Ok(waits)
+    }
+
+    /// Settles the services of a system. `after`: the one up to which an earlier step came.
+    pub(super) fn settle_services_of(
+        &mut self,
+        step: &mut Step<'_>,
+        path: &SystemPath,
+        after: Option<ServiceId>,
     ) -> Result<(), StoreError> {
-        let mut rings = Vec::new();
-        for service in store::services_of(view, path)? {
-            let is_due = due.contains(&service.path());
+        self.rest.forget_system(path);
+        let Some(served) = self.open(step, &path.tenant)? else { return Ok(()) };
+        let limit = step.share();
+        let definition = store::system(step.view, path)?;
+        let services = store::services_of(step.view, path, after.as_ref(), limit)?;
+        let mut rings = Vec::with_capacity(services.len());
+        for service in &services {
             let KeyPath::Service(path) = service.path() else { continue };
-            let ring = self.ring_of(view, served, &path, (definition, &service), (now, is_due), effects)?;
-            rings.push((path.system, path.service, ring));
+            if !step.has_made(&path) {
+                let ring = self.ring_of(step, &served, &path, (definition.as_ref(), service), false)?;
+                rings.push((path.system, path.service, ring));
+            }
         }
         self.keyring.tenant_or_new(&path.tenant).put(served.link.epoch, rings);
+        if services.len() == limit {
+            let last = services.last().and_then(|service| service.service.clone());
+            self.rest.leave_system(path, last.or(after));
+        }
         Ok(())
     }
 
     /// Opens, makes or rotates a system's L2, as it stands.
     pub(super) fn settle_system(
         &mut self,
-        view: &dyn Read,
+        step: &mut Step<'_>,
         served: &Served,
         definition: &KeyDefine,
-        (now, due): (Timestamp, bool),
-        effects: &mut Effects,
+        due: bool,
     ) -> Result<(), StoreError> {
         let KeyPath::System(path) = definition.path() else { return Ok(()) };
+        step.looked();
         if system_standing(&served.tenant, Some(definition)).is_err() {
             self.systems.take(&path);
             return Ok(());
         }
+        let now = step.now;
         let (epoch, generation) = (served.link.epoch, definition.generation);
-        let held = self.l2_held(view, served, definition)?;
+        let held = self.l2_held(step.view, served, definition)?;
         let mut system = self
             .systems
             .take(&path)
             .filter(|s| (s.epoch, s.generation) == (epoch, generation))
             .unwrap_or_else(|| System::new(epoch, generation));
         for sealed in &held {
-            open_version(&mut system, &path, sealed, &served.link.roots, now, effects);
+            open_version(&mut system, &path, sealed, &served.link.roots, now, &mut step.effects);
         }
         let (active, look_again) = choose_active(&system.candidates(self), &definition.compromised, now);
         let members = Members { regions: &served.tenant.regions, own: &self.region };
@@ -113,7 +129,7 @@ impl Core {
         let may_try = system.seal_failure.is_none_or(|failure| failure.retry_at <= now);
         if make && system.sealing.is_none() && system.unkept.is_none() && may_try {
             let counter = self.next_l2_counter(served, &system, &held);
-            self.make_l2(&path, &mut system, (served, definition), counter, now, effects);
+            self.make_l2(&path, &mut system, (served, definition), counter, now, &mut step.effects);
         }
         system.seals = active.is_some();
         self.plan_system(&path, &system, look_again, now);

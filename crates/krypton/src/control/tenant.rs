@@ -1,14 +1,23 @@
 //! Settling a tenant: its gate, and everything behind it.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use openkcm_contracts::v1::{KeyDefine, L1Reference, TenantDefine};
-use openkcm_contracts::{KeyPath, TenantId, Timestamp};
+use openkcm_contracts::{KeyPath, ServiceId, SystemId, SystemPath, TenantId};
 use openkcm_store::{Read, StoreError};
 
-use super::{Core, Effects};
+use super::Core;
+use super::step::Step;
+use crate::keyring::ServiceRing;
 use crate::rules::{Refusal, tenant_standing};
 use crate::store;
 
+/// Rings of services, to be put into a tenant's.
+type Rings = Vec<(SystemId, ServiceId, Arc<ServiceRing>)>;
+
 /// A tenant that is served, with the link that it is served under.
+#[derive(Debug)]
 pub(super) struct Served {
     pub(super) tenant: TenantDefine,
     pub(super) link: L1Reference,
@@ -30,16 +39,40 @@ impl Core {
         })
     }
 
-    /// Opens or closes a tenant, as it stands.
+    /// What a tenant is served under, for settling one of its keys; none where its gate is shut, and the store
+    /// is not asked: whatever opens it settles all that it has.
+    pub(super) fn open(&self, step: &mut Step<'_>, id: &TenantId) -> Result<Option<Arc<Served>>, StoreError> {
+        if let Some((_, served)) = step.last.as_ref().filter(|(last, _)| last == id) {
+            return Ok(served.clone());
+        }
+        let served = match self.is_open(id) {
+            true => self.served(step.view, id)?.ok().map(Arc::new),
+            false => None,
+        };
+        step.last = Some((id.clone(), served.clone()));
+        Ok(served)
+    }
+
+    fn is_open(&self, id: &TenantId) -> bool {
+        self.keyring.tenant(id).is_some_and(|ring| ring.epoch().is_some())
+    }
+
+    /// Opens or closes a tenant, as it stands. `after`: the record up to which an earlier step came.
     pub(super) fn settle_tenant(
         &mut self,
-        view: &dyn Read,
+        step: &mut Step<'_>,
         id: &TenantId,
-        now: Timestamp,
-        effects: &mut Effects,
+        after: Option<String>,
     ) -> Result<(), StoreError> {
         let ring = self.keyring.tenant_or_new(id);
-        let served = match self.served(view, id)? {
+        if step.share() == 0 && ring.epoch().is_none() {
+            self.rest.leave_tenant(id, after);
+            return Ok(());
+        }
+        step.looked();
+        step.last = None;
+        self.rest.forget_tenant(id);
+        let served = match self.served(step.view, id)? {
             Ok(served) => served,
             Err(refusal) => {
                 ring.close(refusal);
@@ -48,6 +81,8 @@ impl Core {
             }
         };
         let epoch = served.link.epoch;
+        // What an earlier step came to was for the link that it found.
+        let after = after.filter(|_| ring.epoch() == Some(epoch));
         if ring.epoch() != Some(epoch) {
             self.systems.forget(id);
         }
@@ -55,35 +90,45 @@ impl Core {
             // A revoke overtook this link; its own intake settles the tenant.
             return Ok(());
         }
-        let definitions = store::definitions(view, id)?;
-        for definition in definitions.iter().filter(|definition| definition.service.is_none()) {
-            self.settle_system(view, &served, definition, (now, false), effects)?;
+        let limit = step.share();
+        let definitions = store::definitions(step.view, id, after.as_deref(), limit)?;
+        let rings = self.settle_definitions(step, &served, &definitions)?;
+        ring.put(epoch, rings);
+        if definitions.len() < limit {
+            ring.admit(epoch);
+        } else {
+            let last = definitions.last().map(|definition| definition.path().to_string());
+            self.rest.leave_tenant(id, last.or(after));
         }
-        self.settle_services(view, &served, &definitions, now, effects)?;
-        ring.admit(epoch);
         Ok(())
     }
 
-    fn settle_services(
+    /// Settles systems and services, each system before its services: so they lie in the store.
+    fn settle_definitions(
         &mut self,
-        view: &dyn Read,
+        step: &mut Step<'_>,
         served: &Served,
         definitions: &[KeyDefine],
-        now: Timestamp,
-        effects: &mut Effects,
-    ) -> Result<(), StoreError> {
-        let mut rings = Vec::new();
+    ) -> Result<Rings, StoreError> {
+        let mut rings = Vec::with_capacity(definitions.len());
+        let mut systems: HashMap<SystemPath, Option<KeyDefine>> = HashMap::new();
         for definition in definitions {
-            let KeyPath::Service(path) = definition.path() else { continue };
-            let system_path = path.system_path();
-            let system = definitions
-                .binary_search_by(|other| other.path().to_string().cmp(&system_path.to_string()))
-                .ok()
-                .map(|index| &definitions[index]);
-            let ring = self.ring_of(view, served, &path, (system, definition), (now, false), effects)?;
-            rings.push((path.system, path.service, ring));
+            match definition.path() {
+                KeyPath::System(path) => {
+                    self.settle_system(step, served, definition, false)?;
+                    systems.insert(path, Some(definition.clone()));
+                }
+                KeyPath::Service(path) => {
+                    let system_path = path.system_path();
+                    if !systems.contains_key(&system_path) {
+                        systems.insert(system_path.clone(), store::system(step.view, &system_path)?);
+                    }
+                    let system = systems.get(&system_path).and_then(Option::as_ref);
+                    let ring = self.ring_of(step, served, &path, (system, definition), false)?;
+                    rings.push((path.system, path.service, ring));
+                }
+            }
         }
-        self.keyring.tenant_or_new(&served.tenant.tenant).put(served.link.epoch, rings);
-        Ok(())
+        Ok(rings)
     }
 }

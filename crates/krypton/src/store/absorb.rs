@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use openkcm_contracts::v1::{KeyDefine, L1Reference, L1Revoke, LinkState, TenantDefine};
+use openkcm_contracts::v1::{L1Reference, L1Revoke, LinkState};
 use openkcm_contracts::{
     Event, KeyPath, LinkEpoch, Meeting, Revision, ServicePath, SystemPath, TenantId, Timestamp, meet,
 };
@@ -15,7 +15,8 @@ use openkcm_store::{StoreError, Table, Write};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{APPLIED, Applied, DEFINITIONS, Held, LINKS, TENANTS, versions};
+use super::slices::Slice;
+use super::{APPLIED, Applied, DEFINITIONS, Held, LAST, LINKS, TENANTS, definition_key, versions};
 
 /// The highest counter that is believed of a peer: far beyond any honest rotation, and far below
 /// where counting on would overflow. This Core counts no further either, since its peers would not
@@ -56,6 +57,14 @@ impl Changes {
         };
     }
 
+    /// Notes that a tenant's fact or link changed, if it did; says whether.
+    fn tenant(&mut self, changed: bool, id: &TenantId) -> bool {
+        if changed {
+            self.tenants.insert(id.clone());
+        }
+        changed
+    }
+
     /// Notes a change of the versions of a key.
     pub fn versions_of(&mut self, path: KeyPath) {
         match path {
@@ -70,11 +79,27 @@ impl Changes {
 /// # Errors
 /// When the store can't be read or written.
 pub fn absorb(tx: &mut dyn Write, intake: &Intake, now: Timestamp) -> Result<Changes, StoreError> {
+    Applied::by(&intake.events).keep(tx)?;
+    merge_all(tx, intake, now)
+}
+
+/// Merges a part of an intake into the store; the last one also records how far the mesh was read.
+///
+/// # Errors
+/// When the store can't be read or written.
+pub fn absorb_slice(tx: &mut dyn Write, slice: &Slice, now: Timestamp) -> Result<Changes, StoreError> {
+    if let Some(applied) = slice.applied {
+        applied.keep(tx)?;
+    }
+    merge_all(tx, &slice.intake, now)
+}
+
+fn merge_all(tx: &mut dyn Write, intake: &Intake, now: Timestamp) -> Result<Changes, StoreError> {
     let mut changes = Changes::default();
-    let mut applied = APPLIED.get(tx.as_read(), "applied")?.unwrap_or_default();
-    let before = applied;
     for verified in &intake.events {
-        absorb_one(tx, intake, verified, now, &mut applied, &mut changes)?;
+        if !merge_one(tx, intake, verified, now, &mut changes)? {
+            changes.replayed += 1;
+        }
     }
     for poison in intake.poison.iter().filter(|poison| poison.revokes) {
         // A revoke that can't be read fails closed: its tenant stays refused until a newer link.
@@ -83,81 +108,52 @@ pub fn absorb(tx: &mut dyn Write, intake: &Intake, now: Timestamp) -> Result<Cha
             changes.tenants.insert(tenant.clone());
         }
     }
-    if applied != before {
-        APPLIED.put(tx, "applied", &applied)?;
-    }
     intake.record(tx)?;
     Ok(changes)
 }
 
-fn absorb_one(
+/// Merges one event. Says whether it changed anything, or could have: what is not acted on is no replay.
+fn merge_one(
     tx: &mut dyn Write,
     intake: &Intake,
     verified: &Verified,
     now: Timestamp,
-    applied: &mut Applied,
     changes: &mut Changes,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let revision = verified.revision;
     match &verified.event {
         Event::TenantDefine(fact) => {
-            applied.registry = applied.registry.max(Some(revision));
-            if define_tenant(tx, revision, fact)? {
-                changes.tenants.insert(fact.tenant.clone());
-            } else {
-                changes.replayed += 1;
-            }
+            let news = merge(tx, &TENANTS, fact.tenant.as_str(), revision, fact)?;
+            Ok(changes.tenant(news, &fact.tenant))
         }
         Event::KeyDefine(fact) => {
-            applied.registry = applied.registry.max(Some(revision));
-            if define_key(tx, revision, fact)? {
+            let news = merge(tx, &DEFINITIONS, &definition_key(fact), revision, fact)?;
+            if news {
                 changes.definition_of(fact.path());
-            } else {
-                changes.replayed += 1;
             }
+            Ok(news)
         }
-        Event::L1Reference(fact) => {
-            applied.cmk = applied.cmk.max(Some(revision));
-            if refer(tx, revision, fact)? {
-                changes.tenants.insert(fact.tenant.clone());
-            } else {
-                changes.replayed += 1;
-            }
-        }
-        Event::L1Revoke(fact) => {
-            applied.cmk = applied.cmk.max(Some(revision));
-            if revoke(tx, fact)? {
-                changes.tenants.insert(fact.tenant.clone());
-            } else {
-                changes.replayed += 1;
-            }
-        }
+        Event::L1Reference(fact) => Ok(changes.tenant(refer(tx, revision, fact)?, &fact.tenant)),
+        Event::L1Revoke(fact) => Ok(changes.tenant(revoke(tx, fact)?, &fact.tenant)),
         Event::KeySealed(fact) if fact.counter > MAX_COUNTER || fact.seals.len() > MAX_SEALS => {
             tracing::warn!(path = %fact.path(), maker = %fact.maker, version = %fact.version,
                 "a peer's version was not taken: no honest Core counts so far, or seals so often");
+            Ok(true)
         }
         Event::KeySealed(fact) => {
-            if versions::receive(tx, fact)? {
+            let news = versions::receive(tx, fact)?;
+            if news {
                 changes.versions_of(fact.path());
-            } else {
-                changes.replayed += 1;
             }
+            Ok(news)
         }
         // Purges, leases and queries are acted on by the rules of sovereignty, which are not built
         // yet; nothing else is told to a Core. None is lost: their state is desired state.
         other => {
-            tracing::debug!(subject = %other.subject(), stream = %intake.stream, at = %now, "not acted on")
+            tracing::debug!(subject = %other.subject(), stream = %intake.stream, at = %now, "not acted on");
+            Ok(true)
         }
     }
-    Ok(())
-}
-
-fn define_tenant(tx: &mut dyn Write, revision: Revision, fact: &TenantDefine) -> Result<bool, StoreError> {
-    merge(tx, &TENANTS, fact.tenant.as_str(), revision, fact)
-}
-
-fn define_key(tx: &mut dyn Write, revision: Revision, fact: &KeyDefine) -> Result<bool, StoreError> {
-    merge(tx, &DEFINITIONS, &fact.path().to_string(), revision, fact)
 }
 
 fn merge<F: Clone + PartialEq + Serialize + DeserializeOwned>(
@@ -215,4 +211,27 @@ pub fn ends_at_latest(poison: &Quarantined) -> LinkEpoch {
     let said_at = poison.headers.get("ce-kcmrevision").and_then(|text| text.parse().ok());
     // Without a revision no envelope is authentic; were there one all the same, it ends every link.
     LinkEpoch(said_at.unwrap_or(Revision::new(u32::MAX, u64::MAX)))
+}
+
+impl Applied {
+    /// How far the authorities' words are applied with these events.
+    pub(super) fn by(events: &[Verified]) -> Self {
+        let mut applied = Self::default();
+        for Verified { event, revision, .. } in events {
+            let last = match event {
+                Event::TenantDefine(_) | Event::KeyDefine(_) => &mut applied.registry,
+                Event::L1Reference(_) | Event::L1Revoke(_) => &mut applied.cmk,
+                _ => continue,
+            };
+            *last = (*last).max(Some(*revision));
+        }
+        applied
+    }
+
+    /// Commits it, where it is more than what is held.
+    fn keep(self, tx: &mut dyn Write) -> Result<(), StoreError> {
+        let held = APPLIED.get(tx.as_read(), LAST)?.unwrap_or_default();
+        let applied = Self { registry: held.registry.max(self.registry), cmk: held.cmk.max(self.cmk) };
+        if applied == held { Ok(()) } else { APPLIED.put(tx, LAST, &applied) }
+    }
 }

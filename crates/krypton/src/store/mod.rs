@@ -4,15 +4,17 @@
 //! change and only grow in number, so the merge of two regions is their union.
 
 mod absorb;
+mod slices;
 mod v1;
 mod versions;
 
-pub use absorb::{Changes, MAX_COUNTER, absorb, ends_at_latest};
+pub use absorb::{Changes, MAX_COUNTER, absorb, absorb_slice, ends_at_latest};
+pub use slices::{SLICE, Slice, slices};
 pub use v1::{Applied, Held, LinkRecord};
 pub use versions::{keep, key_versions, service_versions, system_versions};
 
 use openkcm_contracts::v1::{KeyDefine, KeySealed, TenantDefine};
-use openkcm_contracts::{ServicePath, SystemPath, TenantId};
+use openkcm_contracts::{ServiceId, ServicePath, SystemPath, TenantId};
 use openkcm_store::{Read, Space, StoreError, Table};
 
 pub(crate) const TENANTS: Table<Held<TenantDefine>> = Table::new("tenants");
@@ -21,6 +23,9 @@ pub(crate) const LINKS: Table<LinkRecord> = Table::new("links");
 pub(crate) const L2_VERSIONS: Table<KeySealed> = Table::new("l2_versions");
 pub(crate) const L3_VERSIONS: Table<KeySealed> = Table::new("l3_versions");
 pub(crate) const APPLIED: Table<Applied> = Table::new("applied");
+
+/// The one record of [`APPLIED`].
+const LAST: &str = "applied";
 
 /// The Core's spaces.
 pub const SPACES: &[Space] = &[
@@ -82,22 +87,42 @@ pub fn tenants(store: &dyn Read) -> Result<Vec<TenantId>, StoreError> {
     Ok(held.into_iter().map(|(_, held)| held.fact.tenant).collect())
 }
 
-/// Every definition of a tenant, systems and services, in the order of their names.
+/// The definitions of a tenant, systems and services, in the order of their names: those after a record, and at
+/// most so many.
 ///
 /// # Errors
 /// When the store can't be read.
-pub fn definitions(store: &dyn Read, tenant: &TenantId) -> Result<Vec<KeyDefine>, StoreError> {
-    let held = DEFINITIONS.list(store, &format!("{tenant}/"), None, usize::MAX)?;
+pub fn definitions(
+    store: &dyn Read,
+    tenant: &TenantId,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<KeyDefine>, StoreError> {
+    let held = DEFINITIONS.list(store, &format!("{tenant}/"), after, limit)?;
     Ok(held.into_iter().map(|(_, held)| held.fact).collect())
 }
 
-/// The definitions of a system's services, in the order of their names.
+/// The definitions of a system's services, in the order of their names: those after a service, and at most so
+/// many.
 ///
 /// # Errors
 /// When the store can't be read.
-pub fn services_of(store: &dyn Read, system: &SystemPath) -> Result<Vec<KeyDefine>, StoreError> {
-    let held = DEFINITIONS.list(store, &format!("{system}/"), None, usize::MAX)?;
+pub fn services_of(
+    store: &dyn Read,
+    system: &SystemPath,
+    after: Option<&ServiceId>,
+    limit: usize,
+) -> Result<Vec<KeyDefine>, StoreError> {
+    let after = after.map(|service| format!("{system}/{service}"));
+    let held = DEFINITIONS.list(store, &format!("{system}/"), after.as_deref(), limit)?;
     Ok(held.into_iter().map(|(_, held)| held.fact).collect())
+}
+
+/// The key of a definition's record: its name.
+fn definition_key(fact: &KeyDefine) -> String {
+    let service = fact.service.as_ref().map(ServiceId::as_str);
+    let parts = [fact.tenant.as_str(), fact.system.as_str()].into_iter().chain(service);
+    parts.collect::<Vec<_>>().join("/")
 }
 
 /// The last revision of each authority that was applied.
@@ -105,5 +130,5 @@ pub fn services_of(store: &dyn Read, system: &SystemPath) -> Result<Vec<KeyDefin
 /// # Errors
 /// When the store can't be read.
 pub fn applied(store: &dyn Read) -> Result<Applied, StoreError> {
-    Ok(APPLIED.get(store, "applied")?.unwrap_or_default())
+    Ok(APPLIED.get(store, LAST)?.unwrap_or_default())
 }
