@@ -41,12 +41,44 @@ impl<Q: Quarantining> Quarantining for Arc<Q> {
     }
 }
 
+/// The id of an entry: 32 lower-case hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub struct EventId(String);
+
+/// A text that is no id of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("id: 32 hexadecimal digits are expected, as the list shows them")]
+pub struct EventIdError;
+
+impl EventId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for EventId {
+    type Error = EventIdError;
+
+    fn try_from(text: String) -> Result<Self, EventIdError> {
+        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() == 32 && text.bytes().all(digit) { Ok(Self(text)) } else { Err(EventIdError) }
+    }
+}
+
+impl std::fmt::Display for EventId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Why an entry was not released.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// It is not there (any more).
     #[error("the quarantine has no entry {0}; it was applied, dropped or pushed out, or never was there")]
-    Unknown(String),
+    Unknown(EventId),
     /// It can't be applied now either.
     #[error("the event can't be applied yet")]
     Poison(#[source] Rejection),
@@ -73,17 +105,17 @@ impl Quarantine {
     ///
     /// # Errors
     /// When there is none, or the store can't be read.
-    pub async fn find(&self, id: &str) -> Result<Entry, Failure> {
-        let of = id.to_owned();
-        let found = self.store.read(move |view| quarantine::find(view, &of)).await?;
-        found.ok_or_else(|| Failure::Unknown(id.to_owned()))
+    pub async fn find(&self, id: &EventId) -> Result<Entry, Failure> {
+        let of = id.clone();
+        let found = self.store.read(move |view| quarantine::find(view, of.as_str())).await?;
+        found.ok_or_else(|| Failure::Unknown(id.clone()))
     }
 
     /// Verifies and applies an event again, as if it had just come, and releases it. Gives what was released.
     ///
     /// # Errors
     /// When there is none of this id, it still can't be applied, or the store does not take it.
-    pub async fn retry(&self, id: &str) -> Result<Entry, Failure> {
+    pub async fn retry(&self, id: &EventId) -> Result<Entry, Failure> {
         let entry = self.find(id).await?;
         let own_words = !self.reads.contains(&entry.stream);
         let words_of = self.verifier.role_of(entry.event.key_id()).filter(|_| own_words);
@@ -94,7 +126,8 @@ impl Quarantine {
         } else {
             self.receiver.receive(intake).await?;
         }
-        tracing::info!(id, stream = %entry.stream, subject = entry.event.subject(), "a quarantined event was applied");
+        let (stream, subject) = (&entry.stream, entry.event.subject());
+        tracing::info!(%id, %stream, subject, "a quarantined event was applied");
         Ok(entry)
     }
 
@@ -102,13 +135,14 @@ impl Quarantine {
     ///
     /// # Errors
     /// When there is none of this id, or the store does not take it.
-    pub async fn discard(&self, id: &str) -> Result<Entry, Failure> {
+    pub async fn discard(&self, id: &EventId) -> Result<Entry, Failure> {
         let entry = self.find(id).await?;
         let dropped = entry.clone();
         if !self.store.write(move |tx| quarantine::release(tx, &dropped)).await? {
-            return Err(Failure::Unknown(id.to_owned()));
+            return Err(Failure::Unknown(id.clone()));
         }
-        tracing::warn!(id, stream = %entry.stream, subject = entry.event.subject(), "a quarantined event was dropped");
+        let (stream, subject) = (&entry.stream, entry.event.subject());
+        tracing::warn!(%id, %stream, subject, "a quarantined event was dropped");
         Ok(entry)
     }
 }

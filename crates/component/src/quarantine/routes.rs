@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::documents::{LISTED_BODY, SHOWN_BODY, Shown};
-use super::{Failure, Quarantine, Quarantining};
+use super::{EventId, Failure, Quarantine, Quarantining};
 
 /// The routes of the quarantine, for an actor to put among its own.
 pub fn routes<S: Quarantining + Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
@@ -75,7 +75,7 @@ async fn list(quarantine: Quarantine, Query(filter): Query<Filter>) -> Answer<Js
 #[utoipa::path(get, path = "/v1/quarantine/{id}", tag = "quarantine", operation_id = "show_quarantined",
     params(("id" = String, Path, description = "The event's id.")),
     responses((status = 200, description = "The event; a body beyond 16 KiB is cut.", body = Shown)))]
-async fn show(quarantine: Quarantine, Names(id): Names<String>) -> Answer<Json<Shown>> {
+async fn show(quarantine: Quarantine, Names(id): Names<EventId>) -> Answer<Json<Shown>> {
     Ok(Json(Shown::new(&quarantine.find(&id).await?, SHOWN_BODY)))
 }
 
@@ -91,7 +91,7 @@ async fn show(quarantine: Quarantine, Names(id): Names<String>) -> Answer<Json<S
         (status = 409, description = "`still_poison`: it can't be applied yet, and stays.",
             body = ProblemBody, content_type = "application/problem+json"),
     ))]
-async fn retry(quarantine: Quarantine, Names(id): Names<String>) -> Answer<Json<Shown>> {
+async fn retry(quarantine: Quarantine, Names(id): Names<EventId>) -> Answer<Json<Shown>> {
     Ok(Json(Shown::new(&quarantine.retry(&id).await?, SHOWN_BODY)))
 }
 
@@ -102,7 +102,7 @@ async fn retry(quarantine: Quarantine, Names(id): Names<String>) -> Answer<Json<
 #[utoipa::path(delete, path = "/v1/quarantine/{id}", tag = "quarantine", operation_id = "drop_quarantined",
     params(("id" = String, Path, description = "The event's id.")),
     responses((status = 200, description = "The event that was dropped.", body = Shown)))]
-async fn discard(quarantine: Quarantine, Names(id): Names<String>) -> Answer<Json<Shown>> {
+async fn discard(quarantine: Quarantine, Names(id): Names<EventId>) -> Answer<Json<Shown>> {
     Ok(Json(Shown::new(&quarantine.discard(&id).await?, SHOWN_BODY)))
 }
 

@@ -54,6 +54,9 @@ async fn an_event_is_shown_with_all_that_an_operator_needs() {
     assert_eq!((shown.status, &shown.body), (200, &expected));
     assert_eq!(rig.get("/v1/quarantine").await.body, json!({"items": [expected]}));
     rig.get("/v1/quarantine/00000000000000000000000000000000").await.is_refused(404, "unknown_event");
+    for id in ["0", "9F86D081884C7D659A2FEAA0C55AD015", "9f86d081884c7d659a2feaa0c55ad0150"] {
+        rig.get(&format!("/v1/quarantine/{id}")).await.is_refused(400, "invalid_id");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,9 +28,9 @@ const ROUTES: [(&str, &str, &str); 22] = [
     ("POST", "/v1/tenants/acme/systems/hr/services/BAD/compromise", "service"),
     ("GET", "/v1/status", ""),
     ("GET", "/v1/quarantine", ""),
-    ("GET", "/v1/quarantine/ID", ""),
-    ("DELETE", "/v1/quarantine/ID", ""),
-    ("POST", "/v1/quarantine/ID/retry", ""),
+    ("GET", "/v1/quarantine/BAD", "id"),
+    ("DELETE", "/v1/quarantine/BAD", "id"),
+    ("POST", "/v1/quarantine/BAD/retry", "id"),
 ];
 
 fn routes() -> impl Iterator<Item = (Method, &'static str, &'static str)> {
