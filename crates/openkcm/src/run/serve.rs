@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::pin::Pin;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use openkcm_contracts::RegionId;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -28,20 +28,17 @@ type Serving = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 /// Runs the component until it is asked to stop.
 pub(super) fn run(sources: Sources, config: Config, rebuild: bool) -> anyhow::Result<()> {
-    if rebuild {
-        bail!("--rebuild-from-mesh is not part of this build");
-    }
     log_to_stderr();
     warn_of_memory(&openkcm_host::harden().context("the process can't be hardened")?);
     files::private_directory(&config.data_dir)?;
     let _lock = files::lock(&config.data_dir)?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
-    let outcome = runtime.block_on(serve(sources, config));
+    let outcome = runtime.block_on(serve(sources, config, rebuild));
     runtime.shutdown_timeout(DRAIN);
     outcome
 }
 
-async fn serve(sources: Sources, config: Config) -> anyhow::Result<()> {
+async fn serve(sources: Sources, config: Config, rebuild: bool) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen()?;
     let parts = Parts::open(&config).await?;
     let listener = openkcm_http::bind(config.listen.address, &parts.access).await?;
@@ -52,7 +49,8 @@ async fn serve(sources: Sources, config: Config) -> anyhow::Result<()> {
     };
     let (reload, regions) = Reload::new(sources, &config, &parts)?;
     let mut beside = JoinSet::new();
-    let serving = start(&config, &parts, &mut beside, &regions, (listener, stopped)).await?;
+    let start = Start { config: &config, parts: &parts, regions: &regions, rebuild };
+    let serving = start.component(&mut beside, listener, stopped).await?;
     let title = config.component.title();
     let mut serving = tokio::spawn(serving);
     beside.spawn(reload.run());
@@ -73,38 +71,73 @@ async fn serve(sources: Sources, config: Config) -> anyhow::Result<()> {
     ended.context("the component's task failed")?.with_context(|| format!("the {title} failed"))
 }
 
-/// Starts the component that the configuration is for, and what it needs beside it.
-async fn start(
-    config: &Config,
-    parts: &Parts,
-    beside: &mut JoinSet<()>,
-    regions: &watch::Receiver<Vec<RegionId>>,
-    (listener, stopped): (TcpListener, impl Future<Output = ()> + Send + 'static),
-) -> anyhow::Result<Serving> {
-    match &config.component {
-        Component::Registry => {
-            let service = registry(config, parts).await?;
-            let handle = service.handle();
-            beside.spawn(follow(regions.clone(), move |regions| handle.set_regions(regions)));
-            Ok(Box::pin(service.serve(listener, stopped)))
+/// How a component is started.
+struct Start<'a> {
+    config: &'a Config,
+    parts: &'a Parts,
+    regions: &'a watch::Receiver<Vec<RegionId>>,
+    /// Whether an authority gets its facts back from the mesh.
+    rebuild: bool,
+}
+
+impl Start<'_> {
+    /// Starts the component that the configuration is for, and what it needs beside it.
+    async fn component(
+        &self,
+        beside: &mut JoinSet<()>,
+        listener: TcpListener,
+        stopped: impl Future<Output = ()> + Send + 'static,
+    ) -> anyhow::Result<Serving> {
+        match &self.config.component {
+            Component::Registry => {
+                let service = self.registry().await?;
+                let handle = service.handle();
+                beside.spawn(follow(self.regions.clone(), move |regions| handle.set_regions(regions)));
+                Ok(Box::pin(service.serve(listener, stopped)))
+            }
+            Component::Cmk => {
+                let service = self.cmk().await?;
+                let handle = service.handle();
+                beside.spawn(follow(self.regions.clone(), move |regions| handle.set_regions(regions)));
+                Ok(Box::pin(service.serve(listener, stopped)))
+            }
+            Component::Krypton(region) => {
+                let service = self.core(region).await?;
+                Ok(Box::pin(service.serve(listener, stopped)))
+            }
         }
-        Component::Cmk => {
-            let service = cmk(config, parts).await?;
-            let handle = service.handle();
-            beside.spawn(follow(regions.clone(), move |regions| handle.set_regions(regions)));
-            Ok(Box::pin(service.serve(listener, stopped)))
-        }
-        Component::Krypton(region) => {
-            let options = openkcm_krypton::Options {
-                data_dir: config.data_dir.clone(),
-                region: region.clone(),
-                access: parts.access.clone(),
-            };
-            let surroundings =
-                openkcm_krypton::Surroundings { roots: parts.roots.clone(), common: parts.surroundings() };
-            let service = openkcm_krypton::Service::start(options, surroundings).await?;
-            Ok(Box::pin(service.serve(listener, stopped)))
-        }
+    }
+
+    async fn registry(&self) -> anyhow::Result<openkcm_registry::Service> {
+        let options = openkcm_registry::Options {
+            data_dir: self.config.data_dir.clone(),
+            regions: self.config.regions.iter().cloned().collect(),
+            access: self.parts.access.clone(),
+            rebuild: self.rebuild,
+        };
+        Ok(openkcm_registry::Service::start(options, self.parts.surroundings()).await?)
+    }
+
+    async fn cmk(&self) -> anyhow::Result<openkcm_cmk::Service> {
+        let options = openkcm_cmk::Options {
+            data_dir: self.config.data_dir.clone(),
+            regions: self.config.regions.iter().cloned().collect(),
+            access: self.parts.access.clone(),
+            rebuild: self.rebuild,
+        };
+        let (roots, common) = (self.parts.roots.clone(), self.parts.surroundings());
+        Ok(openkcm_cmk::Service::start(options, openkcm_cmk::Surroundings { roots, common }).await?)
+    }
+
+    async fn core(&self, region: &RegionId) -> anyhow::Result<openkcm_krypton::Service> {
+        let options = openkcm_krypton::Options {
+            data_dir: self.config.data_dir.clone(),
+            region: region.clone(),
+            access: self.parts.access.clone(),
+        };
+        let (roots, common) = (self.parts.roots.clone(), self.parts.surroundings());
+        let surroundings = openkcm_krypton::Surroundings { roots, common };
+        Ok(openkcm_krypton::Service::start(options, surroundings).await?)
     }
 }
 
@@ -116,25 +149,4 @@ async fn follow(
     while regions.changed().await.is_ok() {
         take(regions.borrow_and_update().iter().cloned().collect());
     }
-}
-
-async fn registry(config: &Config, parts: &Parts) -> anyhow::Result<openkcm_registry::Service> {
-    let options = openkcm_registry::Options {
-        data_dir: config.data_dir.clone(),
-        regions: config.regions.iter().cloned().collect::<BTreeSet<_>>(),
-        access: parts.access.clone(),
-        rebuild: false,
-    };
-    Ok(openkcm_registry::Service::start(options, parts.surroundings()).await?)
-}
-
-async fn cmk(config: &Config, parts: &Parts) -> anyhow::Result<openkcm_cmk::Service> {
-    let options = openkcm_cmk::Options {
-        data_dir: config.data_dir.clone(),
-        regions: config.regions.iter().cloned().collect::<BTreeSet<_>>(),
-        access: parts.access.clone(),
-        rebuild: false,
-    };
-    let surroundings = openkcm_cmk::Surroundings { roots: parts.roots.clone(), common: parts.surroundings() };
-    Ok(openkcm_cmk::Service::start(options, surroundings).await?)
 }
