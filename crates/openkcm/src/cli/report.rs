@@ -129,9 +129,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     match client_error(error) {
         Some(ClientError::Problem(_)) => REFUSED,
         Some(
-            ClientError::Unreachable { .. }
-            | ClientError::Distrust { .. }
-            | ClientError::Interrupted { .. },
+            ClientError::Unreachable { .. } | ClientError::Distrust { .. } | ClientError::Interrupted { .. },
         ) => UNREACHABLE,
         Some(ClientError::NoSuchRegion { .. }) => USAGE,
         Some(ClientError::Protocol { .. }) => GENERAL,
