@@ -97,6 +97,10 @@ fn operator(replicas: u8) -> String {
 nkey = "keys/operator.nk"
 # How many brokers of a cluster keep each message: 1, 3 or 5.
 replicas = {replicas}
+# Where brokers keep messages: "file" outlives them all, "memory" as many of a cluster as it can spare.
+storage = "file"
+# How long manifests and queries are kept; the next ones say everything again.
+manifests_kept_for = "10m"
 "#
     )
 }

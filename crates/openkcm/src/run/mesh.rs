@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use openkcm_contracts::{RegionId, Role};
 use openkcm_host::{Entropy, OsEntropy, random_array};
 use openkcm_orbital::nats::layout::{Layout, OPERATOR};
-use openkcm_orbital::nats::{Operator, Provision, Provisioned};
+use openkcm_orbital::nats::{Operator, Provisioned};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -23,6 +23,9 @@ use crate::cli::{Format, output, parse_pair, render};
 /// Between attempts to set the mesh up: the first pause at most, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether all is still there: a broker that lost its disk has nothing when it is back.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 const COLUMNS: &[render::Column] = &[("STREAM", "/stream"), ("READER", "/reader"), ("STATE", "/state")];
 
@@ -92,11 +95,10 @@ async fn set_up(
     let options = parts::options(mesh, OPERATOR, &operator.nkey)?;
     let connection = Operator::connect(options, entropy).await?;
     let layout = Layout::new(regions.iter().cloned());
-    let wanted = Provision { replicas: operator.replicas.into(), ..Provision::default() };
-    Ok(connection.provision(&layout, wanted).await?)
+    Ok(connection.provision(&layout, operator.wanted).await?)
 }
 
-/// Sets the mesh up, and again whenever the regions change; tries again until that is done.
+/// Sets the mesh up, again whenever the regions change, and looks from time to time; tries until it is done.
 pub(super) async fn keep(mesh: Mesh, mut regions: watch::Receiver<Vec<RegionId>>, entropy: Arc<dyn Entropy>) {
     let Some(operator) = &mesh.operator else { return };
     let mut pause = FIRST_PAUSE;
@@ -106,23 +108,22 @@ pub(super) async fn keep(mesh: Mesh, mut regions: watch::Receiver<Vec<RegionId>>
             Ok(provisioned) => {
                 let streams = provisioned.streams.iter().filter(|(_, made)| *made).count();
                 let readers = provisioned.readers.iter().filter(|(.., made)| *made).count();
-                tracing::info!(streams, readers, "the mesh is set up; so many were missing");
+                if streams + readers > 0 {
+                    tracing::info!(streams, readers, "the mesh is set up; so many were missing");
+                }
                 pause = FIRST_PAUSE;
-                None
+                jittered(LOOK_EVERY, &*entropy)
             }
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "the mesh can't be set up yet");
                 let wait = jittered(pause, &*entropy);
                 pause = (pause * 2).min(LONGEST_PAUSE);
-                Some(wait)
+                wait
             }
         };
-        let changed = match wait {
-            None => regions.changed().await,
-            Some(wait) => tokio::select! {
-                changed = regions.changed() => changed,
-                () = tokio::time::sleep(wait) => Ok(()),
-            },
+        let changed = tokio::select! {
+            changed = regions.changed() => changed,
+            () = tokio::time::sleep(wait) => Ok(()),
         };
         if changed.is_err() {
             return;

@@ -51,11 +51,12 @@ impl Parts {
             );
         }
         let options = options(&config.mesh, &config.component.to_string(), &config.mesh.nkey)?;
-        let transport = NatsTransport::connect(options, entropy.clone()).await?;
+        let verifier = Arc::new(Verifier::new(&keys.bundle)?);
+        let transport = NatsTransport::connect_believing(options, verifier.clone(), entropy.clone()).await?;
         Ok(Self {
             access: access(config)?,
             signer: Arc::new(keys.signer),
-            verifier: Arc::new(Verifier::new(&keys.bundle)?),
+            verifier,
             transport: Arc::new(transport),
             roots: Roots::build(&config.roots, &config.directory, entropy.clone(), clock.clone())?,
             clock,

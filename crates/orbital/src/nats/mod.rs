@@ -16,7 +16,7 @@ mod runs;
 mod wire;
 
 pub use connection::{BuildError, NatsOptions, Tls};
-pub use operator::{Operator, OperatorError, Provision, Provisioned};
+pub use operator::{Operator, OperatorError, Provision, Provisioned, Storage};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use openkcm_host::Entropy;
 
-use crate::{Message, Position, Published, Reading, Subscription, Transport, TransportError};
+use crate::{Message, Position, Published, Reading, Subscription, Transport, TransportError, Verifier};
 use connection::Connection;
 use publish::Publisher;
 
@@ -48,8 +48,29 @@ impl NatsTransport {
     /// # Errors
     /// When the options can't be used: a certificate that is none, a seed that is none, no server.
     pub async fn connect(options: NatsOptions, entropy: Arc<dyn Entropy>) -> Result<Self, BuildError> {
+        Self::open(options, None, entropy).await
+    }
+
+    /// As [`NatsTransport::connect`], for a component: a publication gives way to a newer word only if this
+    /// verifier believes it.
+    ///
+    /// # Errors
+    /// As [`NatsTransport::connect`].
+    pub async fn connect_believing(
+        options: NatsOptions,
+        verifier: Arc<Verifier>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, BuildError> {
+        Self::open(options, Some(verifier), entropy).await
+    }
+
+    async fn open(
+        options: NatsOptions,
+        verifier: Option<Arc<Verifier>>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, BuildError> {
         let connection = Connection::open(options, entropy.clone()).await?;
-        let publisher = Publisher::new(connection.clone(), entropy);
+        let publisher = Publisher::new(connection.clone(), verifier, entropy);
         Ok(Self { inner: Arc::new(Inner { connection, publisher, readers: AtomicU64::new(0) }) })
     }
 }

@@ -28,13 +28,25 @@ const MAX_WAITING: i64 = 16;
 pub struct Provision {
     /// Copies of each stream: 1, or an odd number of at most 5 on a cluster of as many brokers.
     pub replicas: usize,
+    /// Where brokers keep them.
+    pub storage: Storage,
     /// How long manifests and queries are kept.
     pub manifests_kept_for: Duration,
 }
 
+/// Where brokers keep streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    /// On their disks: an acknowledged event outlives them all.
+    File,
+    /// In memory: it outlives as many brokers as a cluster can spare, and no power cut of all.
+    Memory,
+}
+
 impl Default for Provision {
     fn default() -> Self {
-        Self { replicas: 1, manifests_kept_for: MANIFESTS_KEPT_FOR }
+        Self { replicas: 1, storage: Storage::File, manifests_kept_for: MANIFESTS_KEPT_FOR }
     }
 }
 
@@ -136,7 +148,10 @@ fn config(stream: &Stream, wanted: Provision) -> Config {
         name: stream_name(stream),
         description: Some(format!("OpenKCM, lane {}, for {}", stream.lane.number(), stream.audience)),
         subjects: vec![format!("{}.>", subjects_of(stream))],
-        storage: StorageType::File,
+        storage: match wanted.storage {
+            Storage::File => StorageType::File,
+            Storage::Memory => StorageType::Memory,
+        },
         num_replicas: wanted.replicas,
         discard: DiscardPolicy::Old,
         max_messages_per_subject: if compacted { 1 } else { -1 },

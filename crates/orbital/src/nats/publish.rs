@@ -4,13 +4,16 @@
 //! stream takes it only if that is so; where it is not, the author looks at what is there, and gives way to a
 //! newer revision. So a publication that was delayed, or a copy of an author that was restored, never buries
 //! a newer word, and no memory of message ids has to be kept by the broker.
+//!
+//! It gives way to what it believes, and to nothing else: a header is text, and whoever got hold of a user's
+//! credential could otherwise put one there that no revision of the author's ever reaches.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use openkcm_contracts::Revision;
+use openkcm_contracts::{Revision, Timestamp};
 use openkcm_host::{Entropy, random_array};
 
 use super::connection::Connection;
@@ -18,8 +21,7 @@ use super::layout::{run_subject, stream_name};
 use super::operator;
 use super::runs::Runs;
 use super::wire::{self, PubAck, headers_of};
-use crate::envelope::revision_header;
-use crate::{Message, Published, Stream, TransportError};
+use crate::{Message, Published, Rejection, Stream, TransportError, Verifier};
 
 /// Messages in one batch, and their bytes: a synced stream takes a batch in the time of one message, and the
 /// broker holds it in memory until then. No more than 1,000 go into one (ADR-50 of NATS).
@@ -44,14 +46,20 @@ struct Last {
 pub(super) struct Publisher {
     connection: Connection,
     entropy: Arc<dyn Entropy>,
+    /// Which words are authors'; without it all are.
+    verifier: Option<Arc<Verifier>>,
     last: Mutex<HashMap<String, Last>>,
     /// Streams on which the run of this broker process is written down.
     begun: Mutex<(String, HashSet<String>)>,
 }
 
 impl Publisher {
-    pub(super) fn new(connection: Connection, entropy: Arc<dyn Entropy>) -> Self {
-        Self { connection, entropy, last: Mutex::default(), begun: Mutex::default() }
+    pub(super) fn new(
+        connection: Connection,
+        verifier: Option<Arc<Verifier>>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { connection, entropy, verifier, last: Mutex::default(), begun: Mutex::default() }
     }
 
     pub(super) async fn publish(&self, messages: Vec<Message>) -> Result<Vec<Published>, TransportError> {
@@ -212,13 +220,29 @@ impl Publisher {
             let last = match self.last_message(stream, &subject).await? {
                 None => Last { sequence: 0, revision: None },
                 Some((sequence, found)) => {
-                    Last { sequence, revision: revision_header(&wire::headers_from(found.headers.as_ref())) }
+                    let headers = wire::headers_from(found.headers.as_ref());
+                    let found = Message { address: message.address.clone(), headers, body: found.payload };
+                    Last { sequence, revision: self.believed(&found) }
                 }
             };
             self.remember(subject, last);
             Ok(())
         });
         join_all(looks).await.into_iter().collect()
+    }
+
+    /// The revision of a word, if it is one of its author's; also of one that has expired, or that this version
+    /// can't read.
+    fn believed(&self, word: &Message) -> Option<Revision> {
+        let never_too_late = Timestamp::from_millis(0);
+        let verified = self.verifier.as_ref().map(|verifier| verifier.verify(word, never_too_late));
+        match verified {
+            None | Some(Ok(_) | Err(Rejection::Unreadable { .. })) => word.revision(),
+            Some(Err(reason)) => {
+                tracing::warn!(address = %word.address, %reason, "what stands on the mesh is nobody's word; replaced");
+                None
+            }
+        }
     }
 
     /// The last message of a subject, with its number.

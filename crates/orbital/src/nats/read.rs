@@ -26,7 +26,7 @@ const AHEAD: usize = 2_048;
 const AHEAD_BYTES: usize = 8 * 1024 * 1024;
 
 /// Bytes of the messages that are handed on at once.
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
 
 /// How long one question for messages stands, and how often the broker says meanwhile that it still does.
 const ASKS_FOR: Duration = Duration::from_secs(30);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use openkcm_contracts::Role;
 use openkcm_http::TlsOptions;
+use openkcm_orbital::nats::Provision;
 
 use super::file::File;
 use super::layers::Layers;
@@ -125,7 +126,12 @@ impl Checker<'_> {
             return self.fault("orbital.operator.replicas", format!("1 to {MAX_REPLICAS} is expected"));
         }
         let nkey = self.nkey("orbital.operator.nkey", &operator.nkey)?;
-        Ok(Operator { nkey, replicas: operator.replicas })
+        let wanted = Provision {
+            replicas: operator.replicas.into(),
+            storage: operator.storage,
+            manifests_kept_for: operator.manifests_kept_for.duration(),
+        };
+        Ok(Operator { nkey, wanted })
     }
 
     fn nkey(&self, key: &str, path: &Path) -> Result<PathBuf, ConfigError> {

@@ -5,8 +5,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use openkcm_contracts::{RegionId, Role};
+use openkcm_contracts::{Period, RegionId, Role};
 use openkcm_http::SpiffeId;
+use openkcm_orbital::nats::Storage;
 use openkcm_roots::RootsConfig;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
@@ -89,10 +90,22 @@ pub(super) struct Operator {
     pub(super) nkey: PathBuf,
     #[serde(default = "one")]
     pub(super) replicas: u8,
+    #[serde(default = "on_disk")]
+    pub(super) storage: Storage,
+    #[serde(default = "ten_minutes")]
+    pub(super) manifests_kept_for: Period,
 }
 
 fn one() -> u8 {
     1
+}
+
+fn on_disk() -> Storage {
+    Storage::File
+}
+
+fn ten_minutes() -> Period {
+    Period::from_secs(600).expect("a period")
 }
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 use openkcm_contracts::{RegionId, Role};
 use openkcm_http::{SpiffeId, TlsOptions};
+use openkcm_orbital::nats::Provision;
 use openkcm_roots::RootsConfig;
 
 pub(crate) use self::check::others_may_use;
@@ -77,7 +78,7 @@ pub(crate) struct MeshTls {
 #[derive(Debug, Clone)]
 pub(crate) struct Operator {
     pub(crate) nkey: PathBuf,
-    pub(crate) replicas: u8,
+    pub(crate) wanted: Provision,
 }
 
 impl Config {

@@ -43,7 +43,7 @@ fn what_init_makes_is_a_configuration_of_each_component() {
     let directory = landscape.path();
     let registry = load(directory, Role::Registry, &[], &[]).expect("the Registry's");
     assert_eq!((registry.component.clone(), registry.regions.len()), (Component::Registry, 2));
-    assert_eq!(registry.mesh.operator.expect("the operator").replicas, 1);
+    assert_eq!(registry.mesh.operator.expect("the operator").wanted.replicas, 1);
     assert_eq!(registry.data_dir, directory.join("data/registry"));
     let cmk = load(directory, Role::Cmk, &[], &[]).expect("the CMK Server's");
     assert!(cmk.mesh.operator.is_none() && cmk.roots.local.expect("local roots").auto_create);
@@ -86,7 +86,7 @@ fn a_list_may_be_told_with_commas_and_a_value_may_be_toml() {
     let config = load(landscape.path(), Role::Registry, &[], &flags).expect("a configuration");
     assert_eq!(config.regions.len(), 3);
     assert_eq!(config.mesh.servers, ["tls://10.0.0.1:4222", "tls://10.0.0.2:4222"]);
-    assert_eq!(config.mesh.operator.expect("the operator").replicas, 3);
+    assert_eq!(config.mesh.operator.expect("the operator").wanted.replicas, 3);
     assert!(config.data_dir.ends_with("7"));
     let cmk = load(landscape.path(), Role::Cmk, &[("OPENKCM_CMK__ROOTS__LOCAL__AUTO_CREATE", "false")], &[]);
     assert!(!cmk.expect("a configuration").roots.local.expect("local roots").auto_create);
@@ -142,7 +142,7 @@ fn a_mistake_in_the_file_is_told_with_its_line() {
         |text: &str, what: &str| text.lines().position(|line| line.contains(what)).expect("there") + 1;
     for (from, to, said) in [
         ("data_dir =", "dta_dir =", "dta_dir: unknown key; expected one of data_dir"),
-        ("replicas =", "replica =", "orbital.operator.replica: unknown key; expected nkey or replicas"),
+        ("replicas =", "replica =", "orbital.operator.replica: unknown key; expected one of nkey"),
         ("client_ca = \"tls/ca.pem\"", "client_ca = 3", "listen.client_ca: invalid type: integer 3"),
         ("trust = \"trust.json\"", "trust = ", "this is no TOML"),
     ] {
