@@ -2,7 +2,7 @@
 //!
 //! For operators; nothing decides by it. It is put together from the store when it is asked for.
 
-use openkcm_component::{Applied, MeshHandle, MeshStatus};
+use openkcm_component::{Applied, AuthorityStatus, MeshHandle, MeshStatus};
 use openkcm_contracts::Revision;
 use openkcm_store::{Store, StoreError};
 use serde::Serialize;
@@ -17,6 +17,8 @@ pub struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false, example = "1.42")]
     pub revision: Option<Revision>,
+    /// Whether it is as new as its own last words.
+    pub authority: AuthorityStatus,
     /// The mesh, as the CMK Server sees it.
     pub mesh: MeshStatus,
 }
@@ -34,7 +36,8 @@ impl Observer {
         self.store
             .read(move |view| {
                 let (revision, applied) = (store::revision(view)?, Applied::read(view)?);
-                Ok(Status { revision, mesh: mesh.status(view, applied)? })
+                let authority = AuthorityStatus::read(view)?;
+                Ok(Status { revision, authority, mesh: mesh.status(view, applied)? })
             })
             .await
     }

@@ -7,6 +7,7 @@
 //! Not here: anything that an actor decides. This crate stands below the actors and knows none of them.
 
 mod applied;
+mod authority;
 mod mesh;
 mod metrics;
 pub mod quarantine;
@@ -16,6 +17,7 @@ mod status;
 mod traffic;
 
 pub use applied::Applied;
+pub use authority::{AuthorityStatus, RebuildStatus};
 pub use mesh::{Mesh, MeshHandle, Plan};
 pub use running::{Running, http_options};
 pub use start::{StartError, Surroundings, open_store};

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use openkcm_component::quarantine::{Quarantine, Quarantining};
 use openkcm_component::{
-    Applied, Mesh, MeshHandle, MeshStatus, Plan, Running, StartError, Surroundings, Traffic, http_options,
-    open_store,
+    Applied, AuthorityStatus, Mesh, MeshHandle, MeshStatus, Plan, Running, StartError, Surroundings, Traffic,
+    http_options, open_store,
 };
 use openkcm_contracts::{KeyPath, Lane, RegionId, Revision, Role, Timestamp};
 use openkcm_host::Clock;
@@ -128,6 +128,8 @@ pub struct Status {
     pub regions: BTreeSet<RegionId>,
     /// The revision of its last change; counter 0 before the first.
     pub revision: Revision,
+    /// Whether it is as new as its own last words.
+    pub authority: AuthorityStatus,
     /// The mesh, as the Registry sees it.
     pub mesh: MeshStatus,
 }
@@ -203,7 +205,7 @@ impl Handle {
         let (mesh, regions) = (self.mesh.clone(), self.landscape().regions.clone());
         self.ask(move |view| {
             let (revision, mesh) = (store::last_revision(view)?, mesh.status(view, Applied::default())?);
-            Ok(Status { regions, revision, mesh })
+            Ok(Status { regions, revision, authority: AuthorityStatus::read(view)?, mesh })
         })
         .await
     }

@@ -69,7 +69,7 @@ async fn a_second_process_on_the_same_directory_is_refused_and_harms_nothing() {
     let (told, output) = dev(&setup.landscape, &ports);
     assert!(!output.status.success(), "a second process runs in the same directory");
     let home = setup.landscape.directory().display();
-    let clear = format!("another process runs the landscape in {home}: stop that one first");
+    let clear = format!("another process works in {home}: stop that one first");
     assert!(told.contains(&clear), "that is not clear: {told}");
 
     assert_eq!(std::fs::read(setup.landscape.file()).expect("the landscape's file"), file);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::extract::State;
-use openkcm_component::MeshStatus;
+use openkcm_component::{AuthorityStatus, MeshStatus};
 use openkcm_contracts::{RegionId, Revision};
 use openkcm_http::Answer;
 use serde::Serialize;
@@ -21,6 +21,8 @@ pub(crate) struct Status {
     /// The revision of its last change; `1.0` before the first.
     #[schema(value_type = String)]
     revision: Revision,
+    /// Whether it is as new as its own last words.
+    authority: AuthorityStatus,
     /// The mesh, as the Registry sees it.
     mesh: MeshStatus,
 }
@@ -34,7 +36,7 @@ pub(crate) async fn read(State(handle): State<Handle>) -> Answer<Json<Status>> {
 
 impl From<service::Status> for Status {
     fn from(status: service::Status) -> Self {
-        let service::Status { regions, revision, mesh } = status;
-        Self { regions, revision, mesh }
+        let service::Status { regions, revision, authority, mesh } = status;
+        Self { regions, revision, authority, mesh }
     }
 }
