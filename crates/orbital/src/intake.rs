@@ -98,6 +98,19 @@ impl Intake {
         })
     }
 
+    /// Adds what came after it by the same reading: both are committed together.
+    pub fn join(&mut self, next: Self) {
+        debug_assert!((&self.stream, self.words_of) == (&next.stream, next.words_of), "one reading");
+        self.events.extend(next.events);
+        self.poison.extend(next.poison);
+        for (reason, count) in next.dropped {
+            *self.dropped.entry(reason).or_default() += count;
+        }
+        self.position = next.position.or(self.position.take());
+        self.caught_up |= next.caught_up;
+        self.releases = next.releases.or(self.releases.take());
+    }
+
     fn reject(&mut self, message: Message, rejection: Rejection, now: Timestamp) {
         tracing::warn!(address = %message.address, reason = %rejection, "an event was not applied");
         let name = rejection.reason();
