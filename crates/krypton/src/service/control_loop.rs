@@ -1,13 +1,12 @@
 //! The control loop: one task that takes inputs in order, commits, settles, and carries out effects.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openkcm_component::Traffic;
 use openkcm_contracts::{KeyPath, ServicePath, Timestamp, VersionId};
 use openkcm_host::Clock;
-use openkcm_orbital::Intake;
 use openkcm_orbital::outbox::Waiting;
 use openkcm_store::{Read, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,7 +15,7 @@ use super::RotateFailure;
 use super::provider::Provider;
 use crate::control::{Core, Effects, RotateError, Sealed, Unsealed};
 use crate::rules::Refusal;
-use crate::store;
+use crate::store::{self, Slice, Slices};
 
 /// The longest sleep between two looks at the agenda: a wall clock that was set forward is noticed
 /// within it.
@@ -35,7 +34,7 @@ type Rotated = oneshot::Sender<Result<VersionId, RotateFailure>>;
 
 /// What the loop is told.
 pub(crate) enum Input {
-    Intake(Intake, oneshot::Sender<Result<(), StoreError>>),
+    Intake(Slices, oneshot::Sender<Result<(), StoreError>>),
     Told(Vec<Waiting>),
     Unsealed(Unsealed),
     Sealed(Sealed),
@@ -50,6 +49,9 @@ pub(super) struct ControlLoop {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) provider: Provider,
     pub(super) queue: mpsc::Receiver<Input>,
+    /// Intakes that are being committed, a slice of each in turn: one for each stream at most, since the
+    /// courier brings the next when this one was answered.
+    pub(super) intakes: VecDeque<(Slices, oneshot::Sender<Result<(), StoreError>>)>,
     /// Counts what was held already.
     pub(super) traffic: Traffic,
     pub(super) settled: watch::Sender<u64>,
@@ -87,18 +89,28 @@ impl ControlLoop {
                 );
                 self.settle(Core::clock_set_back).await;
             }
+            let mut busy = self.absorb_slice().await;
             let until_due = self.until_due();
             if until_due.is_zero() {
                 // Not left to the timer: among inputs without a pause, it would never be its turn.
                 self.settle(Core::due).await;
-                continue;
+                busy = true;
             }
-            let taken = tokio::select! {
-                taken = self.queue.recv_many(&mut inputs, MAX_TAKEN_AT_ONCE) => taken,
-                () = tokio::time::sleep(until_due) => continue,
-            };
-            if taken == 0 {
-                return;
+            if busy {
+                // What is long goes on a share at a time, and what came meanwhile has its turn between two.
+                while inputs.len() < MAX_TAKEN_AT_ONCE
+                    && let Ok(input) = self.queue.try_recv()
+                {
+                    inputs.push(input);
+                }
+            } else {
+                let taken = tokio::select! {
+                    taken = self.queue.recv_many(&mut inputs, MAX_TAKEN_AT_ONCE) => taken,
+                    () = tokio::time::sleep(until_due) => continue,
+                };
+                if taken == 0 {
+                    return;
+                }
             }
             self.take_all(inputs.drain(..)).await;
         }
@@ -141,11 +153,7 @@ impl ControlLoop {
 
     async fn take(&mut self, input: Input) {
         match input {
-            Input::Intake(intake, reply) => {
-                let outcome = self.absorb(intake).await;
-                // The courier has stopped: it reads on from the recorded position when it starts again.
-                let _ = reply.send(outcome);
-            }
+            Input::Intake(slices, reply) => self.intakes.push_back((slices, reply)),
             Input::Told(letters) => self.settle(move |core, view, now| core.told(view, &letters, now)).await,
             Input::Unsealed(answer) => self.take_unsealed(&mut vec![answer]).await,
             Input::Sealed(answer) => self.take_sealed(answer).await,
@@ -158,9 +166,26 @@ impl ControlLoop {
         }
     }
 
-    async fn absorb(&mut self, intake: Intake) -> Result<(), StoreError> {
+    /// Commits and settles one slice of the intake whose turn it is, if there is one. Says whether there was.
+    /// The courier is answered after the last slice.
+    async fn absorb_slice(&mut self) -> bool {
+        let Some((mut slices, reply)) = self.intakes.pop_front() else { return false };
+        let outcome = match slices.next() {
+            Some(slice) => self.absorb(slice).await,
+            None => Ok(()),
+        };
+        if outcome.is_ok() && !slices.is_done() {
+            self.intakes.push_back((slices, reply));
+        } else {
+            // The courier has stopped: it reads on from the recorded position when it starts again.
+            let _ = reply.send(outcome);
+        }
+        true
+    }
+
+    async fn absorb(&mut self, slice: Slice) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let absorbed = self.store.write(move |tx| store::absorb(tx, &intake, now)).await;
+        let absorbed = self.store.write(move |tx| store::absorb_slice(tx, &slice, now)).await;
         let changes = absorbed.inspect_err(|_: &StoreError| {
             // What was revoked has lost its L3 already; its L2 does not wait for a disk with room either.
             self.core.lock().unwrap_or_else(PoisonError::into_inner).forget_closed();

@@ -97,6 +97,7 @@ impl Service {
             clock: common.clock.clone(),
             provider: Provider::new(roots, inputs.clone()),
             queue,
+            intakes: std::collections::VecDeque::new(),
             traffic: traffic.clone(),
             settled: settled_sender,
             rotations: std::collections::HashMap::new(),

@@ -9,10 +9,11 @@ use openkcm_orbital::outbox::Waiting;
 use openkcm_orbital::{Intake, Published, Receiver};
 use openkcm_store::StoreError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 
 use super::control_loop::Input;
 use crate::keyring::Keyring;
-use crate::store::ends_at_latest;
+use crate::store::{SLICE, Slices, ends_at_latest};
 
 pub(super) struct MeshReceiver {
     pub(super) keyring: Arc<Keyring>,
@@ -23,8 +24,13 @@ pub(super) struct MeshReceiver {
 impl Receiver for MeshReceiver {
     async fn receive(&self, intake: Intake) -> Result<(), StoreError> {
         self.revoke_at_once(&intake);
+        let slices = match intake.events.len() {
+            0..=SLICE => Slices::of(intake),
+            // Takes some ten milliseconds, for which a thread may be kept busy and the runtime not.
+            _ => spawn_blocking(|| Slices::of(intake)).await.map_err(|_| StoreError::Closed)?,
+        };
         let (sender, receiver) = oneshot::channel();
-        self.inputs.send(Input::Intake(intake, sender)).await.map_err(|_| StoreError::Closed)?;
+        self.inputs.send(Input::Intake(slices, sender)).await.map_err(|_| StoreError::Closed)?;
         receiver.await.map_err(|_| StoreError::Closed)?
     }
 

@@ -9,7 +9,7 @@ mod v1;
 mod versions;
 
 pub use absorb::{Changes, MAX_COUNTER, absorb, absorb_slice, ends_at_latest};
-pub use slices::{SLICE, Slice, slices};
+pub use slices::{SLICE, Slice, Slices};
 pub use v1::{Applied, Held, LinkRecord};
 pub use versions::{keep, key_versions, service_versions, system_versions};
 

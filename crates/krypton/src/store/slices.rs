@@ -28,38 +28,65 @@ pub struct Slice {
     pub(super) applied: Option<Applied>,
 }
 
+/// An intake, slice after slice; at least one.
+#[derive(Debug)]
+pub struct Slices {
+    /// What is left of it, without its events.
+    intake: Intake,
+    events: Vec<Option<Verified>>,
+    order: std::vec::IntoIter<(Place, usize)>,
+    applied: Option<Applied>,
+}
+
 /// Where an event's record lies in the store's indexes, by the beginning of its name. What there are few of
 /// comes first, in the order in which it came.
 type Place = [u8; PLACE_LEN];
 
-/// Cuts an intake into slices; at least one.
-pub fn slices(mut intake: Intake) -> impl ExactSizeIterator<Item = Slice> + Send {
-    let applied = Applied::by(&intake.events);
-    let events = std::mem::take(&mut intake.events);
-    let mut order: Vec<(Place, usize)> =
-        events.iter().enumerate().map(|(at, verified)| (place(&verified.event), at)).collect();
-    order.sort_unstable();
-    let count = events.len().div_ceil(SLICE).max(1);
-    let mut events: Vec<Option<Verified>> = events.into_iter().map(Some).collect();
-    (0..count).map(move |number| {
-        let of_it = &order[number * SLICE..order.len().min((number + 1) * SLICE)];
-        let taken = of_it.iter().map(|(_, at)| events[*at].take().expect("each event has one place"));
-        let last = number + 1 == count;
-        let (position, releases) =
-            if last { (intake.position.take(), intake.releases.take()) } else { (None, None) };
-        let intake = Intake {
-            stream: intake.stream.clone(),
-            words_of: intake.words_of,
-            events: taken.collect(),
-            // With the first: what revokes and can't be read is not to wait for anything.
-            poison: std::mem::take(&mut intake.poison),
-            dropped: std::mem::take(&mut intake.dropped),
-            position,
-            caught_up: last && intake.caught_up,
-            releases,
-        };
-        Slice { intake, applied: last.then_some(applied) }
-    })
+impl Slices {
+    /// Sorts an intake; some ten milliseconds for the longest.
+    pub fn of(mut intake: Intake) -> Self {
+        let events = std::mem::take(&mut intake.events);
+        let places = events.iter().map(|verified| place(&verified.event));
+        let mut order: Vec<(Place, usize)> = places.zip(0..).collect();
+        order.sort_unstable();
+        Self {
+            applied: Some(Applied::by(&events)),
+            intake,
+            events: events.into_iter().map(Some).collect(),
+            order: order.into_iter(),
+        }
+    }
+
+    /// Whether its last slice was given.
+    pub fn is_done(&self) -> bool {
+        self.applied.is_none()
+    }
+}
+
+impl Iterator for Slices {
+    type Item = Slice;
+
+    fn next(&mut self) -> Option<Slice> {
+        self.applied?;
+        let taken = self.order.by_ref().take(SLICE).map(|(_, at)| at);
+        let events = taken.map(|at| self.events[at].take().expect("each event has one place")).collect();
+        let is_last = self.order.len() == 0;
+        let Self { intake, .. } = self;
+        Some(Slice {
+            intake: Intake {
+                stream: intake.stream.clone(),
+                words_of: intake.words_of,
+                events,
+                // With the first: what revokes and can't be read is not to wait for anything.
+                poison: std::mem::take(&mut intake.poison),
+                dropped: std::mem::take(&mut intake.dropped),
+                position: intake.position.take_if(|_| is_last),
+                caught_up: intake.caught_up && is_last,
+                releases: intake.releases.take_if(|_| is_last),
+            },
+            applied: self.applied.take_if(|_| is_last),
+        })
+    }
 }
 
 fn place(event: &Event) -> Place {

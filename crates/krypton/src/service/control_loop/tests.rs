@@ -26,6 +26,7 @@ fn control_loop(store: Store) -> ControlLoop {
         clock,
         provider: Provider::new(Roots::default(), inputs),
         queue,
+        intakes: VecDeque::new(),
         traffic: Traffic::default(),
         settled: watch::channel(0).0,
         rotations: HashMap::new(),
