@@ -18,6 +18,9 @@ use anyhow::ensure;
 use facts::{Facts, Order};
 use figure::Table;
 
+/// Intakes that the courier hands at once to a Core that is behind.
+const GATHERED: usize = 64;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The Core alone, in this process and without a broker
@@ -50,7 +53,9 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
             };
             whole::measure(&facts, directory.path(), &mut table).await?;
             let verified = intakes::verify(&facts, &mut table)?;
-            intakes::take_in(&facts, verified, directory.path(), &mut table).await?;
+            for gathered in [1, GATHERED] {
+                intakes::take_in((&facts, &verified), gathered, directory.path(), &mut table).await?;
+            }
         }
     }
     table.print();

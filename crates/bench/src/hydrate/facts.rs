@@ -14,7 +14,7 @@ use openkcm_orbital::{Letter, Message, Signer, Stream, TrustBundle, TrustedKey};
 use crate::landscape::local_root;
 
 /// Letters that are signed together, as the courier does.
-const SIGNED_TOGETHER: usize = 256;
+const SIGNED_TOGETHER: usize = 1_000;
 
 /// Services of each tenant, all in one system.
 const SERVICES: usize = 1_000;

@@ -7,13 +7,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use openkcm_contracts::Timestamp;
 use openkcm_contracts::v1::{Seal, SealedBy};
 use openkcm_host::OsEntropy;
 use openkcm_krypton::control::{Core, Effects, SealJob, Sealed};
 use openkcm_krypton::keyring::Keyring;
-use openkcm_krypton::store;
+use openkcm_krypton::store::{self, Slices};
 use openkcm_orbital::{Intake, Reading, Verifier};
 use openkcm_store::{OpenOptions, Read, Store, StoreError};
 
@@ -43,33 +43,36 @@ pub(super) fn verify(facts: &Facts, table: &mut Table) -> anyhow::Result<Vec<Int
     Ok(intakes)
 }
 
-/// Commits and settles all of it.
+/// Commits and settles all of it: `gathered` intakes at once, as the courier hands them to a Core that is behind;
+/// one at once is a Core that keeps up.
 pub(super) async fn take_in(
-    facts: &Facts,
-    intakes: Vec<Intake>,
+    (facts, intakes): (&Facts, &[Intake]),
+    gathered: usize,
     directory: &Path,
     table: &mut Table,
 ) -> anyhow::Result<()> {
     let count = facts.messages.len();
-    let file = directory.join("alone.db");
+    let file = directory.join(format!("alone-{gathered}.db"));
     let mut taker = Taker::new(&file)?;
-    let mut intakes = intakes.into_iter();
     // The mesh was read to its end before, so that what is new is made at once.
     taker.step(|core, view, now| core.hydrated(view, now)).await?;
-    let meter = Meter::start();
-    while let Some(intake) = intakes.next() {
+    let mut took = Took::default();
+    for together in intakes.chunks(gathered) {
+        let mut together = together.to_vec().into_iter();
+        let meter = Meter::start();
+        let mut intake = together.next().context("no chunk is empty")?;
+        together.for_each(|next| intake.join(next));
         taker.take(intake).await?;
+        took += meter.stop();
     }
-    taker.rest().await?;
-    let took = meter.stop();
     let Taker { committing, settling, longest, log, .. } = &taker;
-    let name = |what: &str| format!("{:?}: {what}", facts.order);
+    let name = |what: &str| format!("{:?}: {what}, {gathered} at once", facts.order);
     let size = std::fs::metadata(&file)?.len() / (1 << 20);
     let note = format!("store {size} MiB, log at most {} MiB", log / (1 << 20));
-    table.add(name("absorbed and committed"), count, *committing, note);
+    table.add(name("absorbed, committed"), count, *committing, note);
     let note = format!("longest step {:.1} ms", longest.as_secs_f64() * 1e3);
-    table.add(name("settled, one tenant of all linked and in use"), count, *settling, note);
-    table.add(name("both, from verified intakes"), count, took, String::new());
+    table.add(name("settled"), count, *settling, note);
+    table.add(name("verified intakes to settled"), count, took, String::new());
     Ok(())
 }
 
@@ -101,23 +104,18 @@ impl Taker {
     }
 
     async fn take(&mut self, intake: Intake) -> anyhow::Result<()> {
-        let meter = Meter::start();
-        let changes = self.store.write(move |tx| store::absorb(tx, &intake, now())).await?;
-        self.committing += meter.stop();
-        self.log = self.log.max(std::fs::metadata(&self.log_file).map_or(0, |file| file.len()));
-        let meter = Meter::start();
-        self.step(move |core, view, now| core.settle(view, &changes, now)).await?;
-        self.settling += meter.stop();
-        Ok(())
-    }
-
-    /// What steps left for later ones.
-    async fn rest(&mut self) -> anyhow::Result<()> {
-        let meter = Meter::start();
-        while self.is_due() {
-            self.step(Core::due).await?;
+        for slice in Slices::of(intake) {
+            let meter = Meter::start();
+            let changes = self.store.write(move |tx| store::absorb_slice(tx, &slice, now())).await?;
+            self.committing += meter.stop();
+            self.log = self.log.max(std::fs::metadata(&self.log_file).map_or(0, |file| file.len()));
+            let meter = Meter::start();
+            self.step(move |core, view, now| core.settle(view, &changes, now)).await?;
+            while self.is_due() {
+                self.step(Core::due).await?;
+            }
+            self.settling += meter.stop();
         }
-        self.settling += meter.stop();
         Ok(())
     }
 
