@@ -30,11 +30,14 @@ const STORE_RETRY: Duration = Duration::from_millis(200);
 /// Steps of the clock to an earlier time that are worth no notice: time servers make such.
 const SET_BACK: Duration = Duration::from_secs(1);
 
+/// Tells the courier that an intake is committed.
+type Committed = oneshot::Sender<Result<(), StoreError>>;
+
 type Rotated = oneshot::Sender<Result<VersionId, RotateFailure>>;
 
 /// What the loop is told.
 pub(crate) enum Input {
-    Intake(Slices, oneshot::Sender<Result<(), StoreError>>),
+    Intake(Box<Slices>, Committed),
     Told(Vec<Waiting>),
     Unsealed(Unsealed),
     Sealed(Sealed),
@@ -51,7 +54,7 @@ pub(super) struct ControlLoop {
     pub(super) queue: mpsc::Receiver<Input>,
     /// Intakes that are being committed, a slice of each in turn: one for each stream at most, since the
     /// courier brings the next when this one was answered.
-    pub(super) intakes: VecDeque<(Slices, oneshot::Sender<Result<(), StoreError>>)>,
+    pub(super) intakes: VecDeque<(Box<Slices>, Committed)>,
     /// Counts what was held already.
     pub(super) traffic: Traffic,
     pub(super) settled: watch::Sender<u64>,

@@ -30,7 +30,7 @@ impl Receiver for MeshReceiver {
             _ => spawn_blocking(|| Slices::of(intake)).await.map_err(|_| StoreError::Closed)?,
         };
         let (sender, receiver) = oneshot::channel();
-        self.inputs.send(Input::Intake(slices, sender)).await.map_err(|_| StoreError::Closed)?;
+        self.inputs.send(Input::Intake(slices.into(), sender)).await.map_err(|_| StoreError::Closed)?;
         receiver.await.map_err(|_| StoreError::Closed)?
     }
 

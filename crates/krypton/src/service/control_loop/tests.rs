@@ -1,16 +1,20 @@
-//! A store that gives no view for a while.
-
 //! Tests of the control loop: what the store refuses is neither lost nor made twice.
 
 use std::collections::HashMap;
 
-use openkcm_contracts::RegionId;
+use openkcm_contracts::v1::KeyDefine;
+use openkcm_contracts::{
+    Algorithm, Audience, DefinitionState, Event, Generation, Lane, Layer, RegionId, Revision, ServiceId,
+    SystemId, TenantId,
+};
 use openkcm_host::{BootInstant, ManualClock, SeededEntropy};
+use openkcm_orbital::{Intake, Position, Stream, Verified};
 use openkcm_roots::Roots;
 use openkcm_store::OpenOptions;
 
 use super::*;
 use crate::keyring::Keyring;
+use crate::store::SLICE;
 
 /// As many as a store keeps connections for, and some.
 const READERS: usize = 8;
@@ -85,4 +89,63 @@ async fn a_step_that_the_store_gives_no_view_waits_for_one_and_is_taken_once() {
     let unsettled = tokio::time::timeout(Duration::from_secs(20), step).await.expect("in time");
     assert!(!unsettled.expect("no panic").expect("taken"));
     assert_eq!((was_taken.recv().await, was_taken.recv().await), (Some(()), None), "exactly once");
+}
+
+/// So many definitions of services that nobody serves, as one intake.
+fn backlog(events: usize) -> Intake {
+    let (tenant, system) = (TenantId::new("acme").expect("valid"), SystemId::new("hr").expect("valid"));
+    let stream = Stream { lane: Lane::Facts, audience: Audience::Region(RegionId::new("a").expect("valid")) };
+    let audience = stream.audience.clone();
+    let verified = |number| Verified {
+        event: Event::KeyDefine(KeyDefine {
+            tenant: tenant.clone(),
+            system: system.clone(),
+            service: ServiceId::new(&format!("s-{number}")).ok(),
+            generation: Generation(Revision::new(1, 1)),
+            parent: Generation(Revision::new(1, 1)),
+            layer: Layer::L3,
+            algorithm: Algorithm::AES256,
+            rotate_every: None,
+            state: DefinitionState::Defined,
+            compromised: [].into(),
+        }),
+        revision: Revision::new(1, 1),
+        audience: audience.clone(),
+        region: None,
+    };
+    Intake {
+        events: (0..events).map(verified).collect(),
+        stream,
+        words_of: None,
+        poison: Vec::new(),
+        dropped: [].into(),
+        position: Some(Position { mesh: "m".into(), sequence: 1 }),
+        caught_up: true,
+        releases: None,
+    }
+}
+
+#[tokio::test]
+async fn what_comes_while_a_backlog_is_committed_is_taken_between_its_slices() {
+    let home = tempfile::tempdir().expect("a directory");
+    let spaces = &[store::SPACES, openkcm_orbital::SPACES];
+    let options = OpenOptions { path: home.path().join("k.db"), identity: "k".into(), spaces };
+    let mut control = control_loop(Store::open(&options).expect("a store"));
+    let (inputs, queue) = mpsc::channel(8);
+    control.queue = queue;
+    let (mut settled, store) = (control.settled.subscribe(), control.store.clone());
+    let running = tokio::spawn(control.run());
+    let (reply, mut committed) = oneshot::channel();
+    let intake = backlog(8 * SLICE);
+    let reading = intake.reading();
+    inputs.send(Input::Intake(Slices::of(intake).into(), reply)).await.expect("it runs");
+    settled.changed().await.expect("the first slice is settled");
+    let (reply, rotated) = oneshot::channel();
+    inputs.send(Input::Rotate("acme/hr".parse().expect("valid"), reply)).await.expect("it runs");
+    assert!(rotated.await.expect("it is answered").is_err(), "nobody linked the tenant");
+    assert!(committed.try_recv().is_err(), "slices are left");
+    committed.await.expect("it is answered").expect("all is committed");
+    let position = store.read(move |view| openkcm_orbital::inbox::position(view, &reading)).await;
+    assert!(position.expect("it can be read").is_some());
+    running.abort();
 }

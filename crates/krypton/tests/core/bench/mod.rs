@@ -6,6 +6,7 @@
 mod attacks;
 mod failures;
 mod orders;
+mod shares;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
