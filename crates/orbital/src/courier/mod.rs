@@ -222,7 +222,12 @@ impl Shared {
         let doublings = failures.saturating_sub(1).min(10);
         let bound = FIRST_BACKOFF.saturating_mul(1 << doublings).min(LONGEST_BACKOFF);
         let drawn = u32::from_be_bytes(random_array(&*self.courier.entropy));
-        tokio::time::sleep(bound.mul_f64(f64::from(drawn) / f64::from(u32::MAX))).await;
+        let pause = tokio::time::sleep(bound.mul_f64(f64::from(drawn) / f64::from(u32::MAX)));
+        tokio::select! {
+            () = pause => {}
+            // The connection was spread over time already, by its own jitter.
+            () = self.courier.transport.back() => {}
+        }
     }
 
     fn note_success(&self) {

@@ -140,13 +140,29 @@ impl Connection {
         payload: Bytes,
         what: &str,
     ) -> Result<async_nats::Message, TransportError> {
-        self.check()?;
         let mut request = async_nats::Request::new().payload(payload).timeout(Some(ANSWER_TIMEOUT));
         if let Some(headers) = headers {
             request = request.headers(headers);
         }
-        let answer = self.client.send_request(subject, request).await;
-        answer.map_err(|error| self.failed(&error, what))
+        let answer = self.client.send_request(subject, request);
+        self.while_it_lasts(async { answer.await.map_err(|error| self.failed(&error, what)) }).await
+    }
+
+    /// Does something over the connection that there is now. When that is lost, so is the answer, which the client
+    /// would wait for to its timeout: after a broker that came back within a second nobody waits for five.
+    pub(super) async fn while_it_lasts<T>(
+        &self,
+        work: impl Future<Output = Result<T, TransportError>>,
+    ) -> Result<T, TransportError> {
+        let begun_under = self.check()?;
+        let mut state = self.state();
+        tokio::select! {
+            biased;
+            done = work => done,
+            _ = state.wait_for(|state| state.number != begun_under) => {
+                Err(TransportError::Unavailable("the connection was lost".into()))
+            }
+        }
     }
 
     fn failed(&self, error: &async_nats::RequestError, what: &str) -> TransportError {

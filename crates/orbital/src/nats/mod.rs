@@ -97,4 +97,14 @@ impl Transport for NatsTransport {
         let reader = read::Reader::open(connection, publisher, (reading, number), after).await?;
         Ok(Box::new(reader))
     }
+
+    async fn back(&self) {
+        if self.inner.connection.check().is_ok() {
+            return std::future::pending().await;
+        }
+        let mut state = self.inner.connection.state();
+        if state.wait_for(|state| state.connected).await.is_err() {
+            std::future::pending().await
+        }
+    }
 }

@@ -79,7 +79,8 @@ impl Reader {
             Some(position) if position.sequence <= head(connection, stream).await? => position.sequence,
             Some(_) => 0,
         };
-        let (messages, waiting) = begin(connection, (stream, &reader), after).await?;
+        let begin = begin(connection, (stream, &reader), after);
+        let (messages, waiting) = connection.while_it_lasts(begin).await?;
         let (connection, state) = (connection.clone(), connection.state());
         let (stream, empty) = (stream.clone(), waiting == 0);
         Ok(Self {

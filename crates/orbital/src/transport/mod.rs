@@ -91,6 +91,12 @@ pub trait Transport: Send + Sync + 'static {
         reading: &Reading,
         after: Option<Position>,
     ) -> Result<Box<dyn Subscription>, TransportError>;
+
+    /// Waits until the mesh is back, where it is known to be away: whoever pauses before another try need not
+    /// pause any longer. Never returns where that is not known.
+    async fn back(&self) {
+        std::future::pending().await
+    }
 }
 
 /// A reader of one stream.
