@@ -4,6 +4,15 @@
 //! A test has a landscape of its own; those with partitions have each part on a host of a network of namespaces.
 //! What a test waits for it looks for, and no time is asserted.
 
+mod agreement;
+mod alone;
+mod broker;
+mod calls;
+mod disturbed;
 mod first_start;
+mod forgeries;
+mod lanes;
 mod partition;
+mod regions;
 mod setup;
+mod signers;
