@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "printing figures is what it is for")]
 
 mod across;
+mod chaos;
 mod file;
 mod hydrate;
 mod kill;
@@ -41,6 +42,8 @@ enum Scenario {
     Across(across::Arguments),
     /// The mesh alone, on a real NATS server: how fast it takes and gives facts, how soon a revoke arrives
     Mesh(mesh::Arguments),
+    /// The broker, or every component, killed a hundred times under load; nothing is lost
+    Chaos(chaos::Arguments),
     /// A new Core takes in a million definitions, while it serves what it has
     Hydrate(hydrate::Arguments),
 }
@@ -56,6 +59,7 @@ async fn main() -> anyhow::Result<()> {
     let program = landscape::program(arguments.program)?;
     match arguments.scenario {
         Scenario::Mesh(_) | Scenario::Hydrate(_) => unreachable!("needs no program, so it was done above"),
+        Scenario::Chaos(arguments) => chaos::run(&program, &arguments).await,
         Scenario::Across(arguments) => across::run(&program, &arguments).await,
         Scenario::Usable(arguments) => usable::run(&program, &arguments).await,
         Scenario::Kill(arguments) => kill::run(&program, &arguments).await,
