@@ -20,6 +20,23 @@ pub(crate) async fn until_all_agree(client: &Client) {
     .await;
 }
 
+/// What the Registry says of all that it knows, but for when and at which revision it says so.
+pub(crate) async fn everything_said(client: &Client) -> Vec<Value> {
+    let mut said = Vec::new();
+    for tenant in all(client.registry().tenants().state(Some("all"))).await {
+        let id = TenantId::new(text(&tenant, "tenant")).expect("a tenant's name");
+        said.push(tenant);
+        said.extend(keys(client, &id).await.into_iter().map(|(_, key)| key));
+    }
+    for thing in &mut said {
+        let members = thing.as_object_mut().expect("an object");
+        members.retain(|member, _| {
+            !["revision", "defined_at", "changed_at", "purge_at"].contains(&member.as_str())
+        });
+    }
+    said
+}
+
 /// Prints what still differed when the test fails.
 struct LastWords(Mutex<Vec<String>>);
 

@@ -13,6 +13,7 @@ mod first_start;
 mod forgeries;
 mod lanes;
 mod partition;
+mod rebuild;
 mod regions;
 mod setup;
 mod signers;
