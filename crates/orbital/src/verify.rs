@@ -224,6 +224,18 @@ fn check_content(event: &Event, envelope: &Envelope, key: &TrustedKey) -> Result
     if speaks_for.is_some() && speaks_for != key.region.as_ref() {
         return Err(Rejection::NotItsWord { role: key.role, kind: envelope.kind.clone() });
     }
+    // What made a thing, or a link, was said no later than what is said of it now.
+    let made = match event {
+        Event::TenantDefine(fact) => Some(fact.generation.0),
+        Event::KeyDefine(fact) => Some(fact.generation.0.max(fact.parent.0)),
+        Event::KeyPurge(fact) => Some(fact.generation.0),
+        Event::L1Reference(fact) => Some(fact.epoch.0),
+        Event::L1Revoke(fact) => Some(fact.epoch.0),
+        _ => None,
+    };
+    if made.is_some_and(|made| made > envelope.revision) {
+        return Err(Rejection::Misplaced);
+    }
     Ok(())
 }
 

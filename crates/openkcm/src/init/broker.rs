@@ -8,7 +8,9 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
 use openkcm_contracts::RegionId;
-use openkcm_orbital::nats::layout::{COMPONENTS_ACCOUNT, IMPORTS, Layout, MESH_ACCOUNT, OPERATOR, UserGrant};
+use openkcm_orbital::nats::layout::{
+    COMPONENTS_ACCOUNT, IMPORTS, Layout, MESH_ACCOUNT, OPERATOR, OPERATOR_MAY, UserGrant, inbox_prefix,
+};
 
 use super::plan::Plan;
 use super::site::Site;
@@ -40,6 +42,8 @@ pub(super) fn whole(site: &Site<'_>, plan: &Plan, users: &[User]) -> anyhow::Res
     let listen = plan.broker.listen();
     let section = section(&plan.regions(), users)?;
     let (exports, imports) = (exports(), imports());
+    let operator_may: String = OPERATOR_MAY.iter().map(|may| format!("            \"{may}\"\n")).collect();
+    let operator_inbox = inbox_prefix(OPERATOR);
     Ok(format!(
         r#"# The broker of this landscape: NATS with JetStream, 2.14 or newer. Made by `openkcm init`.
 #
@@ -78,6 +82,11 @@ accounts {{
     users: [
       {{ # {OPERATOR}
         nkey: {operator}
+        permissions: {{
+          publish: [
+{operator_may}          ]
+          subscribe: ["{operator_inbox}.>"]
+        }}
       }}
     ]
     exports: [

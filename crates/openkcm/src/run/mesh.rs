@@ -33,6 +33,9 @@ const COLUMNS: &[render::Column] = &[("STREAM", "/stream"), ("READER", "/reader"
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Make the streams and readers that are missing on the broker, and show them all
+    ///
+    /// To be typed after every restore of a broker from a copy, too: it notes on each stream that numbers may be
+    /// given again from here, so that no reader takes for read what it never saw.
     Setup(Setup),
 }
 
@@ -66,7 +69,13 @@ pub(crate) fn run(command: &Command, format: Format) -> anyhow::Result<()> {
         )
     })?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
-    let set_up = set_up(&config.mesh, operator, &config.regions, Arc::new(OsEntropy::new()));
+    let set_up = async {
+        let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::new());
+        let (connection, provisioned) = set_up(&config.mesh, operator, &config.regions, entropy).await?;
+        // Whoever types this may have restored the broker a moment ago.
+        connection.begin_runs(&Layout::new(config.regions.iter().cloned())).await?;
+        anyhow::Ok(provisioned)
+    };
     let provisioned = runtime.block_on(set_up).context("the mesh can't be set up")?;
     output::result(&render::list(format, COLUMNS, &rows(&provisioned), false))
 }
@@ -91,11 +100,12 @@ async fn set_up(
     operator: &config::Operator,
     regions: &[RegionId],
     entropy: Arc<dyn Entropy>,
-) -> anyhow::Result<Provisioned> {
+) -> anyhow::Result<(Operator, Provisioned)> {
     let options = parts::options(mesh, OPERATOR, &operator.nkey)?;
     let connection = Operator::connect(options, entropy).await?;
     let layout = Layout::new(regions.iter().cloned());
-    Ok(connection.provision(&layout, operator.wanted).await?)
+    let provisioned = connection.provision(&layout, operator.wanted).await?;
+    Ok((connection, provisioned))
 }
 
 /// Sets the mesh up, again whenever the regions change, and looks from time to time; tries until it is done.
@@ -105,7 +115,7 @@ pub(super) async fn keep(mesh: Mesh, mut regions: watch::Receiver<Vec<RegionId>>
     loop {
         let wanted = regions.borrow_and_update().clone();
         let wait = match set_up(&mesh, operator, &wanted, entropy.clone()).await {
-            Ok(provisioned) => {
+            Ok((_, provisioned)) => {
                 let streams = provisioned.streams.iter().filter(|(_, made)| *made).count();
                 let readers = provisioned.readers.iter().filter(|(.., made)| *made).count();
                 if streams + readers > 0 {

@@ -41,6 +41,7 @@ impl Broker {
         let program = Path::new(env!("CARGO_BIN_EXE_openkcm"));
         let home = directory.path().join("landscape");
         let mut landscape = Distributed::init(program, &home, &["a", "b"]);
+        add_a_user_who_may_look(&landscape.directory().join("nats.conf"));
         landscape.nats_mut().start_again().await;
         let home = landscape.directory().display().to_string();
         let output = landscape.command(&["mesh", "setup", "--dir", &home]).output().expect("it starts");
@@ -86,9 +87,15 @@ impl Broker {
         self.words().await
     }
 
-    /// What all streams hold, as the operator sees it.
+    /// What all streams hold, as someone sees it who may look everywhere.
     pub(crate) async fn words(&self) -> BTreeMap<String, String> {
-        let operator = jetstream::new(self.as_user("operator").await.client);
+        let client = ConnectOptions::with_user_and_password("looker".into(), "looker".into())
+            .add_root_certificates(self.path("tls/ca.pem"))
+            .add_client_certificate(self.path("tls/cmk.pem"), self.path("tls/cmk.key"))
+            .connect(self.landscape.nats().url())
+            .await
+            .expect("the broker knows the user");
+        let operator = jetstream::new(client);
         let mut words = BTreeMap::new();
         let mut streams = operator.streams();
         while let Some(info) = streams.next().await {
@@ -103,6 +110,15 @@ impl Broker {
         }
         words
     }
+}
+
+/// No user of a landscape may read all streams: one of the test's own does.
+fn add_a_user_who_may_look(configuration: &Path) {
+    let text = std::fs::read_to_string(configuration).expect("init wrote it");
+    let first = "{ # operator";
+    assert!(text.contains(first), "the users of the streams' account begin with the operator");
+    let text = text.replacen(first, "{ user: looker, password: looker }\n      { # operator", 1);
+    std::fs::write(configuration, text).expect("written");
 }
 
 /// A connection under one identity.
@@ -164,7 +180,8 @@ impl User {
     /// components' account maps them to.
     async fn refused_since(&self, before: usize, subject: &str) -> bool {
         self.client.flush().await.expect("the broker takes it");
-        let what = format!("\"{}\"", subject.replace("$JS.API.", "$JS.ORBITAL.API.")).to_lowercase();
+        let mapped = subject.replace("$JS.API.", "$JS.ORBITAL.API.");
+        let what = format!("\"{}\"", if self.name == "operator" { subject } else { &mapped }).to_lowercase();
         until(&format!("the broker refuses {what}"), || async {
             self.violations()[before..].iter().any(|said| said.to_lowercase().contains(&what)).then_some(true)
         })

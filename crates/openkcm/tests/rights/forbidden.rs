@@ -79,6 +79,24 @@ pub(crate) fn of(user: &str) -> Vec<(String, String)> {
     calls.chain(words).chain(readers).chain(gets).chain(others).collect()
 }
 
+/// What takes a word, or shows one.
+pub(crate) fn to_the_operator() -> Vec<(String, String)> {
+    let words = WORDS.iter().map(|(_, subject)| (*subject).to_owned());
+    let calls = [
+        "STREAM.DELETE.ORBITAL_1_region_a",
+        "STREAM.PURGE.ORBITAL_1_region_a",
+        "STREAM.SNAPSHOT.ORBITAL_1_region_a",
+        "STREAM.MSG.GET.ORBITAL_1_region_a",
+        "STREAM.MSG.DELETE.ORBITAL_1_region_a",
+        "DIRECT.GET.ORBITAL_1_region_a",
+        "DIRECT.GET.ORBITAL_1_region_a.orbital.1.region.a.cmk.l1.acme",
+        "CONSUMER.MSG.NEXT.ORBITAL_1_region_a.krypton-a",
+        "CONSUMER.DELETE.ORBITAL_1_region_a.krypton-a",
+    ];
+    let calls = calls.map(|call| format!("$JS.API.{call}"));
+    words.chain(calls).map(|subject| (subject, "{}".to_owned())).collect()
+}
+
 fn stream_of(subject: &str) -> String {
     let tokens: Vec<&str> = subject.split('.').collect();
     let audience = if tokens[2] == "region" { format!("region_{}", tokens[3]) } else { tokens[2].to_owned() };

@@ -50,6 +50,17 @@ async fn no_component_may_do_more_and_nothing_of_it_changes_a_word() {
 }
 
 #[tokio::test]
+async fn the_operator_makes_streams_and_neither_reads_nor_removes_a_word() {
+    let broker = Broker::start().await;
+    let before = broker.words_of_everyone().await;
+    let client = broker.as_user("operator").await;
+    for (subject, body) in forbidden::to_the_operator() {
+        assert!(client.is_refused(&subject, body.as_bytes()).await, "the operator may not use {subject}");
+    }
+    assert_eq!(broker.words().await, before);
+}
+
+#[tokio::test]
 async fn no_component_hears_what_is_not_for_it() {
     let broker = Broker::start().await;
     for user in COMPONENTS {

@@ -59,8 +59,13 @@ impl Shared {
         let mut letters = Some(first);
         loop {
             match self.send_next(lane, &audience, letters.take()).await {
-                Ok(0) => return audience,
-                Ok(_) => failures = 0,
+                Ok(Sent::Nothing) => return audience,
+                Ok(Sent::All) => failures = 0,
+                // An author that is behind says all of it again, and may find newer words again: not in a rush.
+                Ok(Sent::SomeInVain) => {
+                    failures += 1;
+                    self.back_off(failures).await;
+                }
                 Err(interruption) => {
                     self.note_failure(&interruption);
                     failures += 1;
@@ -70,13 +75,13 @@ impl Shared {
         }
     }
 
-    /// Sends these letters, or those that wait now. Says how many there were.
+    /// Sends these letters, or those that wait now.
     async fn send_next(
         &self,
         lane: Lane,
         audience: &Audience,
         letters: Option<Vec<Waiting>>,
-    ) -> Result<usize, Interruption> {
+    ) -> Result<Sent, Interruption> {
         let Courier { store, transport, signer, receiver, .. } = &self.courier;
         let waiting = match letters {
             Some(letters) => letters,
@@ -86,17 +91,25 @@ impl Shared {
             }
         };
         if waiting.is_empty() {
-            return Ok(0);
+            return Ok(Sent::Nothing);
         }
         let messages = signer.sign_all(waiting.iter().map(|waiting| &waiting.letter));
         let published = transport.publish(messages).await?;
         self.note_success();
         note_superseded(&waiting, &published);
         receiver.told(&waiting, &published).await?;
-        let count = waiting.len();
         store.write(move |tx| outbox::forget(tx, lane, &waiting)).await?;
-        Ok(count)
+        let in_vain = published.contains(&Published::Superseded);
+        Ok(if in_vain { Sent::SomeInVain } else { Sent::All })
     }
+}
+
+/// What came of sending.
+enum Sent {
+    Nothing,
+    All,
+    /// The mesh holds newer words than some.
+    SomeInVain,
 }
 
 /// The first letters for each audience that no task sends to.

@@ -168,7 +168,8 @@ impl Connection {
     fn failed(&self, error: &async_nats::RequestError, what: &str) -> TransportError {
         use async_nats::RequestErrorKind as Kind;
         match error.kind() {
-            Kind::NoResponders => TransportError::Missing(what.to_owned()),
+            // A stream that there is not, JetStream that starts, a centre that a leaf does not reach: all the same.
+            Kind::NoResponders => TransportError::Refused(format!("nobody there answers about {what}")),
             Kind::TimedOut => {
                 // The broker says apart from the request that the user lacks a right, and answers nothing.
                 let said = self.state.borrow().error.clone();

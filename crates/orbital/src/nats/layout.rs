@@ -34,6 +34,26 @@ pub const IMPORTS: &[Import] = &[
     Import { subject: "$JS.API.STREAM.INFO.>", many_answers: false },
 ];
 
+/// What the operator may ask of the broker: to make streams and readers, and to note that a run begins. Not to
+/// publish, read, purge or delete a word.
+pub const OPERATOR_MAY: &[&str] = &[
+    "$JS.API.INFO",
+    "$JS.API.STREAM.NAMES",
+    "$JS.API.STREAM.LIST",
+    "$JS.API.STREAM.INFO.*",
+    "$JS.API.STREAM.CREATE.*",
+    "$JS.API.STREAM.UPDATE.*",
+    "$JS.API.CONSUMER.NAMES.*",
+    "$JS.API.CONSUMER.LIST.*",
+    "$JS.API.CONSUMER.INFO.>",
+    "$JS.API.CONSUMER.CREATE.>",
+    "$JS.API.CONSUMER.DURABLE.CREATE.>",
+    "$JS.API.DIRECT.GET.*.orbital.*.*.run",
+    "$JS.API.DIRECT.GET.*.orbital.*.region.*.run",
+    "orbital.*.*.run",
+    "orbital.*.region.*.run",
+];
+
 /// A service that one account offers to the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Import {

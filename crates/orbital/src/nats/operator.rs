@@ -11,11 +11,15 @@ use openkcm_host::Entropy;
 
 use super::connection::{ANSWER_TIMEOUT, BuildError, Connection, NatsOptions};
 use super::layout::{Layout, ReaderPlan, filter_of, reader_name, stream_name, subjects_of};
+use super::publish::Publisher;
 use crate::{MAX_BODY_LEN, Reading, Stream, TransportError};
 
 /// Manifests and queries are kept for so long and no more of them than this: the next one says it all again.
 const MANIFESTS_KEPT_FOR: Duration = Duration::from_secs(600);
 const MANIFESTS_KEPT: i64 = 4_096;
+
+/// Bytes that they may take: a Core that was taken over must not fill the broker's disk with them.
+const MANIFESTS_KEPT_BYTES: i64 = 256 * 1024 * 1024;
 
 /// Room for an envelope around the longest body.
 const MAX_MESSAGE_LEN: usize = MAX_BODY_LEN + 64 * 1024;
@@ -73,6 +77,7 @@ pub enum OperatorError {
 /// The operator's connection to the broker.
 pub struct Operator {
     connection: Connection,
+    publisher: Publisher,
 }
 
 impl Operator {
@@ -81,13 +86,26 @@ impl Operator {
     /// # Errors
     /// When the options can't be used, or the broker does not answer in time.
     pub async fn connect(options: NatsOptions, entropy: Arc<dyn Entropy>) -> Result<Self, OperatorError> {
-        let connection = Connection::open(options, entropy).await?;
+        let connection = Connection::open(options, entropy.clone()).await?;
         let mut state = connection.state();
         let connected = tokio::time::timeout(ANSWER_TIMEOUT, state.wait_for(|state| state.connected));
         if connected.await.is_err() {
             connection.check()?;
         }
-        Ok(Self { connection })
+        let publisher = Publisher::new(connection.clone(), None, entropy);
+        Ok(Self { connection, publisher })
+    }
+
+    /// Writes on every stream that a run of the broker begins: positions beyond here that were given out before
+    /// are none any more. Right after every restore of a broker from a copy; harmless at any other time.
+    ///
+    /// # Errors
+    /// When the broker does not answer, or refuses.
+    pub async fn begin_runs(&self, layout: &Layout) -> Result<(), TransportError> {
+        for stream in layout.streams() {
+            self.publisher.begin_run_anew(&stream).await?;
+        }
+        Ok(())
     }
 
     /// Makes streams and readers that are missing. What is there keeps its messages; a stream that is set up
@@ -127,6 +145,7 @@ async fn make(connection: &Connection, stream: &Stream, wanted: Provision) -> Re
             let same = present.num_replicas == wanted.num_replicas
                 && present.max_messages_per_subject == wanted.max_messages_per_subject
                 && present.max_messages == wanted.max_messages
+                && present.max_bytes == wanted.max_bytes
                 && present.max_age == wanted.max_age
                 && present.allow_atomic_publish == wanted.allow_atomic_publish
                 && present.subjects == wanted.subjects;
@@ -156,6 +175,7 @@ fn config(stream: &Stream, wanted: Provision) -> Config {
         discard: DiscardPolicy::Old,
         max_messages_per_subject: if compacted { 1 } else { -1 },
         max_messages: if compacted { -1 } else { MANIFESTS_KEPT },
+        max_bytes: if compacted { -1 } else { MANIFESTS_KEPT_BYTES },
         max_age: if compacted { Duration::ZERO } else { wanted.manifests_kept_for },
         max_message_size: i32::try_from(MAX_MESSAGE_LEN).unwrap_or(i32::MAX),
         allow_direct: true,

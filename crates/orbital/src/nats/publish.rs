@@ -116,7 +116,14 @@ impl Publisher {
                 .filter(|(_, outcome)| **outcome == Published::Stored)
                 .map(|(message, _)| (*message, Some(self.last(message).map_or(0, |last| last.sequence))))
                 .collect();
-            if self.send(stream, &current).await? {
+            let sent = match self.send(stream, &current).await {
+                // Somebody else holds batches open, say, of which a stream has a number: one by one it goes on.
+                Err(TransportError::Refused(_)) if current.len() > 1 => {
+                    self.send_singly(stream, &current).await
+                }
+                sent => sent,
+            };
+            if sent? {
                 return Ok(outcomes);
             }
             self.look(stream, &current).await?;
@@ -157,6 +164,20 @@ impl Publisher {
             }
             None => Ok(false),
         }
+    }
+
+    /// As [`Publisher::send`], each by itself: those before one that is not taken are stored.
+    async fn send_singly(
+        &self,
+        stream: &Stream,
+        messages: &[(&Message, Option<u64>)],
+    ) -> Result<bool, TransportError> {
+        for message in messages {
+            if !self.send(stream, std::slice::from_ref(message)).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Publishes one message and waits until the stream holds it: its number there, or none when it was to
@@ -283,10 +304,28 @@ impl Publisher {
         if self.connection.makes_what_is_missing() {
             operator::make_stream(&self.connection, stream).await?;
         }
+        self.write_run(stream, |runs| !runs.know_server(&server)).await?;
+        self.note_begun(&server, stream);
+        Ok(())
+    }
+
+    /// Writes a run down on a stream, whatever broker process answers: the broker was restored, say, behind a leaf
+    /// that was not.
+    pub(super) async fn begin_run_anew(&self, stream: &Stream) -> Result<(), TransportError> {
+        let before = self.runs(stream).await?.1;
+        self.write_run(stream, |runs| *runs == before).await
+    }
+
+    /// Writes a run down for as long as it is missing.
+    async fn write_run(
+        &self,
+        stream: &Stream,
+        is_missing: impl Fn(&Runs) -> bool,
+    ) -> Result<(), TransportError> {
+        let server = self.connection.server();
         for _ in 0..ATTEMPTS {
             let (sequence, runs) = self.runs(stream).await?;
-            if runs.know_server(&server) {
-                self.note_begun(&server, stream);
+            if !is_missing(&runs) {
                 return Ok(());
             }
             let mut headers = async_nats::HeaderMap::new();

@@ -67,18 +67,20 @@ impl Reader {
             operator::make_stream(connection, stream).await?;
             operator::make_reader(connection, reading, &reader).await?;
         }
-        if reading.words_of.is_some() {
+        // Asked first: it alone tells a stream that there is not from a broker that does not answer.
+        info(connection, stream, &reader).await?;
+        let head = match reading.words_of {
             // An author writes the broker's run down before it looks for its place in it.
-            publisher.begin_run(stream).await?;
-        }
-        let (_, runs) = publisher.runs(stream).await?;
-        let after = match after.filter(|position| runs.know(position)) {
-            None => 0,
-            // Its run, which is the broker's present one, was written down a moment ago.
-            Some(position) if reading.words_of.is_some() => position.sequence,
-            Some(position) if position.sequence <= head(connection, stream).await? => position.sequence,
-            Some(_) => 0,
+            Some(_) => {
+                publisher.begin_run(stream).await?;
+                u64::MAX
+            }
+            None => head(connection, stream).await?,
         };
+        // After the head: a run that a restored broker's streams have grown in since is among them.
+        let (_, runs) = publisher.runs(stream).await?;
+        let known = after.filter(|position| position.sequence <= head && runs.know(position));
+        let after = known.map_or(0, |position| position.sequence);
         let begin = begin(connection, (stream, &reader), after);
         let (messages, waiting) = connection.while_it_lasts(begin).await?;
         let (connection, state) = (connection.clone(), connection.state());
@@ -125,6 +127,16 @@ impl Reader {
         Ok(info.num_pending == 0 && info.delivered.consumer_seq <= self.count)
     }
 
+    /// Asks anew for what lies behind a message. Says how much that is.
+    async fn begin_again(&mut self, last: &async_nats::jetstream::Message) -> Result<u64, TransportError> {
+        let place = last.info();
+        let place = place.map_err(|error| TransportError::Unavailable(error.to_string()))?.stream_sequence;
+        let begin = begin(&self.connection, (&self.stream, &self.reader), place);
+        let (messages, waiting) = self.connection.while_it_lasts(begin).await?;
+        (self.messages, self.count) = (messages, 0);
+        Ok(waiting)
+    }
+
     /// Takes one message; says how many wait behind it.
     fn take(
         &mut self,
@@ -167,6 +179,9 @@ impl Subscription for Reader {
             let waiting = loop {
                 bytes += next.payload.len();
                 let waiting = self.take(&next, &mut batch)?;
+                if ends_answers(&next) {
+                    break self.begin_again(&next).await?;
+                }
                 let full = batch.len() >= max || bytes >= BATCH_BYTES;
                 // What else has arrived goes along.
                 match if full { None } else { self.messages.next().now_or_never() } {
@@ -181,6 +196,13 @@ impl Subscription for Reader {
             }
         }
     }
+}
+
+/// Whether a message has the form by which a broker ends the answers that cross from one account to another:
+/// it forwards nothing that follows, and whoever published this would have a stream's readers wait until they
+/// give up.
+fn ends_answers(message: &async_nats::jetstream::Message) -> bool {
+    message.payload.is_empty() && message.headers.as_ref().is_none_or(async_nats::HeaderMap::is_empty)
 }
 
 fn came(
@@ -203,8 +225,6 @@ async fn begin(
 ) -> Result<(Messages, u64), TransportError> {
     let context = async_nats::jetstream::new(connection.client().clone());
     let name = stream_name(stream);
-    // Asked for the words of the broker; the client's own errors keep fewer of them.
-    info(connection, stream, reader).await?;
     let failed = |error: &dyn std::error::Error| TransportError::Unavailable(error.to_string());
     let consumer = context.get_consumer_from_stream(reader, name).await;
     let mut consumer: PullConsumer = consumer.map_err(|error| failed(&error))?;

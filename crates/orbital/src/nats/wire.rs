@@ -13,8 +13,8 @@ const OF_THE_BROKER: &str = "Nats-";
 
 /// The broker's word for a publication that replaces another message than its author believes.
 const WRONG_LAST_SEQUENCE: u64 = 10_071;
-/// The broker's words for what is not there: consumer, stream.
-const NOT_FOUND: [u64; 2] = [10_014, 10_059];
+/// The broker's word for a stream that there is not. That a reader of it is missing says nothing of the stream.
+const STREAM_NOT_FOUND: u64 = 10_059;
 
 /// A message's headers, and nothing else.
 pub(super) fn headers_of(message: &Message) -> Result<HeaderMap, TransportError> {
@@ -61,7 +61,7 @@ impl ApiError {
     }
 
     pub(super) fn into_transport(self, what: &str) -> TransportError {
-        if NOT_FOUND.contains(&self.err_code) {
+        if self.err_code == STREAM_NOT_FOUND {
             return TransportError::Missing(what.to_owned());
         }
         TransportError::Refused(format!("{what}: {} ({})", self.description, self.err_code))

@@ -55,10 +55,11 @@ pub enum TransportError {
     /// The mesh can't be reached, or does not answer.
     #[error("the mesh does not answer: {0}")]
     Unavailable(String),
-    /// The mesh answers, and has no such stream, or no reader of it for this component: it was not set up yet.
+    /// The mesh says that it has no such stream: it was not set up yet, so no word can lie on it.
     #[error("the mesh has no {0}; set it up with `openkcm mesh setup`")]
     Missing(String),
-    /// The mesh answers, and refuses: a right that this component does not have, a stream that is full.
+    /// The mesh answers, and does not do it: a right that this component does not have, a stream that is full, a
+    /// reader that was not made yet.
     #[error("the mesh refuses: {0}")]
     Refused(String),
 }
