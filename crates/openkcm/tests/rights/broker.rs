@@ -49,7 +49,11 @@ impl Broker {
         Self { landscape, _directory: directory }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn url(&self) -> String {
+        self.landscape.nats().url().to_owned()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.landscape.directory().join(name)
     }
 

@@ -7,6 +7,7 @@
 mod broker;
 mod forbidden;
 mod replies;
+mod stall;
 
 use crate::broker::{Broker, COMPONENTS};
 

@@ -2,8 +2,9 @@
 //!
 //! What always holds: nobody waits for a connection here. What needs one fails at once while there is none.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Event};
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::layout::inbox_prefix;
-use crate::TransportError;
+use crate::{Stream, TransportError};
 
 /// First and longest wait before another attempt to connect; drawn between nothing and its bound, so that a
 /// landscape that lost its broker does not come back to it in one moment.
@@ -88,6 +89,8 @@ pub(super) struct Connection {
     user: Arc<str>,
     makes_what_is_missing: bool,
     state: watch::Receiver<State>,
+    /// Streams on which somebody publishes what ends the broker's answers, until they were read to the end.
+    one_by_one: Arc<Mutex<HashSet<Stream>>>,
 }
 
 impl Connection {
@@ -98,7 +101,7 @@ impl Connection {
         let makes_what_is_missing = options.makes_what_is_missing;
         let connect = connect_options(options, entropy, sender);
         let client = connect.connect(servers).await.map_err(BuildError)?;
-        Ok(Self { client, user: user.into(), makes_what_is_missing, state })
+        Ok(Self { client, user: user.into(), makes_what_is_missing, state, one_by_one: Arc::default() })
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -115,6 +118,21 @@ impl Connection {
 
     pub(super) fn state(&self) -> watch::Receiver<State> {
         self.state.clone()
+    }
+
+    /// Whether the messages of a stream are to be asked for one by one.
+    pub(super) fn reads_one_by_one(&self, stream: &Stream) -> bool {
+        self.one_by_one.lock().unwrap_or_else(PoisonError::into_inner).contains(stream)
+    }
+
+    /// Has the messages of a stream asked for one by one, or no more.
+    pub(super) fn read_one_by_one(&self, stream: &Stream, so: bool) {
+        let mut streams = self.one_by_one.lock().unwrap_or_else(PoisonError::into_inner);
+        if so {
+            streams.insert(stream.clone());
+        } else {
+            streams.remove(stream);
+        }
     }
 
     /// The broker process that is connected to.

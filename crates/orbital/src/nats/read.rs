@@ -10,6 +10,7 @@ use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::consumer::pull::Stream as Messages;
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt};
+use openkcm_contracts::Lane;
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -25,12 +26,16 @@ use crate::{Batch, Delivered, Message, Position, Reading, Stream, Subscription, 
 const AHEAD: usize = 2_048;
 const AHEAD_BYTES: usize = 8 * 1024 * 1024;
 
+/// On the urgent lane, and where somebody publishes messages that end the broker's answers: such a message ends
+/// one question then, and no other.
+const ONE_BY_ONE: usize = 1;
+
 /// Bytes of the messages that are handed on at once.
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
 
 /// How long one question for messages stands, and how often the broker says meanwhile that it still does.
-const ASKS_FOR: Duration = Duration::from_secs(30);
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const ASKS_FOR: Duration = Duration::from_secs(6);
+const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// A reader that was given nothing for so long asks whether anything waits for it: readers have been seen to
 /// stall in silence (nats.rs #860, #1285).
@@ -46,10 +51,14 @@ pub(super) struct Reader {
     runs: Runs,
     /// How many messages this reader was given.
     count: u64,
+    /// How many messages are asked for at once.
+    ahead: usize,
     /// Nothing waited when reading began, and that has yet to be told.
     empty: bool,
     /// Whether it was told once that nothing waits.
     told_end: bool,
+    /// Whether the broker forwards nothing more of what was asked for.
+    over: bool,
 }
 
 impl Reader {
@@ -81,7 +90,9 @@ impl Reader {
         let (_, runs) = publisher.runs(stream).await?;
         let known = after.filter(|position| position.sequence <= head && runs.know(position));
         let after = known.map_or(0, |position| position.sequence);
-        let begin = begin(connection, (stream, &reader), after);
+        let one_by_one = stream.lane == Lane::Urgent || connection.reads_one_by_one(stream);
+        let ahead = if one_by_one { ONE_BY_ONE } else { AHEAD };
+        let begin = begin(connection, (stream, &reader), after, ahead);
         let (messages, waiting) = connection.while_it_lasts(begin).await?;
         let (connection, state) = (connection.clone(), connection.state());
         let (stream, empty) = (stream.clone(), waiting == 0);
@@ -94,8 +105,10 @@ impl Reader {
             begun_under,
             runs,
             count: 0,
+            ahead,
             empty,
             told_end: false,
+            over: false,
         })
     }
 
@@ -125,16 +138,6 @@ impl Reader {
         let info = info(&self.connection, &self.stream, &self.reader).await?;
         // What the broker has sent already may not have been taken here yet.
         Ok(info.num_pending == 0 && info.delivered.consumer_seq <= self.count)
-    }
-
-    /// Asks anew for what lies behind a message. Says how much that is.
-    async fn begin_again(&mut self, last: &async_nats::jetstream::Message) -> Result<u64, TransportError> {
-        let place = last.info();
-        let place = place.map_err(|error| TransportError::Unavailable(error.to_string()))?.stream_sequence;
-        let begin = begin(&self.connection, (&self.stream, &self.reader), place);
-        let (messages, waiting) = self.connection.while_it_lasts(begin).await?;
-        (self.messages, self.count) = (messages, 0);
-        Ok(waiting)
     }
 
     /// Takes one message; says how many wait behind it.
@@ -168,6 +171,9 @@ impl Reader {
 #[async_trait]
 impl Subscription for Reader {
     async fn next(&mut self, max: usize) -> Result<Batch, TransportError> {
+        if self.over {
+            return Err(TransportError::Unavailable("a message without content ended the answers".into()));
+        }
         if std::mem::take(&mut self.empty) && self.at_the_end().await? {
             self.told_end = true;
             return Ok(Batch { messages: Vec::new(), caught_up: true });
@@ -179,8 +185,10 @@ impl Subscription for Reader {
             let waiting = loop {
                 bytes += next.payload.len();
                 let waiting = self.take(&next, &mut batch)?;
-                if ends_answers(&next) {
-                    break self.begin_again(&next).await?;
+                if self.ahead > ONE_BY_ONE && ends_answers(&next) {
+                    self.connection.read_one_by_one(&self.stream, true);
+                    self.over = true;
+                    break waiting;
                 }
                 let full = batch.len() >= max || bytes >= BATCH_BYTES;
                 // What else has arrived goes along.
@@ -189,8 +197,11 @@ impl Subscription for Reader {
                     None => break waiting,
                 }
             };
-            let caught_up = waiting == 0 && self.at_the_end().await?;
-            if !batch.is_empty() || (caught_up && !self.told_end) {
+            let caught_up = waiting == 0 && !self.over && self.at_the_end().await?;
+            if caught_up {
+                self.connection.read_one_by_one(&self.stream, false);
+            }
+            if self.over || !batch.is_empty() || (caught_up && !self.told_end) {
                 self.told_end |= caught_up;
                 return Ok(Batch { messages: batch, caught_up });
             }
@@ -199,8 +210,7 @@ impl Subscription for Reader {
 }
 
 /// Whether a message has the form by which a broker ends the answers that cross from one account to another:
-/// it forwards nothing that follows, and whoever published this would have a stream's readers wait until they
-/// give up.
+/// it forwards nothing that follows to the same question, which goes on to stand there until its time is over.
 fn ends_answers(message: &async_nats::jetstream::Message) -> bool {
     message.payload.is_empty() && message.headers.as_ref().is_none_or(async_nats::HeaderMap::is_empty)
 }
@@ -222,6 +232,7 @@ async fn begin(
     connection: &Connection,
     (stream, reader): (&Stream, &str),
     after: u64,
+    ahead: usize,
 ) -> Result<(Messages, u64), TransportError> {
     let context = async_nats::jetstream::new(connection.client().clone());
     let name = stream_name(stream);
@@ -231,7 +242,7 @@ async fn begin(
     let waiting = consumer.reset(Some(after + 1)).await.map_err(|error| failed(&error))?.info.num_pending;
     let messages = consumer
         .stream()
-        .max_messages_per_batch(AHEAD)
+        .max_messages_per_batch(ahead)
         .max_bytes_per_batch(AHEAD_BYTES)
         .expires(ASKS_FOR)
         .heartbeat(HEARTBEAT)

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use openkcm_contracts::Role;
 use openkcm_harness::{Nats, until};
 use openkcm_host::SeededEntropy;
-use openkcm_orbital::Transport;
 use openkcm_orbital::nats::{NatsOptions, NatsTransport};
+use openkcm_orbital::{Reading, Transport, TransportError};
 
 use crate::rig::Rig;
+use crate::traffic::{facts, message, store};
 
 pub(crate) struct NatsRig {
     broker: Nats,
@@ -32,12 +34,16 @@ impl NatsRig {
 }
 
 async fn connect(broker: &Nats, seed: u64) -> Arc<NatsTransport> {
+    connect_with(broker, seed, true).await
+}
+
+async fn connect_with(broker: &Nats, seed: u64, makes_what_is_missing: bool) -> Arc<NatsTransport> {
     let options = NatsOptions {
         servers: vec![broker.url().to_owned()],
         user: "test".into(),
         nkey_seed: None,
         tls: None,
-        makes_what_is_missing: true,
+        makes_what_is_missing,
     };
     let client = NatsTransport::connect(options, Arc::new(SeededEntropy::new(seed))).await.expect("options");
     until("the client is connected", || async { client.publish(Vec::new()).await.ok() }).await;
@@ -62,4 +68,19 @@ impl Rig for NatsRig {
         self.others.lock().await.push(broker);
         client
     }
+}
+
+/// An authority takes a stream that there is not for one without words of its own. So it must be the broker that
+/// says so: that a reader is missing, or that nobody answers, tells nothing of what lies there.
+#[tokio::test]
+async fn only_a_broker_that_has_no_stream_makes_it_missing() {
+    let broker = Nats::start().await;
+    let asker = connect_with(&broker, 1, false).await;
+    let reading = Reading::words(facts(), Role::Registry);
+    let refused = asker.subscribe(&reading, None).await.err().expect("there is no stream");
+    assert!(matches!(refused, TransportError::Missing(_)), "{refused}");
+    let maker = connect(&broker, 2).await;
+    store(&*maker, vec![message(&facts(), "tenant.acme", 1)]).await;
+    let refused = asker.subscribe(&reading, None).await.err().expect("there is no reader");
+    assert!(matches!(refused, TransportError::Refused(_)), "{refused}");
 }
