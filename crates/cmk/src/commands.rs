@@ -122,6 +122,10 @@ impl Records {
         })
     }
 
+    pub(crate) fn is_stale(&self) -> bool {
+        self.standing.is_stale()
+    }
+
     pub(crate) fn held<'a>(&'a self, landscape: &'a Landscape) -> Held<'a> {
         let Self { id, tenant, pointer, next, standing } = self;
         Held {

@@ -71,6 +71,9 @@ fn define(
     }
     if let Some(tenant) = &heard.tenant {
         store::save_tenant(tx, tenant)?;
+        if records.is_stale() {
+            store::note_untold(tx, &fact.tenant)?;
+        }
     }
     let outcome = heard.decision.map(|decision| carry_out(tx, decision)).transpose()?;
     // The only change that hearing of a tenant makes to a pointer is its end.

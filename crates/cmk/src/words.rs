@@ -6,13 +6,11 @@
 //! for wins over whatever it has forgotten, since it is told once more under a later term. A rebuild takes the
 //! pointers from the mesh, and tells what the mesh lacks.
 
-use std::collections::BTreeSet;
-
 use openkcm_contracts::v1::LinkState;
 use openkcm_contracts::{Audience, Event, EventType, Lane, RegionId, Revision, TenantId, Timestamp};
 use openkcm_orbital::outbox::{self, Waiting};
 use openkcm_orbital::words::found::{self, Lost};
-use openkcm_orbital::words::{self, Standing};
+use openkcm_orbital::words::{self, Facts, Standing};
 use openkcm_orbital::{Intake, Letter, Published};
 use openkcm_store::{Read, StoreError, Write};
 
@@ -25,8 +23,10 @@ use crate::store::{self, Pointer, UnlinkReason};
 const AT_ONCE: usize = 500;
 
 /// What the subjects of facts and of revokes begin with.
-const FACTS: &str = "l1.";
+const LINKS: &str = "l1.";
 const REVOKES: &str = "revoke.";
+
+const FACTS: Facts = Facts { rank: rebuild::rank, knows };
 
 /// What is to be done next when all words were read. The first is the default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -62,7 +62,7 @@ pub fn begin(tx: &mut dyn Write, rebuild: bool, now: Timestamp) -> Result<(), St
 /// When the store fails.
 pub fn compare(tx: &mut dyn Write, own: &Intake, now: Timestamp) -> Result<(), StoreError> {
     let last = last_revision(tx.as_read())?;
-    let raised = words::compare(tx, own, rebuild::rank, last, now)?;
+    let raised = words::compare(tx, own, FACTS, last, now)?;
     go_on_from(tx, raised)
 }
 
@@ -105,7 +105,7 @@ pub fn conclude(
         (Step::Take(after), Some(lost)) => take(tx, after, lost, now).map(Some),
         (Step::Tell(after), Some(lost)) => tell(tx, landscape, after, lost, now).map(Some),
         (Step::Forget, Some(_)) if found::forget_some(tx)? => Ok(Some(Step::Forget)),
-        (Step::Forget, Some(_)) => finish(tx).map(|()| None),
+        (Step::Forget, Some(_)) => finish(tx, landscape, now).map(|()| None),
         _ => draw_conclusion(tx, landscape, standing, now),
     }
 }
@@ -124,6 +124,16 @@ fn draw_conclusion(
     }
     words::compared(tx)?;
     Ok(None)
+}
+
+/// Whether the store holds this word of this revision, or a newer one about its pointer.
+fn knows(view: &dyn Read, event: &Event, revision: Revision) -> Result<bool, StoreError> {
+    let tenant = match event {
+        Event::L1Reference(fact) => &fact.tenant,
+        Event::L1Revoke(fact) => &fact.tenant,
+        _ => return Ok(true),
+    };
+    Ok(store::pointer(view, tenant)?.is_some_and(|held| rebuild::knows(&held, event, revision)))
 }
 
 fn last_revision(view: &dyn Read) -> Result<Revision, StoreError> {
@@ -147,27 +157,22 @@ fn take_back(
     lost: Lost,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let mut ended = BTreeSet::new();
     let mut count = 0;
     for lane in Lane::ALL {
-        let waiting = outbox::waiting(tx.as_read(), lane, usize::MAX)?;
-        let (revocations, others): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|waiting| is_revocation(&waiting.letter));
-        outbox::forget(tx, lane, &others)?;
-        count += others.len();
-        let since = revocations.iter().filter(|waiting| lost.covers(waiting.letter.revision));
-        ended.extend(since.filter_map(|waiting| tenant_of(&waiting.letter.subject)));
+        let mut waiting = outbox::waiting(tx.as_read(), lane, usize::MAX)?;
+        waiting.retain(|waiting| !is_revocation(&waiting.letter));
+        outbox::forget(tx, lane, &waiting)?;
+        count += waiting.len();
     }
     if count > 0 {
         tracing::warn!(count, "letters were taken back; a rebuild tells again what the mesh lacks");
     }
-    end_again(tx, landscape, &ended, lost, now)
+    end_again(tx, landscape, lost, now)
 }
 
 fn end_again(
     tx: &mut dyn Write,
     landscape: &Landscape,
-    ended: &BTreeSet<TenantId>,
     lost: Lost,
     now: Timestamp,
 ) -> Result<(), StoreError> {
@@ -177,8 +182,7 @@ fn end_again(
         after = pointers.last().map(|pointer| pointer.tenant.to_string());
         let ends_here = pointers.len() < AT_ONCE;
         for pointer in pointers {
-            let ended_since = !pointer.is_linked() && lost.covers(pointer.revision);
-            if ended_since || ended.contains(&pointer.tenant) {
+            if pointer.last_unlink.is_some_and(|unlink| lost.covers(unlink)) {
                 let records = Records::load(tx.as_read(), &pointer.tenant)?;
                 let reason = pointer.unlinked.map_or(UnlinkReason::Requested, |ended| ended.reason);
                 carry_out(tx, rules::end(&records.held(landscape), &pointer, reason, now))?;
@@ -201,7 +205,7 @@ fn is_revocation(letter: &Letter) -> bool {
 }
 
 fn tenant_of(subject: &str) -> Option<TenantId> {
-    let name = subject.strip_prefix(FACTS).or_else(|| subject.strip_prefix(REVOKES))?;
+    let name = subject.strip_prefix(LINKS).or_else(|| subject.strip_prefix(REVOKES))?;
     TenantId::new(name).ok()
 }
 
@@ -235,7 +239,7 @@ fn take_one(tx: &mut dyn Write, tenant: &TenantId, lost: Lost, now: Timestamp) -
 fn said(view: &dyn Read, tenant: &TenantId) -> Result<Said, StoreError> {
     let newest = |kind: &str| found::newest(view, &format!("{kind}{tenant}"));
     let mut said = Said::default();
-    for found in [newest(FACTS)?, newest(REVOKES)?].into_iter().flatten() {
+    for found in [newest(LINKS)?, newest(REVOKES)?].into_iter().flatten() {
         match found.event() {
             Some(Event::L1Reference(fact)) => said.reference = Some((found.revision, fact)),
             Some(Event::L1Revoke(fact)) => said.revoke = Some((found.revision, fact)),
@@ -272,12 +276,9 @@ fn tell_one(
     lost: Lost,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let Said { reference, revoke } = said(tx.as_read(), &pointer.tenant)?;
-    let newest = reference.map(|(revision, _)| revision).max(revoke.map(|(revision, _)| revision));
-    let is_new = pointer.is_linked() && lost.covers(pointer.revision) && newest < Some(pointer.revision);
-    let heard = heard(tx.as_read(), &pointer.tenant)?;
+    let (said, heard) = (said(tx.as_read(), &pointer.tenant)?, heard(tx.as_read(), &pointer.tenant)?);
     let records = Records::load(tx.as_read(), &pointer.tenant)?;
-    let decision = rebuild::settle(&records.held(landscape), pointer, is_new, &heard, now);
+    let decision = rebuild::settle(&records.held(landscape), pointer, (&said, &heard), lost, now);
     let told = decision.letters.len() as u64;
     carry_out(tx, decision)?;
     words::note(tx, |rebuild| rebuild.told += told)
@@ -287,9 +288,9 @@ fn tell_one(
 fn heard(view: &dyn Read, tenant: &TenantId) -> Result<HeardOf, StoreError> {
     let of = |kind: &str| -> Result<_, StoreError> {
         let heard = found::heard(view, &format!("{kind}{tenant}"))?.into_iter();
-        Ok(heard.filter_map(|(audience, revision)| Some((region(audience)?, revision))).collect())
+        Ok(heard.filter_map(|(audience, heard)| Some((region(audience)?, heard))).collect())
     };
-    Ok(HeardOf { fact: of(FACTS)?, revoke: of(REVOKES)? })
+    Ok(HeardOf { fact: of(LINKS)?, revoke: of(REVOKES)? })
 }
 
 fn region(audience: Audience) -> Option<RegionId> {
@@ -299,9 +300,18 @@ fn region(audience: Audience) -> Option<RegionId> {
     }
 }
 
-fn finish(tx: &mut dyn Write) -> Result<(), StoreError> {
+/// The rebuild is done. Tenants that were heard of while it went on may have come to regions that were not
+/// told then.
+fn finish(tx: &mut dyn Write, landscape: &Landscape, now: Timestamp) -> Result<(), StoreError> {
     let (report, last) = (words::report(tx.as_read())?, last_revision(tx.as_read())?);
     let words::Rebuild { words, taken, dropped, told, .. } = report.rebuild.unwrap_or_default();
     tracing::info!(words, taken, dropped, told, revision = %last, "the store was rebuilt from the mesh");
-    words::rebuilt(tx, last)
+    words::rebuilt(tx, last)?;
+    for tenant in store::take_untold(tx)? {
+        let records = Records::load(tx.as_read(), &tenant)?;
+        if let Some(decision) = rules::catch_up(&records.held(landscape), now) {
+            carry_out(tx, decision)?;
+        }
+    }
+    Ok(())
 }

@@ -4,7 +4,9 @@
 //! the mesh has other words under, and link anew what was unlinked. So an authority reads its own words back
 //! at each start, before it says anything ([`Words`](crate::Words)), and here they are compared with its
 //! *base*: the last revision of the time before the start. Whatever has a later one was said by a part of its
-//! life that the store has lost, for of the changes since then nothing was sent: the authority is stale.
+//! life that the store has lost, for of the changes since then nothing was sent: the authority is stale. It is
+//! so too when a word is newer than what the store holds of its thing, or another under the same revision; that
+//! finds what came to the mesh late.
 //!
 //! The base is written before the first request is taken, and stays until a comparison has ended: a restart
 //! in between must not take changes that nobody has compared for common ones. A verdict raises the term of
@@ -141,6 +143,37 @@ pub struct Report {
     pub rebuild: Option<Rebuild>,
 }
 
+/// How an authority knows its own words.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts {
+    /// Which of several copies of one word tells most; nothing of what is no fact about a thing.
+    pub rank: fn(&Event) -> Option<u8>,
+    /// Whether the store holds this fact of this revision, or a newer one about its thing.
+    pub knows: fn(&dyn Read, &Event, Revision) -> Result<bool, StoreError>,
+}
+
+impl Facts {
+    /// The newest of these words that the store does not know.
+    fn newest_unknown(
+        self,
+        view: &dyn Read,
+        words: &Intake,
+        base: Revision,
+    ) -> Result<Option<Revision>, StoreError> {
+        let unreadable = words.poison.iter().filter_map(|poison| poison.revision());
+        let mut newest = unreadable.filter(|revision| *revision > base).max();
+        for word in &words.events {
+            let is_known = match (self.rank)(&word.event) {
+                _ if word.revision > base => false,
+                Some(_) => (self.knows)(view, &word.event, word.revision)?,
+                None => true,
+            };
+            newest = newest.max(Some(word.revision).filter(|_| !is_known));
+        }
+        Ok(newest)
+    }
+}
+
 /// Begins a start: whatever is newer on the mesh than `last` was said by a part that this store has lost.
 /// To be committed before any request is taken.
 ///
@@ -179,26 +212,27 @@ pub fn begin_rebuild(
 }
 
 /// Compares own words with the store, gathers them for a rebuild if there is one, and records how far was
-/// read. `rank` says which of several copies of one revision tells most, and nothing of what is no fact. Says
-/// what the authority's last revision is from now on, if that changes.
+/// read. Says what the authority's last revision is from now on, if that changes.
 ///
 /// # Errors
 /// When the store can't be read or written.
 pub fn compare(
     tx: &mut dyn Write,
     words: &Intake,
-    rank: impl Fn(&Event) -> Option<u8>,
+    facts: Facts,
     last: Revision,
     now: Timestamp,
 ) -> Result<Option<Revision>, StoreError> {
-    let unreadable = words.poison.iter().filter_map(|poison| poison.revision());
-    let newest = words.events.iter().map(|word| word.revision).chain(unreadable).max();
-    let raised = change(tx, |own| match newest {
-        Some(newest) if newest > own.base => own.fall(Some(newest), last, now),
-        _ => None,
-    })?;
+    let unknown = match own(tx.as_read())? {
+        Some(own) => facts.newest_unknown(tx.as_read(), words, own.base)?,
+        None => None,
+    };
+    let raised = match unknown {
+        Some(newest) => change(tx, |own| own.fall(Some(newest), last, now))?,
+        None => None,
+    };
     if rebuilding(tx.as_read())? {
-        found::gather(tx, words, rank)?;
+        found::gather(tx, words, facts.rank)?;
         note(tx, |rebuild| rebuild.words += words.events.len() as u64)?;
         show_progress(tx, now)?;
     }

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use openkcm_orbital::words::Standing;
+
 use crate::invariants::{self, Violation, convergence, named};
 use crate::world::World;
 
@@ -28,9 +30,29 @@ impl World {
         Err(Violation { invariant: convergence::NAME, detail })
     }
 
+    /// Operators start authorities once more whose disks were put back, and rebuild those that are behind.
+    fn mend(&mut self) -> Result<(), Violation> {
+        for who in self.authorities_to_mend() {
+            self.stop(who);
+            self.start_authority(who, false);
+            self.go_quiet()?;
+            if self.standing(who).is_stale() {
+                self.rebuild(who);
+                self.go_quiet()?;
+            }
+            if self.standing(who) != Standing::Current {
+                let detail = format!("{who} was rebuilt, and is still {:?}", self.standing(who));
+                return Err(Violation { invariant: convergence::NAME, detail });
+            }
+        }
+        Ok(())
+    }
+
     /// Stops all faults, and wants all to be well within a bounded time.
     pub(crate) fn converge(&mut self) -> Result<(), Violation> {
         self.heal();
+        self.go_quiet()?;
+        self.mend()?;
         let mut outcome = Ok(());
         for _ in 0..ROUNDS {
             self.go_quiet()?;

@@ -109,6 +109,30 @@ reached! {
     GaveUpOnMesh => "a core that goes on without the mesh",
     /// A caller's demand made a region that is not the first make a version.
     Demand => "a caller's demand for a key without a version",
+    /// An older copy of an authority's disk was put back.
+    DiskPutBack => "an older copy of an authority's disk is put back",
+    /// An authority's disk was lost.
+    DiskLost => "an authority's disk is lost",
+    /// A start found that the store is behind.
+    StaleAtStart => "an authority found stale at its start",
+    /// A letter that gave way to a newer word showed that the store is behind.
+    StaleBySuperseded => "an authority found stale by a letter that gave way",
+    /// A change was accepted before it was known that the store is behind.
+    AcceptedBeforeVerdict => "a change accepted before a store is found stale",
+    /// An authority was restarted between accepting a change and the verdict that its store is behind.
+    RestartBeforeVerdict => "a restart between a change and the verdict that the store is stale",
+    /// A tenant was unlinked by a store that is behind.
+    UnlinkWhileStale => "an unlink by a stale cmk server",
+    /// A tenant was unlinked whose pointer the store had forgotten.
+    UnlinkOfForgotten => "an unlink of a pointer that the store has forgotten",
+    /// A command was refused since the store is behind.
+    RefusedStale => "a command refused by a stale authority",
+    /// An authority was rebuilt from the mesh.
+    Rebuilt => "an authority rebuilt from the mesh",
+    /// An authority crashed while it was rebuilt.
+    RebuildBrokenOff => "a crash in the middle of a rebuild",
+    /// A change gave way to the mesh's word in a rebuild.
+    DroppedByRebuild => "a change that gives way in a rebuild",
     /// A Core's wall clock was set back.
     ClockSetBack => "a wall clock set back",
 }

@@ -37,6 +37,16 @@ impl Disk {
         self.write(change).expect("a store in memory does not fail")
     }
 
+    /// A copy of it, as a backup takes one.
+    pub(crate) fn copy(&self) -> Memory {
+        self.memory.clone()
+    }
+
+    /// A copy is put back in its place; an empty one when it is lost.
+    pub(crate) fn put_back(&mut self, copy: Memory) {
+        self.memory = copy;
+    }
+
     /// What was written since this was last asked.
     pub(crate) fn take_fresh(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.fresh)

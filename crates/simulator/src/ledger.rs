@@ -3,6 +3,8 @@
 //! Written down beside the actors, from what was committed and answered; never read by them. What
 //! always holds: it outlives every crash.
 
+mod authorities;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use openkcm_contracts::problem::Code;
@@ -11,6 +13,8 @@ use openkcm_contracts::{
     Event, Generation, KeyPath, LinkEpoch, Revision, ServicePath, SystemPath, TenantId, VersionId,
 };
 use openkcm_orbital::Verified;
+
+pub(crate) use authorities::{Authorities, Pointers};
 
 /// Everything that is known.
 #[derive(Debug, Default)]
@@ -27,6 +31,8 @@ pub(crate) struct Ledger {
     pub(crate) touched: BTreeSet<usize>,
     /// The Core that did what was due in this step.
     pub(crate) did_due: Option<usize>,
+    /// What the authorities decided and said, in all the lives of their disks.
+    pub(crate) authorities: Authorities,
 }
 
 /// A ciphertext that a caller keeps.
@@ -70,20 +76,23 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Events that were committed. Says which were older than what had been told, and which were
-    /// revokes of links that are still to come.
+    /// Events that were committed. Says which were older than what had been told, and which were links
+    /// whose revoke had come before.
     pub(crate) fn committed(&mut self, events: &[Verified]) -> Told {
         let mut told = Told::default();
         for Verified { event, revision, .. } in events {
             match event {
                 Event::L1Revoke(fact) => {
-                    told.revoke_first |= self.linked.get(&fact.tenant) < Some(&fact.epoch);
                     raise(&mut self.ended, &fact.tenant, fact.epoch);
                 }
                 Event::L1Reference(fact) if fact.state == LinkState::Unlinked => {
                     raise(&mut self.ended, &fact.tenant, fact.epoch);
                 }
-                Event::L1Reference(fact) => raise(&mut self.linked, &fact.tenant, fact.epoch),
+                Event::L1Reference(fact) => {
+                    let is_first = self.linked.get(&fact.tenant) < Some(&fact.epoch);
+                    told.revoke_first |= is_first && self.ended.get(&fact.tenant) >= Some(&fact.epoch);
+                    raise(&mut self.linked, &fact.tenant, fact.epoch);
+                }
                 Event::KeySealed(_) => continue,
                 _ => {}
             }
@@ -110,7 +119,7 @@ impl Known {
 pub(crate) struct Told {
     /// One was older than what had been told.
     pub(crate) older: bool,
-    /// One was a revoke whose link is still to come.
+    /// One was a link whose revoke had come before.
     pub(crate) revoke_first: bool,
 }
 

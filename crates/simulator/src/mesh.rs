@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use openkcm_contracts::Role;
+use openkcm_contracts::v1::LinkState;
+use openkcm_contracts::{Event, EventType, Revision, Role};
 use openkcm_orbital::{Delivered, Message, Position, Published, Reading, Stream};
 
 /// The mesh's id in positions: it is never made anew in this simulation.
@@ -17,9 +18,19 @@ const ID: &str = "simulated";
 pub(crate) struct Mesh {
     streams: BTreeMap<Stream, Log>,
     /// Publications whose author has given them up, and that are still on their way.
-    late: Vec<Message>,
+    late: Vec<Late>,
     /// Messages that were stored and not yet looked at by the invariant of containment.
     fresh: Vec<Message>,
+}
+
+/// A publication on its way, and the word that it was to replace.
+#[derive(Debug)]
+struct Late {
+    message: Message,
+    replaces: Option<u64>,
+    /// Whether its author has lost its memory since. Nobody looks after it then, and a broker that compares
+    /// sequences stores it only in the place of the word that it was to replace.
+    orphaned: bool,
 }
 
 #[derive(Debug, Default)]
@@ -58,18 +69,55 @@ impl Mesh {
 
     /// A publication goes astray: it may arrive long after its author has said something newer.
     pub(crate) fn lose_track_of(&mut self, message: Message) {
-        self.late.push(message);
+        let replaces = self.last_of(&message);
+        self.late.push(Late { message, replaces, orphaned: false });
     }
 
-    /// Whether a publication is still on its way.
-    pub(crate) fn has_late(&self) -> bool {
-        !self.late.is_empty()
+    /// The disk of an author is lost: nobody will ask what became of what it has on its way. What was on its way
+    /// when it was lost before has not arrived, and never does.
+    pub(crate) fn orphan(&mut self, author: Role) {
+        self.late.retain(|late| !(late.orphaned && late.message.address.author == author));
+        let own = |late: &&mut Late| late.message.address.author == author;
+        self.late.iter_mut().filter(own).for_each(|late| late.orphaned = true);
     }
 
-    /// The oldest publication that went astray arrives.
-    pub(crate) fn land_late(&mut self) -> Option<(String, Published)> {
-        let message = (!self.late.is_empty()).then(|| self.late.remove(0))?;
-        Some((message.address.to_string(), self.publish(message)))
+    /// The newest revision that an author has on the mesh, on compacted lanes.
+    pub(crate) fn newest_of(&self, author: Role) -> Option<Revision> {
+        let compacted = self.streams.iter().filter(|(stream, _)| stream.lane.compacted());
+        let kept = compacted.flat_map(|(_, log)| log.kept.values());
+        kept.filter(|message| message.address.author == author).filter_map(Message::revision).max()
+    }
+
+    fn last_of(&self, message: &Message) -> Option<u64> {
+        let thing = (message.address.author, message.address.subject.clone());
+        self.streams.get(&message.address.stream)?.last_of.get(&thing).copied()
+    }
+
+    /// The oldest publication that is still on its way, but for orphans of these authors.
+    pub(crate) fn late(&self, waiting: &[Role]) -> Option<usize> {
+        let may_land = |late: &Late| !late.orphaned || !waiting.contains(&late.message.address.author);
+        self.late.iter().position(may_land)
+    }
+
+    /// How many publications arrive with one that went astray.
+    pub(crate) fn late_together(&self, index: usize) -> usize {
+        let Some(first) = self.late.get(index) else { return 0 };
+        let author = first.message.address.author;
+        let together = |late: &&Late| late.orphaned && late.message.address.author == author;
+        self.late[index..].iter().take_while(together).count().max(1)
+    }
+
+    /// A publication that went astray arrives.
+    /// Says whether its author has lost its memory.
+    pub(crate) fn land_late(&mut self, index: usize) -> Option<(Message, Published, bool)> {
+        let late = (index < self.late.len()).then(|| self.late.remove(index));
+        let Late { message, replaces, orphaned } = late?;
+        let outcome = if orphaned && self.last_of(&message) != replaces {
+            Published::Superseded
+        } else {
+            self.publish(message.clone())
+        };
+        Some((message, outcome, orphaned))
     }
 
     /// What is kept of a reading after a position, at most so many.
@@ -110,6 +158,16 @@ impl Mesh {
         ever.filter(|(_, message)| is_of(reading, message))
     }
 
+    /// How many messages were stored since the last step.
+    pub(crate) fn stored(&self) -> usize {
+        self.fresh.len()
+    }
+
+    /// The messages that were stored since there were so many.
+    pub(crate) fn stored_since(&self, before: usize) -> Vec<Message> {
+        self.fresh.get(before..).unwrap_or_default().to_vec()
+    }
+
     /// What was stored since this was last asked.
     pub(crate) fn take_fresh(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.fresh)
@@ -118,6 +176,21 @@ impl Mesh {
     /// Everything that was ever stored.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Message> {
         self.streams.values().flat_map(|log| log.ever.iter().map(|(_, message)| message))
+    }
+}
+
+/// The event that a message carries.
+pub(crate) fn event_of(message: &Message) -> Option<Event> {
+    let kind = EventType::from_wire_name(message.headers.get("ce-type")?)?;
+    Event::from_body(kind, &message.body).ok()
+}
+
+/// Whether an event takes away the right to serve.
+pub(crate) fn is_revocation(event: &Event) -> bool {
+    match event {
+        Event::L1Revoke(_) => true,
+        Event::L1Reference(fact) => fact.state == LinkState::Unlinked,
+        _ => false,
     }
 }
 

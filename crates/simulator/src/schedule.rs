@@ -6,8 +6,11 @@
 use openkcm_orbital::{Reading, Stream};
 
 use crate::actions::HYDRATION_PATIENCE;
+use crate::actions::authorities::{Life, role};
 use crate::actors::Who;
+use crate::actors::post::Phase;
 use crate::landscape::REGIONS;
+use crate::teeth::Bug;
 use crate::world::World;
 
 /// One thing that may happen.
@@ -28,7 +31,7 @@ pub(crate) enum Action {
     Due(usize),
     GiveUpOnMesh(usize),
     Answer,
-    LandLate,
+    LandLate(usize),
     Pass,
     CutOff(Who),
     Reconnect(Who),
@@ -38,6 +41,10 @@ pub(crate) enum Action {
     LightFuse(usize),
     Restart(Who),
     StepClock(usize),
+    Conclude(Who),
+    CopyDisk(Who),
+    PutBack(Who),
+    Rebuild(Who),
 }
 
 impl World {
@@ -58,9 +65,15 @@ impl World {
         for who in Self::everyone().filter(|who| self.post(*who).up) {
             let post = self.post(who);
             enabled.extend(post.in_flight.keys().map(|to| (12, Action::Acknowledge(who, to.clone()))));
-            let waits = post.destinations().into_iter().filter(|to| !post.in_flight.contains_key(to));
-            enabled.extend(waits.map(|to| (if post.can_send { 12 } else { 2 }, Action::Publish(who, to))));
-            let wanted = post.reads.iter().filter(|reading| post.can_hear && post.wants(&self.mesh, reading));
+            if post.phase == Phase::Speaking || self.bug == Some(Bug::SpeakBeforeComparing) {
+                let waits = post.destinations().into_iter().filter(|to| !post.in_flight.contains_key(to));
+                enabled
+                    .extend(waits.map(|to| (if post.can_send { 12 } else { 2 }, Action::Publish(who, to))));
+            }
+            if post.phase != Phase::Speaking && post.has_compared_all() {
+                enabled.push((12, Action::Conclude(who)));
+            }
+            let wanted = post.wanted(&self.mesh);
             enabled.extend(wanted.map(|reading| (12, Action::Deliver(who, reading.clone()))));
         }
         for (index, core) in self.cores.iter().enumerate() {
@@ -78,8 +91,12 @@ impl World {
                 enabled.push((8, Action::GiveUpOnMesh(index)));
             }
         }
-        if self.mesh.has_late() {
-            enabled.push((3, Action::LandLate));
+        // What lands before an authority compares its words is found then; the others are the trying ones.
+        let silent = [Who::Registry, Who::Cmk].map(|who| (who, self.post(who).phase == Phase::Speaking));
+        let silent: Vec<_> =
+            silent.into_iter().filter(|(_, speaks)| !speaks).map(|(who, _)| role(who)).collect();
+        if let Some(index) = self.mesh.late(&silent) {
+            enabled.push((3, Action::LandLate(index)));
         }
         if !self.provider.waiting.is_empty() {
             enabled.push((10, Action::Answer));
@@ -114,7 +131,10 @@ impl World {
             enabled.push((1, Action::Crash(who)));
             let connected = post.can_send && post.can_hear;
             enabled.push(if connected { (1, Action::CutOff(who)) } else { (6, Action::Reconnect(who)) });
-            let Who::Core(index) = who else { continue };
+            let Who::Core(index) = who else {
+                self.add_faults_of_disks(who, enabled);
+                continue;
+            };
             enabled.push((1, Action::LightFuse(index)));
             enabled.push((1, Action::StepClock(index)));
             if !post.can_hear {
@@ -128,6 +148,19 @@ impl World {
             if post.reads.iter().all(|reading| !post.busy.contains(reading)) {
                 enabled.push((1, Action::Forge(index)));
             }
+        }
+    }
+
+    /// What happens to an authority's disk, and what its operator does about it.
+    fn add_faults_of_disks(&self, who: Who, enabled: &mut Vec<(usize, Action)>) {
+        if self.disks_fail {
+            enabled.extend([(1, Action::CopyDisk(who)), (1, Action::PutBack(who))]);
+        }
+        if self.lives.get(&who).is_some_and(Life::has_accepted_uncompared) {
+            enabled.push((4, Action::Crash(who)));
+        }
+        if self.standing(who).is_stale() && !self.is_rebuilding(who) {
+            enabled.push((3, Action::Rebuild(who)));
         }
     }
 
@@ -153,7 +186,7 @@ impl World {
             }
             Action::GiveUpOnMesh(index) => self.give_up_on_mesh(index),
             Action::Answer => self.answer_question(),
-            Action::LandLate => self.land_late(),
+            Action::LandLate(index) => self.land_late(index),
             Action::Pass => self.pass(self.some_time()),
             Action::CutOff(who) => self.cut_off(who),
             Action::Reconnect(who) => self.reconnect(who),
@@ -163,6 +196,10 @@ impl World {
             Action::LightFuse(index) => self.light_fuse(index),
             Action::Restart(who) => self.restart(who),
             Action::StepClock(index) => self.step_clock(index),
+            Action::Conclude(who) => self.conclude(who),
+            Action::CopyDisk(who) => self.copy_disk(who),
+            Action::PutBack(who) => self.put_back(who),
+            Action::Rebuild(who) => self.rebuild(who),
         }
     }
 

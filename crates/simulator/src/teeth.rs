@@ -38,11 +38,23 @@ pub enum Bug {
     WaitForMesh,
     /// What was due is put on the agenda again for the same moment.
     NeverRest,
+    /// An authority sends before it has compared its store with its own words.
+    SpeakBeforeComparing,
+    /// A CMK Server that knows that it is stale links all the same.
+    LinkWhileStale,
+    /// An authority that is behind goes on under the term that it had.
+    KeepTerm,
+    /// Of two revisions, only the counters are compared.
+    CompareCounters,
+    /// A restart takes changes that were never compared for common ones.
+    ForgetBase,
+    /// Of a thing's words on several streams, the one that is read last is taken for the newest.
+    RebuildByOverwriting,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 22] = [
         Self::ForgetBeforePublish,
         Self::LoseOutboxOnCrash,
         Self::ForgetNewerLetter,
@@ -59,5 +71,11 @@ impl Bug {
         Self::BelieveAnyone,
         Self::WaitForMesh,
         Self::NeverRest,
+        Self::SpeakBeforeComparing,
+        Self::LinkWhileStale,
+        Self::KeepTerm,
+        Self::CompareCounters,
+        Self::ForgetBase,
+        Self::RebuildByOverwriting,
     ];
 }

@@ -11,6 +11,7 @@ use openkcm_host::{Entropy, SeededEntropy, random_array};
 use openkcm_orbital::{Letter, Signer, TrustBundle, Verifier};
 use openkcm_registry::rules::Landscape;
 
+use crate::actions::authorities::Life;
 use crate::actors::Who;
 use crate::actors::core::{Around, CoreNode};
 use crate::actors::post::Post;
@@ -38,6 +39,10 @@ pub(crate) struct World {
     pub(crate) stranger: Signer,
     /// How many times likelier than usual everything is that is no fault.
     pub(crate) calm: usize,
+    /// What became of the authorities' disks.
+    pub(crate) lives: BTreeMap<Who, Life>,
+    /// Whether disks of authorities are lost in this history.
+    pub(crate) disks_fail: bool,
     /// Regions that a tenant has left.
     pub(crate) left: BTreeMap<TenantId, Vec<RegionId>>,
     pub(crate) ledger: Ledger,
@@ -71,6 +76,8 @@ impl World {
             landscape: Landscape { regions: (0..REGIONS.len()).map(landscape::region).collect() },
             stranger,
             calm: 1,
+            lives: BTreeMap::new(),
+            disks_fail: false,
             left: BTreeMap::new(),
             ledger: Ledger { cores: REGIONS.map(|_| Known::default()).into(), ..Ledger::default() },
             needles: Needles::default(),
@@ -79,6 +86,9 @@ impl World {
             bug,
         };
         world.calm = *world.dice.pick(&[1, 4, 4, 12]);
+        world.disks_fail = world.dice.percent(50);
+        world.start_authority(Who::Registry, false);
+        world.start_authority(Who::Cmk, false);
         (0..REGIONS.len()).for_each(|index| world.start_core(index));
         world
     }
@@ -144,7 +154,12 @@ impl World {
                 self.cores[index].crash(bug);
                 self.ledger.touched.insert(index);
             }
-            _ => self.post_mut(who).crash(),
+            _ => {
+                if self.is_rebuilding(who) {
+                    self.reach(Reached::RebuildBrokenOff);
+                }
+                self.post_mut(who).crash();
+            }
         }
         if bug == Some(Bug::LoseOutboxOnCrash) {
             self.lose_outbox(who);

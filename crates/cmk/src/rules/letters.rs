@@ -8,18 +8,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openkcm_contracts::v1::{L1Reference, L1Revoke};
-use openkcm_contracts::{Audience, Event, LinkEpoch, RegionId, Revision, Timestamp};
+use openkcm_contracts::{Audience, Event, LinkEpoch, RegionId, Timestamp};
 use openkcm_orbital::Letter;
+use openkcm_orbital::words::found::Heard;
 
 use crate::store::{Pointer, UnlinkReason};
 
-/// What regions have heard of a pointer: the revision of the last fact, and of the last revoke.
+/// What regions have heard of a pointer last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeardOf {
     /// Of `L1.Reference`.
-    pub fact: BTreeMap<RegionId, Revision>,
+    pub fact: BTreeMap<RegionId, Heard>,
     /// Of `L1.Revoke`.
-    pub revoke: BTreeMap<RegionId, Revision>,
+    pub revoke: BTreeMap<RegionId, Heard>,
+}
+
+impl HeardOf {
+    /// Whether any region has another word under the pointer's revision.
+    pub(super) fn contradicts(&self, pointer: &Pointer) -> bool {
+        let forms = [true, false].map(|roots| Heard::new(&reference(pointer, roots), pointer.revision));
+        self.fact.values().any(|heard| forms.iter().all(|form| heard.contradicts(form)))
+    }
 }
 
 /// Tells the pointer to those of `regions` that were not told of its present revision.
@@ -64,7 +73,9 @@ pub(super) fn tell_who_lacks_it(
         None => regions.iter().cloned().collect(),
     };
     for region in audience {
-        let lacks = |heard: &BTreeMap<RegionId, Revision>| heard.get(&region) < Some(&pointer.revision);
+        let lacks = |heard: &BTreeMap<RegionId, Heard>| {
+            heard.get(&region).is_none_or(|heard| heard.revision < pointer.revision)
+        };
         if let Some(ended) = pointer.unlinked.filter(|_| lacks(&heard.revoke)) {
             letters.push(letter(revoke(pointer, ended.reason), pointer, &region, now));
         }

@@ -64,6 +64,7 @@ pub fn link(
         linked_at: same_roots.map_or(now, |pointer| pointer.linked_at),
         changed_at: now,
         unlinked: None,
+        last_unlink: held.pointer.and_then(|pointer| pointer.last_unlink),
     };
     let letters = letters::tell(&mut pointer, &tenant.fact.regions, now);
     Ok(Decision { pointer, changed: true, letters })

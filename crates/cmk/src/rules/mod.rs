@@ -26,7 +26,7 @@ use crate::store::{Pointer, Tenant};
 pub use link::{link, may_link};
 pub use precondition::Precondition;
 pub use request::{LinkRequest, MAX_ROOTS, RequestFault};
-pub use tenant::{Heard, hear};
+pub use tenant::{Heard, catch_up, hear};
 pub use unlink::{end, unlink};
 
 /// The revision that an authority starts from: its first change is 1.1.

@@ -26,6 +26,20 @@ pub struct Said {
     pub revoke: Option<(Revision, L1Revoke)>,
 }
 
+impl Said {
+    /// Whether these words end a link.
+    fn ends(&self, link: &Pointer) -> bool {
+        let fact = self.reference.as_ref().filter(|(_, fact)| fact.state == LinkState::Unlinked);
+        let revoked = self.revoke.as_ref().is_some_and(|(_, revoke)| revoke.epoch >= link.epoch);
+        revoked || fact.is_some_and(|(revision, _)| *revision >= link.revision)
+    }
+
+    fn is_as_new_as(&self, pointer: &Pointer) -> bool {
+        let fact = self.reference.as_ref().map(|(revision, _)| *revision);
+        fact.max(self.revoke.as_ref().map(|(revision, _)| *revision)) >= Some(pointer.revision)
+    }
+}
+
 /// The pointer from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
@@ -52,18 +66,30 @@ pub fn take(
 }
 
 /// What is told of a pointer at the end of a rebuild, and how it is from then on: what the mesh lacks of it is
-/// told, and a link whose tenant is gone ends. `is_new` is a link that only this store knows of: it was made
-/// while another life of the store may have gone on, and counts from now.
-pub fn settle(held: &Held<'_>, pointer: &Pointer, is_new: bool, heard: &HeardOf, now: Timestamp) -> Decision {
+/// told, and a link whose tenant is gone ends. A link that only this store knows of was made while another life
+/// of the store may have gone on, and counts from now; so does one under whose revision somebody has heard of
+/// another. One that somebody has heard to be dead stays so: that Unlink is lost, and was asked for.
+pub fn settle(
+    held: &Held<'_>,
+    pointer: &Pointer,
+    (said, heard): (&Said, &HeardOf),
+    lost: Lost,
+    now: Timestamp,
+) -> Decision {
     let mut pointer = pointer.clone();
     let known = std::mem::take(&mut pointer.told).into_keys().chain(heard.revoke.keys().cloned());
     pointer.told = known.map(|region| (region, Revision::ZERO)).collect();
-    pointer.told.extend(heard.fact.iter().map(|(region, revision)| (region.clone(), *revision)));
-    if pointer.is_linked()
-        && let Some(reason) = is_over(held, &pointer)
-    {
+    pointer.told.extend(heard.fact.iter().map(|(region, heard)| (region.clone(), heard.revision)));
+    let contradicted = heard.contradicts(&pointer);
+    let over = match pointer.unlinked {
+        Some(ended) => contradicted.then_some(ended.reason),
+        None => is_over(held, &pointer).or(said.ends(&pointer).then_some(UnlinkReason::Requested)),
+    };
+    if let Some(reason) = over {
         return unlink::end(held, &pointer, reason, now);
     }
+    let is_new = pointer.is_linked() && lost.covers(pointer.revision) && !said.is_as_new_as(&pointer);
+    let is_new = is_new || contradicted;
     if is_new {
         pointer.epoch = LinkEpoch(held.next);
         pointer.revision = held.next;
@@ -109,6 +135,7 @@ fn said_pointer(tenant: &TenantId, held: Option<&Pointer>, said: &Said, now: Tim
         linked_at: same_link.map_or(now, |held| held.linked_at),
         changed_at: now,
         unlinked: unlinked.then(reason),
+        last_unlink: held.and_then(|held| held.last_unlink),
     })
 }
 
@@ -142,11 +169,32 @@ fn same_content(held: &Pointer, taken: &Pointer) -> bool {
     of(held) == of(taken) && roots && held.owner_key == taken.owner_key
 }
 
-/// Which of several copies of a word tells most: regions that the tenant has left hear of no roots. None for
-/// what is no fact about a pointer.
+/// Whether a pointer takes account of a word: it is newer, or this is its own word. A link that a revoke has
+/// ended does not, however new its last change.
+pub fn knows(pointer: &Pointer, word: &Event, revision: Revision) -> bool {
+    match word {
+        Event::L1Reference(fact) => {
+            let of = (fact.generation, fact.epoch, fact.state, fact.ttl);
+            let roots = fact.roots == pointer.roots || !pointer.is_linked();
+            let same = of == (pointer.generation, pointer.epoch, pointer.state, pointer.ttl)
+                && roots
+                && fact.owner_key == pointer.owner_key;
+            pointer.revision > revision || (pointer.revision == revision && same)
+        }
+        Event::L1Revoke(fact) if pointer.is_linked() => pointer.epoch > fact.epoch,
+        Event::L1Revoke(_) => pointer.revision >= revision,
+        _ => true,
+    }
+}
+
+/// Which of several copies of a word tells most: regions that the tenant has left hear of no roots; and of two
+/// words under one revision the one that ends the link. None for what is no fact about a pointer.
 pub fn rank(event: &Event) -> Option<u8> {
     match event {
-        Event::L1Reference(fact) => Some(u8::from(!fact.roots.is_empty())),
+        Event::L1Reference(fact) => {
+            let ends = fact.state == LinkState::Unlinked;
+            Some(2 * u8::from(ends) + u8::from(!fact.roots.is_empty()))
+        }
         Event::L1Revoke(_) => Some(0),
         _ => None,
     }

@@ -31,6 +31,13 @@ pub fn hear(held: &Held<'_>, revision: Revision, fact: &TenantDefine, now: Times
     Heard { meeting, tenant: Some(Tenant { revision, fact: fact.clone() }), decision }
 }
 
+/// What is told of a pointer by what is held of its tenant: to regions that came to it while no link could be
+/// told.
+pub fn catch_up(held: &Held<'_>, now: Timestamp) -> Option<Decision> {
+    let tenant = held.tenant?;
+    pointer_meets(held, tenant.revision, &tenant.fact, now)
+}
+
 fn pointer_meets(
     held: &Held<'_>,
     revision: Revision,

@@ -42,6 +42,7 @@ pub fn end(held: &Held<'_>, pointer: &Pointer, reason: UnlinkReason, now: Timest
         state: LinkState::Unlinked,
         changed_at: now,
         unlinked: Some(Unlinked { at: now, reason }),
+        last_unlink: Some(held.next),
         ..pointer.clone()
     };
     let everywhere: Vec<RegionId> = match held.standing.is_stale() {
@@ -69,5 +70,6 @@ fn forgotten(held: &Held<'_>, now: Timestamp) -> Pointer {
         linked_at: now,
         changed_at: now,
         unlinked: None,
+        last_unlink: None,
     }
 }

@@ -11,11 +11,13 @@ use openkcm_store::{Read, Space, StoreError, Table, Write};
 pub use v1::{Health, Pointer, ProbeOutcome, Tenant, UnlinkReason, Unlinked};
 
 /// The spaces that the CMK Server needs in its store, beside those of the mesh.
-pub const SPACES: &[Space] = &[AUTHORITY.space(), TENANTS.space(), POINTERS.space()];
+pub const SPACES: &[Space] = &[AUTHORITY.space(), TENANTS.space(), POINTERS.space(), UNTOLD.space()];
 
 const AUTHORITY: Table<Revision> = Table::new("authority");
 const TENANTS: Table<Tenant> = Table::new("tenants");
 const POINTERS: Table<Pointer> = Table::new("pointers");
+/// Tenants that were heard of while no link could be told.
+const UNTOLD: Table<TenantId> = Table::new("untold");
 
 /// The one record of the authority: the revision of its last change.
 const REVISION: &str = "revision";
@@ -65,6 +67,18 @@ pub fn pointer(store: &dyn Read, tenant: &TenantId) -> Result<Option<Pointer>, S
 pub fn pointers(store: &dyn Read, after: Option<&str>, limit: usize) -> Result<Vec<Pointer>, StoreError> {
     let found = POINTERS.list(store, "", after, limit)?;
     Ok(found.into_iter().map(|(_, pointer)| pointer).collect())
+}
+
+/// Notes that a tenant was heard of while no link could be told.
+pub(crate) fn note_untold(tx: &mut dyn Write, tenant: &TenantId) -> Result<(), StoreError> {
+    UNTOLD.put(tx, tenant.as_str(), tenant)
+}
+
+/// The tenants that were heard of while no link could be told; they are forgotten with this.
+pub(crate) fn take_untold(tx: &mut dyn Write) -> Result<Vec<TenantId>, StoreError> {
+    let untold = UNTOLD.list(tx.as_read(), "", None, usize::MAX)?;
+    untold.iter().try_for_each(|(key, _)| UNTOLD.delete(tx, key))?;
+    Ok(untold.into_iter().map(|(_, tenant)| tenant).collect())
 }
 
 /// The authority goes on from this revision.

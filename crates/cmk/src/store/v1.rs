@@ -48,6 +48,9 @@ pub struct Pointer {
     pub changed_at: Timestamp,
     /// When and why the link ended; none while it is linked.
     pub unlinked: Option<Unlinked>,
+    /// The revision of the last Unlink that this store decided, also when it is linked again.
+    #[serde(default)]
+    pub last_unlink: Option<Revision>,
 }
 
 /// The end of a link.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_lc_rs::digest;
 use openkcm_contracts::{Audience, Event, EventType, Revision};
 use openkcm_store::{Read, Scan, Space, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
@@ -14,8 +15,8 @@ use crate::Intake;
 
 /// The newest word about each thing, by its subject.
 pub(super) const NEWEST: Table<Found> = Table::new("words_newest");
-/// The revision of the last word about each thing, by subject and audience.
-pub(super) const HEARD: Table<Revision> = Table::new("words_heard");
+/// The last word about each thing, by subject and audience.
+pub(super) const HEARD: Table<Heard> = Table::new("words_heard");
 
 /// Records that are forgotten at once.
 const FORGET_AT_ONCE: usize = 1_000;
@@ -29,6 +30,29 @@ pub struct Found {
     rank: u8,
     kind: String,
     body: String,
+}
+
+/// The last word that an audience has about a thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    /// Its revision.
+    pub revision: Revision,
+    /// The digest of its body, in hexadecimal.
+    digest: String,
+}
+
+impl Heard {
+    /// A word as its audience has it.
+    pub fn new(event: &Event, revision: Revision) -> Self {
+        let hash = digest::digest(&digest::SHA256, &event.to_body());
+        Self { revision, digest: hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect() }
+    }
+
+    /// Whether another word is heard under the revision of this one. Two lives of a store gave it then, and one
+    /// of the words came to the mesh when the other life had compared already.
+    pub fn contradicts(&self, word: &Self) -> bool {
+        self.revision == word.revision && self.digest != word.digest
+    }
 }
 
 impl Found {
@@ -92,8 +116,9 @@ pub(super) fn gather(
             NEWEST.put(tx, subject.as_str(), &Found::new(&word.event, word.revision, rank))?;
         }
         let key = format!("{subject} {}", word.audience);
-        if HEARD.get(tx.as_read(), &key)? < Some(word.revision) {
-            HEARD.put(tx, &key, &word.revision)?;
+        let heard = HEARD.get(tx.as_read(), &key)?;
+        if heard.is_none_or(|heard| heard.revision <= word.revision) {
+            HEARD.put(tx, &key, &Heard::new(&word.event, word.revision))?;
         }
     }
     Ok(())
@@ -120,15 +145,15 @@ pub fn list(
     NEWEST.list(view, prefix, after, limit)
 }
 
-/// Who was told of a thing, and at which revision last.
+/// Who was told of a thing, and what last.
 ///
 /// # Errors
 /// When the store can't be read.
-pub fn heard(view: &dyn Read, subject: &str) -> Result<BTreeMap<Audience, Revision>, StoreError> {
+pub fn heard(view: &dyn Read, subject: &str) -> Result<BTreeMap<Audience, Heard>, StoreError> {
     let prefix = format!("{subject} ");
     let heard = HEARD.list(view, &prefix, None, usize::MAX)?.into_iter();
     let audience = |key: String| key.strip_prefix(&prefix)?.parse().ok();
-    Ok(heard.filter_map(|(key, revision)| Some((audience(key)?, revision))).collect())
+    Ok(heard.filter_map(|(key, heard)| Some((audience(key)?, heard))).collect())
 }
 
 /// Forgets some of what was found. Says whether there is more.

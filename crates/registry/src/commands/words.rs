@@ -9,17 +9,19 @@ use std::collections::BTreeMap;
 
 use openkcm_contracts::{Audience, Event, Generation, Lane, RegionId, Revision, Timestamp};
 use openkcm_orbital::outbox::{self, Waiting};
-use openkcm_orbital::words::found::{self, Found, Lost};
-use openkcm_orbital::words::{self, Standing};
+use openkcm_orbital::words::found::{self, Found, Heard, Lost};
+use openkcm_orbital::words::{self, Facts, Standing};
 use openkcm_orbital::{Intake, Letter, Published};
-use openkcm_store::{StoreError, Table, Write};
+use openkcm_store::{Read, StoreError, Table, Write};
 
-use crate::rules::rebuild::{Rebuilding, Taken, is_orphan, rank};
+use crate::rules::rebuild::{self, Rebuilding, Taken, is_orphan};
 use crate::rules::telling::{self, Told};
 use crate::store::{self, KeyRecord, SERVICES, SYSTEMS, TENANTS, TenantRecord};
 
 /// Things that one step of a rebuild looks at: some ten milliseconds, in which no other change is committed.
 const AT_ONCE: usize = 500;
+
+const FACTS: Facts = Facts { rank: rebuild::rank, knows };
 
 /// What is to be done next when all words were read. The first is the default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -66,7 +68,7 @@ pub fn begin(tx: &mut dyn Write, rebuild: bool, now: Timestamp) -> Result<(), St
 /// When the store fails.
 pub fn compare(tx: &mut dyn Write, own: &Intake, now: Timestamp) -> Result<(), StoreError> {
     let last = store::last_revision(tx.as_read())?;
-    let raised = words::compare(tx, own, rank, last, now)?;
+    let raised = words::compare(tx, own, FACTS, last, now)?;
     go_on_from(tx, raised)
 }
 
@@ -118,6 +120,24 @@ fn draw_conclusion(tx: &mut dyn Write, standing: Standing) -> Result<Option<Step
     Ok(None)
 }
 
+/// Whether the store holds this fact of this revision, or a newer one about its thing.
+fn knows(view: &dyn Read, event: &Event, revision: Revision) -> Result<bool, StoreError> {
+    let (held, same) = match event {
+        Event::TenantDefine(fact) => {
+            let held = store::tenant(view, &fact.tenant)?;
+            let same = held.as_ref().is_some_and(|held| rebuild::is_word_of_tenant(held, fact));
+            (held.map(|held| held.revision), same)
+        }
+        Event::KeyDefine(fact) => {
+            let held = store::key(view, &fact.path())?;
+            let same = held.as_ref().is_some_and(|held| telling::key_word(held) == *fact);
+            (held.map(|held| held.revision), same)
+        }
+        _ => return Ok(true),
+    };
+    Ok(held > Some(revision) || (held == Some(revision) && same))
+}
+
 /// The authority goes on from a revision whose term was raised.
 fn go_on_from(tx: &mut dyn Write, raised: Option<Revision>) -> Result<(), StoreError> {
     let Some(revision) = raised else { return Ok(()) };
@@ -166,7 +186,7 @@ fn take_one(
             store::take_tenant(tx, &taken.record)
         }
         Some(Event::KeyDefine(said)) => {
-            let held = store::place(tx.as_read(), &said.path())?.held;
+            let held = store::key(tx.as_read(), &said.path())?;
             let Some(mut taken) = rebuilding.key(held.as_ref(), &said, found.revision) else { return Ok(()) };
             note_taken(tx, subject, &taken)?;
             if taken.more {
@@ -228,20 +248,21 @@ fn tell_tenants(
     let (count, last) = (records.len(), records.last().map(|(key, _)| key.clone()));
     for (_, mut record) in records {
         let subject = format!("tenant.{}", record.tenant);
-        if is_new(tx, &subject, record.revision, lost)? {
-            record.revision = store::last_revision(tx.as_read())?.next();
-            store::save_tenant(tx, &record)?;
-        }
         let heard = found::heard(tx.as_read(), &subject)?;
         let mut told = telling::of_tenant(None, &record);
         told.extend(telling::of_tenant_left(&left(&heard, &record), &record));
+        let is_new = is_new(tx, &subject, record.revision, lost)?;
+        if is_new || is_contradicted(&told, &heard, record.revision) {
+            record.revision = store::last_revision(tx.as_read())?.next();
+            store::save_tenant(tx, &record)?;
+        }
         tell_who_lacks_it(tx, told, &heard, record.revision, now)?;
     }
     Ok((count, last))
 }
 
 /// Regions that have a word about a tenant, and are none of its regions.
-fn left(heard: &BTreeMap<Audience, Revision>, record: &TenantRecord) -> Vec<RegionId> {
+fn left(heard: &BTreeMap<Audience, Heard>, record: &TenantRecord) -> Vec<RegionId> {
     let regions = heard.keys().filter_map(|audience| match audience {
         Audience::Region(region) => Some(region),
         _ => None,
@@ -261,18 +282,19 @@ fn tell_keys(
     for (_, mut record) in records {
         let subject = Event::KeyDefine(telling::key_word(&record)).subject().to_string();
         let tenant = store::tenant(tx.as_read(), &record.tenant)?;
-        if is_new(tx, &subject, record.revision, lost)? {
-            if is_orphan(&record, parent(tx, tenant.as_ref(), &record)?, lost) {
-                note_dropped(&subject);
-                words::note(tx, |rebuild| rebuild.dropped += 1)?;
-                store::drop_key(tx, &record.path())?;
-                continue;
-            }
-            record.revision = store::last_revision(tx.as_read())?.next();
-            store::save_key(tx, &record)?;
+        let is_new = is_new(tx, &subject, record.revision, lost)?;
+        if is_new && is_orphan(&record, parent(tx, tenant.as_ref(), &record)?, lost) {
+            note_dropped(&subject);
+            words::note(tx, |rebuild| rebuild.dropped += 1)?;
+            store::drop_key(tx, &record.path())?;
+            continue;
         }
         let heard = found::heard(tx.as_read(), &subject)?;
         let told = tenant.map(|tenant| telling::of_key(&tenant, &record)).unwrap_or_default();
+        if is_new || is_contradicted(&told, &heard, record.revision) {
+            record.revision = store::last_revision(tx.as_read())?.next();
+            store::save_key(tx, &record)?;
+        }
         tell_who_lacks_it(tx, told, &heard, record.revision, now)?;
     }
     Ok((count, last))
@@ -282,6 +304,13 @@ fn tell_keys(
 fn is_new(tx: &dyn Write, subject: &str, revision: Revision, lost: Lost) -> Result<bool, StoreError> {
     let newest = found::newest(tx.as_read(), subject)?.map(|found| found.revision);
     Ok(lost.covers(revision) && newest < Some(revision))
+}
+
+/// Whether anyone has another word under this revision: then it needs one of its own.
+fn is_contradicted(told: &[Told], heard: &BTreeMap<Audience, Heard>, revision: Revision) -> bool {
+    told.iter().any(|(audience, event)| {
+        heard.get(audience).is_some_and(|heard| heard.contradicts(&Heard::new(event, revision)))
+    })
 }
 
 /// The present generation of what a key belongs to.
@@ -302,13 +331,13 @@ fn parent(
 fn tell_who_lacks_it(
     tx: &mut dyn Write,
     told: Vec<Told>,
-    heard: &BTreeMap<Audience, Revision>,
+    heard: &BTreeMap<Audience, Heard>,
     revision: Revision,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let mut count = 0;
     for (audience, event) in told {
-        if heard.get(&audience).is_none_or(|heard| *heard < revision) {
+        if heard.get(&audience).is_none_or(|heard| heard.revision < revision) {
             outbox::put(tx, &Letter::new(&event, audience, revision, now))?;
             count += 1;
         }

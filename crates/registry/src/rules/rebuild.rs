@@ -47,10 +47,8 @@ impl Rebuilding {
         said: &TenantDefine,
         revision: Revision,
     ) -> Option<Taken<TenantRecord>> {
-        // Told only to regions that were left by a tenant that goes on elsewhere.
-        let state = if said.state == TenantState::Withdrawn { TenantState::Active } else { said.state };
-        let said = &TenantDefine { state, ..said.clone() };
-        let same = held.map(telling::tenant_word).as_ref() == Some(said);
+        let said = &as_others_hear_it(said);
+        let same = held.is_some_and(|held| is_word_of_tenant(held, said));
         if held.is_some_and(|held| self.lost.prevails(held.revision, revision, same) == Prevails::Store) {
             return None;
         }
@@ -146,6 +144,17 @@ impl Rebuilding {
 /// Whether a definition that nobody was told of belongs to a parent that is not there.
 pub fn is_orphan(record: &KeyRecord, parent: Option<Generation>, lost: Lost) -> bool {
     lost.covers(record.generation.0) && parent != Some(record.parent)
+}
+
+/// Whether a word is what this record tells.
+pub fn is_word_of_tenant(record: &TenantRecord, said: &TenantDefine) -> bool {
+    telling::tenant_word(record) == as_others_hear_it(said)
+}
+
+/// *Withdrawn* is told only to regions that were left by a tenant that goes on elsewhere.
+fn as_others_hear_it(said: &TenantDefine) -> TenantDefine {
+    let state = if said.state == TenantState::Withdrawn { TenantState::Active } else { said.state };
+    TenantDefine { state, ..said.clone() }
 }
 
 /// Which of several copies of a word tells most: a region that a tenant has left is not told of its state.

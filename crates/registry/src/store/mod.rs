@@ -58,16 +58,24 @@ pub fn system(
     SYSTEMS.get(view, &format!("{tenant}/{system}"))
 }
 
+/// A system's or a service's record.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn key(view: &dyn Read, path: &KeyPath) -> Result<Option<KeyRecord>, StoreError> {
+    keys(path).get(view, &path.to_string())
+}
+
 /// A system or a service with all that it depends on.
 ///
 /// # Errors
 /// When the store can't be read.
 pub fn place(view: &dyn Read, path: &KeyPath) -> Result<Place, StoreError> {
     let tenant = tenant(view, path.tenant())?;
-    let system_record = system(view, path.tenant(), path.system())?;
-    let (system, held) = match path {
-        KeyPath::System(_) => (None, system_record),
-        KeyPath::Service(service) => (system_record, SERVICES.get(view, &service.to_string())?),
+    let held = key(view, path)?;
+    let system = match path {
+        KeyPath::System(_) => None,
+        KeyPath::Service(_) => system(view, path.tenant(), path.system())?,
     };
     Ok(Place { path: path.clone(), tenant, system, held })
 }

@@ -72,7 +72,7 @@ impl World {
         self.tell(format!("{who} starts"));
         match who {
             Who::Core(index) => self.start_core(index),
-            _ => self.post_mut(who).up = true,
+            _ => self.start_authority(who, false),
         }
     }
 

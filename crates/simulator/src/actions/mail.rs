@@ -12,8 +12,8 @@ use openkcm_store::StoreError;
 use crate::actors::Who;
 use crate::actors::post::Fate;
 use crate::coverage::Reached;
-use crate::landscape;
 use crate::world::World;
+use crate::{landscape, mesh};
 
 impl World {
     /// A courier publishes what waits for an audience on a lane.
@@ -23,6 +23,12 @@ impl World {
         } else {
             Fate::Answered
         };
+        self.send(who, to, fate);
+    }
+
+    /// A courier sends, and this becomes of it.
+    pub(crate) fn send(&mut self, who: Who, to: &Stream, fate: Fate) {
+        let stored_before = self.mesh.stored();
         let Self { mesh, registry, cmk, cores, bug, .. } = self;
         let post = match who {
             Who::Registry => registry,
@@ -41,12 +47,32 @@ impl World {
         if superseded > 0 {
             self.reach(Reached::Superseded);
         }
+        if matches!(who, Who::Registry | Who::Cmk) {
+            self.note_stored(who, stored_before);
+            if superseded > 0 && !self.life(who).lost {
+                let line = format!("{who}, which has lost nothing, was superseded by itself on {to}");
+                self.ledger.authorities.wrong.push(line);
+            }
+        }
     }
 
-    /// A publication that its author has given up arrives at the mesh after all.
-    pub(crate) fn land_late(&mut self) {
-        let Some((address, outcome)) = self.mesh.land_late() else { return };
-        self.tell(format!("mesh: a late publication on {address}: {outcome:?}"));
+    /// A publication that its author has given up arrives at the mesh after all; those of an author whose disk
+    /// is lost come all at once, from a broker that was slow.
+    pub(crate) fn land_late(&mut self, index: usize) {
+        let all = self.mesh.late_together(index);
+        (0..all).for_each(|_| self.land_one(index));
+    }
+
+    fn land_one(&mut self, index: usize) {
+        let Some((message, outcome, orphaned)) = self.mesh.land_late(index) else { return };
+        self.tell(format!("mesh: a late publication on {}: {outcome:?}", message.address));
+        if let (Published::Stored, Some(event)) = (outcome, mesh::event_of(&message)) {
+            self.ledger.authorities.stored(&event, message.revision());
+            if orphaned {
+                self.ledger.authorities.landed_late(&event, message.revision());
+            }
+        }
+
         if outcome == Published::Superseded {
             self.reach(Reached::Superseded);
         }
@@ -54,7 +80,7 @@ impl World {
 
     /// A courier hears that the mesh holds what it sent.
     pub(crate) fn acknowledge(&mut self, who: Who, to: &Stream) {
-        let Some(letters) = self.post_mut(who).in_flight.remove(to) else { return };
+        let Some((letters, published)) = self.post_mut(who).in_flight.remove(to) else { return };
         self.tell(format!("{who}: the mesh holds {} letter(s) of {to}", letters.len()));
         let lane = to.lane;
         let bug = self.bug;
@@ -64,7 +90,10 @@ impl World {
                 replaced = core.acknowledged(lane, letters, around)?;
                 Ok(())
             }),
-            _ => replaced = self.post_mut(who).forget(lane, &letters, bug),
+            _ => {
+                self.authority_told(who, &letters, &published);
+                replaced = self.post_mut(who).forget(lane, &letters, bug);
+            }
         }
         if replaced {
             self.reach(Reached::LetterReplacedInFlight);
@@ -152,6 +181,7 @@ impl World {
         if !intake.dropped.is_empty() {
             self.reach(Reached::ForgeryDropped);
         }
+        let is_words = reading.words_of.is_some();
         let subjects: Vec<String> = intake
             .events
             .iter()
@@ -163,16 +193,17 @@ impl World {
                 self.ledger.touched.insert(index);
                 self.cores[index].hear(intake);
             }
+            Who::Registry | Who::Cmk if is_words => self.compare(who, intake),
             Who::Cmk => self.cmk_receives(&intake),
             Who::Registry => {}
         }
     }
 
     fn cmk_receives(&mut self, intake: &Intake) {
-        let now = self.cmk.now();
-        self.cmk.disk.commit(|tx| {
+        let (now, landscape) = (self.cmk.now(), self.cmk_landscape());
+        self.commit(Who::Cmk, |tx| {
             for event in &intake.events {
-                cmk_inbox::apply(tx, event, now)?;
+                cmk_inbox::apply(tx, &landscape, event, now)?;
             }
             intake.record(tx)?;
             Ok::<_, StoreError>(())

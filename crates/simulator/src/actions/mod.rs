@@ -1,7 +1,8 @@
-//! What may happen in a step: operators, callers, the mesh's mail, and faults.
+//! What may happen in a step: operators, callers, the mesh's mail, the authorities' lives, and faults.
 //!
 //! Each file adds its actions to the world. Whether one may happen now is the schedule's to say.
 
+pub(crate) mod authorities;
 mod callers;
 mod faults;
 mod mail;

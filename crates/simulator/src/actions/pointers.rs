@@ -9,8 +9,10 @@ use openkcm_cmk::store::{self, Health, Pointer};
 use openkcm_contracts::{TenantId, TenantState, Timestamp};
 use openkcm_store::Write;
 
+use crate::actors::{Who, spoil_words as spoil};
 use crate::coverage::Reached;
 use crate::landscape;
+use crate::ledger::Pointers;
 use crate::teeth::Bug;
 use crate::world::World;
 
@@ -19,6 +21,9 @@ impl World {
     pub(crate) fn operate_cmk(&mut self) {
         let tenant = self.dice.pick(&landscape::tenants()).clone();
         match self.pointer(&tenant) {
+            None if self.standing(Who::Cmk).doubt().is_some() && self.dice.percent(30) => {
+                self.unlink(&tenant)
+            }
             None => self.link(&tenant, Precondition::None),
             Some(pointer) if !pointer.is_linked() => {
                 if self.dice.percent(70) {
@@ -45,9 +50,12 @@ impl World {
         let request = LinkRequest::new(roots, ttl).expect("one or two different roots");
         let health = Health::ok(self.cmk.now());
         let line = format!("cmk: link {tenant}");
+        let stale = self.standing(Who::Cmk).is_stale() && self.bug == Some(Bug::LinkWhileStale);
+        let forgotten = stale.then(|| spoil::forget_standing(&mut self.cmk.disk)).flatten();
         let done = self.customer(line, tenant, |tx, now| {
             commands::link(tx, tenant, &request, &precondition, health, now)
         });
+        spoil::remember_standing(&mut self.cmk.disk, forgotten);
         let (Some(before), Some(after)) = (before, done) else { return };
         if !before.is_linked() && after.is_linked() {
             self.reach(Reached::RelinkAfterUnlink);
@@ -65,8 +73,16 @@ impl World {
         if linked && cut_off(self) {
             self.reach(Reached::UnlinkWhileCutOff);
         }
-        let line = format!("cmk: unlink {tenant}");
-        self.customer(line, tenant, |tx, now| commands::unlink(tx, tenant, &Precondition::None, now));
+        if self.standing(Who::Cmk).is_stale() {
+            self.reach(Reached::UnlinkWhileStale);
+        }
+        if self.pointer(tenant).is_none() {
+            self.reach(Reached::UnlinkOfForgotten);
+        }
+        let (line, landscape) = (format!("cmk: unlink {tenant}"), self.cmk_landscape());
+        self.customer(line, tenant, |tx, now| {
+            commands::unlink(tx, &landscape, tenant, &Precondition::None, now)
+        });
     }
 
     fn customer(
@@ -80,8 +96,11 @@ impl World {
             self.ledger.refused.push(format!("{line}: the mesh does not answer"));
             return None;
         }
+        let before = Pointers::of(&self.cmk.disk);
         match self.cmk.disk.write(|tx| command(tx, now)) {
             Ok(outcome) => {
+                self.note_decided(Who::Cmk, &before);
+                self.note_accepted(Who::Cmk);
                 self.tell(line);
                 Some(outcome.into_inner())
             }
@@ -100,6 +119,10 @@ impl World {
             Failure::Refused(Refusal::NotYetKnown) => {
                 self.reach(Reached::NotYetKnown);
                 heard.is_none()
+            }
+            Failure::Refused(Refusal::Stale) => {
+                self.reach(Reached::RefusedStale);
+                self.standing(Who::Cmk).is_stale()
             }
             Failure::Refused(Refusal::TenantOffboarded) => {
                 heard.is_some_and(|heard| heard.fact.state == TenantState::Offboarded)

@@ -8,12 +8,14 @@ use std::time::Duration;
 use openkcm_contracts::{DefinitionState, KeyPath, RegionId, TenantId, Timestamp, VersionId};
 use openkcm_krypton::store as core_store;
 use openkcm_registry::commands::{self, Failure};
-use openkcm_registry::rules::{End, KeySpec, Outcome, Precondition, Standing, TenantSpec};
+use openkcm_registry::rules::{End, KeySpec, Outcome, Precondition, Refusal, Standing, TenantSpec};
 use openkcm_registry::store::{self, KeyRecord, Tenancy, TenantRecord};
 use openkcm_store::Write;
 
+use crate::actors::Who;
 use crate::coverage::Reached;
 use crate::landscape::{self, ARN, REGIONS};
+use crate::ledger::Pointers;
 use crate::teeth::Bug;
 use crate::world::World;
 
@@ -168,10 +170,19 @@ impl World {
         line: String,
         command: impl FnOnce(&mut dyn Write, Timestamp) -> Result<Outcome<R>, Failure>,
     ) {
-        let now = self.registry.now();
+        let (now, stale) = (self.registry.now(), self.standing(Who::Registry).is_stale());
+        let before = Pointers::of(&self.cmk.disk);
         let outcome = self.registry.disk.write(|tx| command(tx, now));
         match outcome {
-            Ok(_) => self.tell(line),
+            Ok(_) => {
+                self.note_decided(Who::Registry, &before);
+                self.note_accepted(Who::Registry);
+                self.tell(line);
+            }
+            Err(Failure::Refused(Refusal::Stale)) if stale => {
+                self.reach(Reached::RefusedStale);
+                self.tell(format!("{line}: refused, the store is stale"));
+            }
             Err(failure) => {
                 self.tell(format!("{line}: refused, {failure}"));
                 self.ledger.refused.push(format!("{line}: {failure}"));

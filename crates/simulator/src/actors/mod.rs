@@ -5,7 +5,8 @@
 
 pub(crate) mod core;
 pub(crate) mod post;
-mod spoil;
+pub(crate) mod spoil;
+pub(crate) mod spoil_words;
 
 use std::fmt;
 

@@ -6,14 +6,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use openkcm_cmk::words as cmk_words;
 use openkcm_contracts::{Audience, Lane, RegionId, Role, Timestamp};
 use openkcm_host::{BootInstant, Clock, Entropy, ManualClock};
+use openkcm_orbital::nats::layout::Layout;
 use openkcm_orbital::outbox::{self, Waiting};
 use openkcm_orbital::{Batch, Delivered, Intake, Published, Reading, Signer, Stream, Verifier, inbox};
+use openkcm_registry::commands::words as registry_words;
 use openkcm_store::{Read, Scan};
 
 use super::Who;
 use crate::disk::Disk;
+use crate::landscape;
 use crate::mesh::Mesh;
 use crate::teeth::Bug;
 
@@ -33,6 +37,30 @@ pub(crate) enum Fate {
     Unanswered(usize),
 }
 
+/// How far an authority has come since its start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It reads its own words back: those since it last looked, or all.
+    Comparing {
+        /// All of them: it is being rebuilt.
+        from_the_beginning: bool,
+    },
+    /// It draws conclusions.
+    Concluding(Next),
+    /// It may send; also a component that is no authority.
+    Speaking,
+}
+
+/// The next thing to be done before it may send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Next {
+    Registry(registry_words::Step),
+    Cmk(cmk_words::Step),
+}
+
+/// What was sent of an outbox, and what became of it.
+pub(crate) type Sent = (Vec<Waiting>, Vec<Published>);
+
 /// A component's courier, disk and clock.
 #[derive(Debug)]
 pub(crate) struct Post {
@@ -43,6 +71,10 @@ pub(crate) struct Post {
     pub(crate) sends: Vec<Lane>,
     /// What it reads.
     pub(crate) reads: Vec<Reading>,
+    /// Its own words, which an authority reads before it speaks.
+    pub(crate) words: Vec<Reading>,
+    /// How far it has come since its start.
+    pub(crate) phase: Phase,
     /// Whether it runs.
     pub(crate) up: bool,
     /// Whether the mesh hears it.
@@ -50,7 +82,7 @@ pub(crate) struct Post {
     /// Whether it hears the mesh.
     pub(crate) can_hear: bool,
     /// What the mesh holds and the outbox still has, by lane and audience.
-    pub(crate) in_flight: BTreeMap<Stream, Vec<Waiting>>,
+    pub(crate) in_flight: BTreeMap<Stream, Sent>,
     /// Readings whose last delivery is not committed yet.
     pub(crate) busy: BTreeSet<Reading>,
     /// What was read to its end since the start.
@@ -71,12 +103,16 @@ impl Post {
             }
         };
         let seed = Signer::new_seed(entropy);
+        let layout = Layout::new((0..landscape::REGIONS.len()).map(landscape::region));
+        let words = layout.words_of(role).into_iter().map(|stream| Reading::words(stream, role));
         Self {
             disk: Disk::default(),
             clock: ManualClock::new(Timestamp::from_millis(BEGINNING), BootInstant::from_nanos(0)),
             signer: Signer::from_seed(&seed, role, region).expect("a new seed is a seed"),
             sends,
             reads: reads.into_iter().map(Reading::all).collect(),
+            words: words.collect(),
+            phase: Phase::Speaking,
             up: true,
             can_send: true,
             can_hear: true,
@@ -123,17 +159,18 @@ impl Post {
             return 0;
         }
         let stored = if let Fate::Unanswered(stored) = fate { stored } else { waiting.len() };
-        let mut superseded = 0;
+        let mut published = Vec::new();
         let messages = self.signer.sign_all(waiting.iter().map(|waiting| &waiting.letter));
         for (number, message) in messages.into_iter().enumerate() {
             if number >= stored {
                 mesh.lose_track_of(message);
-            } else if mesh.publish(message) == Published::Superseded {
-                superseded += 1;
+            } else {
+                published.push(mesh.publish(message));
             }
         }
+        let superseded = published.iter().filter(|outcome| **outcome == Published::Superseded).count();
         if fate == Fate::Answered {
-            self.in_flight.insert(to.clone(), waiting);
+            self.in_flight.insert(to.clone(), (waiting, published));
         }
         superseded
     }
@@ -155,8 +192,20 @@ impl Post {
         !newer.is_empty()
     }
 
-    /// Whether a delivery on a stream would tell anything.
-    pub(crate) fn wants(&self, mesh: &Mesh, reading: &Reading) -> bool {
+    /// What a delivery would tell something of.
+    pub(crate) fn wanted<'a>(&'a self, mesh: &'a Mesh) -> impl Iterator<Item = &'a Reading> {
+        let comparing = matches!(self.phase, Phase::Comparing { .. });
+        let words = self.words.iter().filter(move |words| comparing && !self.caught_up.contains(*words));
+        let reads = self.reads.iter().filter(|reading| self.wants(mesh, reading));
+        reads.chain(words).filter(|_| self.can_hear)
+    }
+
+    /// Whether all of its own words were read since the start.
+    pub(crate) fn has_compared_all(&self) -> bool {
+        self.words.iter().all(|words| self.caught_up.contains(words))
+    }
+
+    fn wants(&self, mesh: &Mesh, reading: &Reading) -> bool {
         !self.busy.contains(reading)
             && (mesh.has_after(reading, self.cursor(reading)) || !self.caught_up.contains(reading))
     }
@@ -205,6 +254,9 @@ impl Post {
     /// How far a subscription has come; what lies up to here was delivered before.
     pub(crate) fn cursor(&self, reading: &Reading) -> u64 {
         let committed = || {
+            if self.phase == (Phase::Comparing { from_the_beginning: true }) && reading.words_of.is_some() {
+                return 0;
+            }
             let position = inbox::position(self.disk.view(), reading).expect("memory does not fail");
             position.map_or(0, |position| position.sequence)
         };

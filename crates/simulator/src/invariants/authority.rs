@@ -1,10 +1,13 @@
 //! **Authority.** "Each kind of fact has one writer; a message signed by anyone else changes nothing":
 //! what a Core holds about a thing is the newest that its author told it, and never newer than
-//! anything that its author ever said.
+//! anything that its author ever said. "An authority publishes only after it has compared its store with its
+//! own last words on the mesh; where it is behind, it does not link or define until it has caught up (it may
+//! revoke)." And one that has lost nothing never takes itself for behind.
 
-use openkcm_contracts::{Event, KeyPath, LinkEpoch, Revision};
+use openkcm_contracts::{Event, KeyPath, LinkEpoch, Revision, Role};
 use openkcm_krypton::store;
 
+use crate::actors::Who;
 use crate::landscape;
 use crate::world::World;
 
@@ -13,6 +16,20 @@ pub(crate) const NAME: &str = "authority";
 pub(crate) fn check(world: &World, index: usize) -> Result<(), String> {
     holds_the_newest(world, index)?;
     holds_nothing_invented(world, index)
+}
+
+/// Looks at what the authorities said in this step.
+pub(crate) fn check_authorities(world: &World) -> Result<(), String> {
+    if let Some(wrong) = world.ledger.authorities.wrong.first() {
+        return Err(wrong.clone());
+    }
+    for who in [Who::Registry, Who::Cmk] {
+        let has_lost = world.lives.get(&who).is_some_and(|life| life.lost);
+        if !has_lost && world.standing(who).is_stale() {
+            return Err(format!("{who} has lost nothing, and takes itself for stale"));
+        }
+    }
+    Ok(())
 }
 
 fn holds_the_newest(world: &World, index: usize) -> Result<(), String> {
@@ -41,10 +58,8 @@ fn holds_the_newest(world: &World, index: usize) -> Result<(), String> {
 
 fn holds_nothing_invented(world: &World, index: usize) -> Result<(), String> {
     let view = world.cores[index].post.disk.view();
-    let registry = openkcm_registry::store::last_revision(world.registry.disk.view());
-    let cmk = openkcm_cmk::store::revision(world.cmk.disk.view());
-    let (registry, cmk) = (registry.expect("memory does not fail"), cmk.expect("memory does not fail"));
-    let cmk = cmk.unwrap_or(Revision::ZERO);
+    let newest = |role| world.ledger.authorities.newest.get(&role).copied().unwrap_or(Revision::ZERO);
+    let (registry, cmk) = (newest(Role::Registry), newest(Role::Cmk));
     for tenant in landscape::tenants() {
         let held = store::held_tenant(view, &tenant).expect("memory does not fail");
         if let Some(held) = held.filter(|held| held.revision > registry) {

@@ -9,6 +9,7 @@ use openkcm_registry::rules::{Standing, telling};
 use openkcm_registry::store::{self, KeyRecord, TenantRecord};
 use openkcm_store::Space;
 
+use super::sovereignty;
 use crate::landscape::{self, REGIONS};
 use crate::world::World;
 
@@ -18,6 +19,7 @@ pub(crate) const NAME: &str = "convergence";
 pub(crate) fn check(world: &World) -> Result<(), String> {
     nothing_waits(world)?;
     all_hold_the_same_versions(world)?;
+    sovereignty::check_unlinks(world)?;
     for tenant in landscape::tenants() {
         let Some(record) = world.tenant(&tenant) else { continue };
         heard_at_cmk(world, &record)?;
@@ -117,7 +119,8 @@ fn holds_link(world: &World, index: usize, tenant: &TenantId) -> Result<(), Stri
     let holds = held.as_ref().is_some_and(|held| {
         let fact = &held.fact;
         held.revision == pointer.revision
-            && (fact.epoch, fact.state, &fact.roots) == (pointer.epoch, pointer.state, &pointer.roots)
+            && (fact.epoch, fact.state) == (pointer.epoch, pointer.state)
+            && (fact.roots == pointer.roots || !pointer.is_linked())
     });
     if holds {
         return Ok(());

@@ -5,7 +5,7 @@
 //!
 //! Not there yet, since what they speak of is not built yet: the part of *sovereignty* that a lease
 //! bounds (a Core that the Unlink can't reach), *no zombie* across reboots and by lease, *no wrongful
-//! purge*, the owner's key, an authority that was restored from an older copy.
+//! purge*, the owner's key.
 
 pub(crate) mod authority;
 pub(crate) mod containment;
@@ -61,9 +61,11 @@ pub(crate) fn check(world: &mut World) -> Result<(), Violation> {
         no_key_lost::remember(world, index);
     }
     named(no_key_lost::NAME, no_key_lost::check_answers(world))?;
+    named(authority::NAME, authority::check_authorities(world))?;
     named(independence::NAME, independence::check(world))?;
     named(containment::NAME, containment::check_fresh(world))?;
     world.ledger.answers.clear();
+    world.ledger.authorities.wrong.clear();
     world.ledger.touched.clear();
     world.ledger.did_due = None;
     Ok(())

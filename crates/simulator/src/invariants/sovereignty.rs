@@ -5,6 +5,7 @@
 //!
 //! The other half of the promise, that *no* Core serves longer than its lease, comes with the lease.
 
+use crate::landscape;
 use crate::world::World;
 
 pub(crate) const NAME: &str = "sovereignty";
@@ -23,6 +24,30 @@ pub(crate) fn check(world: &World, index: usize) -> Result<(), String> {
         if !(told_a_later_link && serves_a_later_link) {
             let epoch = ring.epoch();
             return Err(format!("{tenant} is served under {epoch:?}, and was unlinked up to {ended}"));
+        }
+    }
+    Ok(())
+}
+
+/// At the end of a history: whatever was serving under a link that was made before an Unlink has stopped, also
+/// when the CMK Server's disk was lost since, unless it was lost before any word of the Unlink was on the mesh.
+pub(crate) fn check_unlinks(world: &World) -> Result<(), String> {
+    for core in &world.cores {
+        let Some(running) = &core.running else { continue };
+        for tenant in landscape::tenants() {
+            let Some(ring) = running.keyring.tenant(&tenant) else { continue };
+            let (Ok(()), Some(epoch)) = (ring.standing(), ring.epoch()) else { continue };
+            let made_at = world.ledger.authorities.links.get(&(tenant.clone(), epoch));
+            let Some(made_at) = made_at else {
+                return Err(format!(
+                    "{tenant} is served in {} under {epoch}, which nobody made",
+                    core.region
+                ));
+            };
+            if world.ledger.authorities.last_unlink(&tenant) > Some(*made_at) {
+                let region = &core.region;
+                return Err(format!("{tenant} is served in {region} under {epoch}, and was unlinked since"));
+            }
         }
     }
     Ok(())

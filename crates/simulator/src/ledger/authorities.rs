@@ -1,0 +1,127 @@
+//! What the authorities decided and said, in all the lives of their disks.
+//!
+//! What is lost with a disk is forgotten here too, unless the mesh had it: that much is promised.
+
+use std::collections::BTreeMap;
+
+use openkcm_cmk::store as cmk_store;
+use openkcm_contracts::{Event, LinkEpoch, Revision, Role, TenantId};
+
+use crate::disk::Disk;
+use crate::landscape;
+use crate::mesh::is_revocation;
+
+/// Everything that is known of the authorities.
+#[derive(Debug, Default)]
+pub(crate) struct Authorities {
+    /// Counts decisions.
+    pub(crate) clock: u64,
+    /// The newest revision that each gave in any of its lives.
+    pub(crate) newest: BTreeMap<Role, Revision>,
+    /// When each link was made.
+    pub(crate) links: BTreeMap<(TenantId, LinkEpoch), u64>,
+    /// The Unlinks that are not lost.
+    pub(crate) unlinks: Vec<Unlink>,
+    /// Links of a lost life that came to the mesh when another life had begun.
+    late_links: Vec<(TenantId, Option<Revision>)>,
+    /// What an authority did in this step that it must not.
+    pub(crate) wrong: Vec<String>,
+}
+
+/// An Unlink that was decided.
+#[derive(Debug, Clone)]
+pub(crate) struct Unlink {
+    pub(crate) tenant: TenantId,
+    pub(crate) revision: Revision,
+    /// When.
+    pub(crate) at: u64,
+    /// Whether any word of it is on the mesh.
+    pub(crate) durable: bool,
+}
+
+/// The pointers of all tenants at a moment: revision, epoch, whether linked.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Pointers(BTreeMap<TenantId, Option<(Revision, LinkEpoch, bool)>>);
+
+impl Pointers {
+    pub(crate) fn of(disk: &Disk) -> Self {
+        let pointer = |tenant: TenantId| {
+            let held = cmk_store::pointer(disk.view(), &tenant).expect("memory does not fail");
+            let is = held.map(|pointer| (pointer.revision, pointer.epoch, pointer.is_linked()));
+            (tenant, is)
+        };
+        Self(landscape::tenants().into_iter().map(pointer).collect())
+    }
+}
+
+impl Authorities {
+    pub(crate) fn said(&mut self, role: Role, revision: Revision) {
+        let newest = self.newest.entry(role).or_insert(revision);
+        *newest = (*newest).max(revision);
+    }
+
+    /// The CMK Server's pointers changed. What carries its last revision was decided now; all else was taken
+    /// back from the mesh.
+    pub(crate) fn decided(&mut self, before: &Pointers, after: &Pointers, last: Revision) {
+        self.clock += 1;
+        for (tenant, now) in &after.0 {
+            let Some((revision, epoch, linked)) = now.filter(|_| before.0.get(tenant) != Some(now)) else {
+                continue;
+            };
+            let decided_now = revision == last;
+            if linked && epoch.0 == revision && decided_now {
+                self.links.insert((tenant.clone(), epoch), self.clock);
+            } else if !linked && decided_now {
+                let (tenant, at) = (tenant.clone(), self.clock);
+                self.unlinks.push(Unlink { tenant, revision, at, durable: false });
+            }
+        }
+    }
+
+    /// A word is on the mesh.
+    pub(crate) fn stored(&mut self, event: &Event, revision: Option<Revision>) {
+        let tenant = match event {
+            Event::L1Revoke(fact) => &fact.tenant,
+            Event::L1Reference(fact) => &fact.tenant,
+            _ => return,
+        };
+        if !is_revocation(event) {
+            return;
+        }
+        for unlink in &mut self.unlinks {
+            if unlink.tenant == *tenant && Some(unlink.revision) == revision {
+                unlink.durable = true;
+            }
+        }
+    }
+
+    /// A word of a lost life is on the mesh.
+    pub(crate) fn landed_late(&mut self, event: &Event, revision: Option<Revision>) {
+        if let Event::L1Reference(fact) = event
+            && !is_revocation(event)
+        {
+            self.late_links.push((fact.tenant.clone(), revision));
+        }
+    }
+
+    /// A disk is lost; what was decided since a moment is kept by the mesh alone. Where a link of an earlier
+    /// life has come late, and bears a later revision than an Unlink of the life that is lost now, nothing on
+    /// the mesh tells which was first: that much is not promised.
+    pub(crate) fn lost_since(&mut self, role: Role, moment: u64) {
+        if role != Role::Cmk {
+            return;
+        }
+        let Self { unlinks, late_links, .. } = self;
+        unlinks.retain(|unlink| unlink.durable || unlink.at <= moment);
+        let later = |unlink: &Unlink, (tenant, revision): &(TenantId, Option<Revision>)| {
+            *tenant == unlink.tenant && *revision > Some(unlink.revision)
+        };
+        unlinks.retain(|unlink| !late_links.iter().any(|link| later(unlink, link)));
+    }
+
+    /// When the last Unlink of a tenant was decided that is not lost.
+    pub(crate) fn last_unlink(&self, tenant: &TenantId) -> Option<u64> {
+        let own = self.unlinks.iter().filter(|unlink| unlink.tenant == *tenant);
+        own.map(|unlink| unlink.at).max()
+    }
+}
