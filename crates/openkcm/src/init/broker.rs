@@ -42,8 +42,7 @@ pub(super) fn whole(site: &Site<'_>, plan: &Plan, users: &[User]) -> anyhow::Res
     let listen = plan.broker.listen();
     let section = section(&plan.regions(), users)?;
     let (exports, imports) = (exports(), imports());
-    let operator_may: String = OPERATOR_MAY.iter().map(|may| format!("            \"{may}\"\n")).collect();
-    let operator_inbox = inbox_prefix(OPERATOR);
+    let operator_may = operator_may();
     Ok(format!(
         r#"# The broker of this landscape: NATS with JetStream, 2.14 or newer. Made by `openkcm init`.
 #
@@ -82,12 +81,7 @@ accounts {{
     users: [
       {{ # {OPERATOR}
         nkey: {operator}
-        permissions: {{
-          publish: [
-{operator_may}          ]
-          subscribe: ["{operator_inbox}.>"]
-        }}
-      }}
+{operator_may}      }}
     ]
     exports: [
 {exports}    ]
@@ -168,6 +162,14 @@ fn user<'a>(users: &'a [User], name: &str) -> anyhow::Result<&'a str> {
 
 fn subjects(subjects: &[String]) -> String {
     subjects.iter().map(|subject| format!("            \"{}\"\n", crossing(subject))).collect()
+}
+
+fn operator_may() -> String {
+    let publish: String = OPERATOR_MAY.iter().map(|may| format!("            \"{may}\"\n")).collect();
+    let inbox = inbox_prefix(OPERATOR);
+    format!(
+        "        permissions: {{\n          publish: [\n{publish}          ]\n          subscribe: [\"{inbox}.>\"]\n        }}\n"
+    )
 }
 
 fn exports() -> String {

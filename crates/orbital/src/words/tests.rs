@@ -1,3 +1,5 @@
+//! Own last words: verdicts, restarts, rebuilds, in a store in memory.
+
 use std::collections::BTreeMap;
 
 use openkcm_contracts::v1::TenantDefine;
