@@ -32,12 +32,24 @@ pub(crate) struct Arguments {
     /// The order in which the definitions come [default: both, one after the other]
     #[arg(long, value_enum)]
     order: Option<Order>,
+    /// What is measured [default: both]
+    #[arg(long, value_enum)]
+    only: Option<Part>,
     /// How often all is measured; the table shows medians
     #[arg(long, default_value_t = 1)]
     runs: usize,
     /// Where the stores lie while they are measured [default: the system's directory for temporary files]
     #[arg(long)]
     directory: Option<PathBuf>,
+}
+
+/// Parts of the measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// A whole Core in use
+    Whole,
+    /// Verification, store and settling, each alone
+    Alone,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -51,7 +63,12 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 Some(directory) => tempfile::tempdir_in(directory)?,
                 None => tempfile::tempdir()?,
             };
-            whole::measure(&facts, directory.path(), &mut table).await?;
+            if arguments.only != Some(Part::Alone) {
+                whole::measure(&facts, directory.path(), &mut table).await?;
+            }
+            if arguments.only == Some(Part::Whole) {
+                continue;
+            }
             let verified = intakes::verify(&facts, &mut table)?;
             for gathered in [1, GATHERED] {
                 intakes::take_in((&facts, &verified), gathered, directory.path(), &mut table).await?;

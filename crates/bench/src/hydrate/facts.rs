@@ -17,7 +17,7 @@ use crate::landscape::local_root;
 const SIGNED_TOGETHER: usize = 1_000;
 
 /// Services of each tenant, all in one system.
-const SERVICES: usize = 1_000;
+pub(super) const SERVICES: usize = 1_000;
 
 /// Services of the served tenant that were defined before the backlog.
 const DEFINED_BEFORE: usize = 10;
@@ -37,7 +37,9 @@ pub(super) struct Facts {
     pub(super) messages: Arc<[Message]>,
     /// How many of the messages are there from the beginning: they make one tenant of the region served.
     pub(super) before: usize,
-    pub(super) trusted: Vec<TrustedKey>,
+    /// How many services are defined.
+    pub(super) services: usize,
+    trusted: Vec<TrustedKey>,
 }
 
 impl Facts {
@@ -73,7 +75,7 @@ impl Facts {
         sign(&mut parents.skip(2).chain(numbers.into_iter().map(service)))?;
         let trusted = vec![registry.trusted_key(), cmk.trusted_key()];
         let before = 3 + DEFINED_BEFORE.min(services);
-        Ok(Self { order, messages: messages.into(), before, trusted })
+        Ok(Self { order, messages: messages.into(), before, services, trusted })
     }
 
     /// What a Core believes, that has this key of its own.

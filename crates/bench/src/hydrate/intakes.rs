@@ -3,18 +3,20 @@
 //! The control and the store are the product's; its shell, a few tasks and queues, is left out, and a provider
 //! that answers at once stands in its place. With the shell: `whole`.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use openkcm_contracts::Timestamp;
 use openkcm_contracts::v1::{Seal, SealedBy};
+use openkcm_contracts::{Timestamp, VersionId};
 use openkcm_host::OsEntropy;
-use openkcm_krypton::control::{Core, Effects, SealJob, Sealed};
+use openkcm_krypton::control::{Core, Effects, SealJob, Sealed, Unsealed};
 use openkcm_krypton::keyring::Keyring;
 use openkcm_krypton::store::{self, Slices};
 use openkcm_orbital::{Intake, Reading, Verifier};
+use openkcm_secrets::SecretKey;
 use openkcm_store::{OpenOptions, Read, Store, StoreError};
 
 use super::facts::{self, Facts, now};
@@ -73,6 +75,11 @@ pub(super) async fn take_in(
     let note = format!("longest step {:.1} ms", longest.as_secs_f64() * 1e3);
     table.add(name("settled"), count, *settling, note);
     table.add(name("verified intakes to settled"), count, took, String::new());
+    let begun = Meter::start();
+    taker.start_again().await?;
+    let took = begun.stop();
+    let note = format!("longest step {:.1} ms", taker.longest.as_secs_f64() * 1e3);
+    table.add(name("settled at a start, served keys"), facts::SERVICES.min(facts.services), took, note);
     Ok(())
 }
 
@@ -84,6 +91,8 @@ struct Taker {
     committing: Took,
     settling: Took,
     longest: Duration,
+    /// What was sealed, as a provider remembers it.
+    sealed: HashMap<VersionId, Arc<SecretKey>>,
     /// The longest that the store's log was, in bytes.
     log: u64,
 }
@@ -97,10 +106,16 @@ impl Taker {
         };
         let store = Store::open(&options)?;
         let core = Core::new(facts::region()?, Arc::new(Keyring::default()), Arc::new(OsEntropy::new()));
-        let log_file = file.with_extension("db-wal");
-        let (committing, settling) = (Took::default(), Took::default());
-        let core = Arc::new(Mutex::new(core));
-        Ok(Self { store, core, log_file, committing, settling, longest: Duration::ZERO, log: 0 })
+        Ok(Self {
+            store,
+            core: Arc::new(Mutex::new(core)),
+            log_file: file.with_extension("db-wal"),
+            committing: Took::default(),
+            settling: Took::default(),
+            longest: Duration::ZERO,
+            sealed: HashMap::new(),
+            log: 0,
+        })
     }
 
     async fn take(&mut self, intake: Intake) -> anyhow::Result<()> {
@@ -119,6 +134,18 @@ impl Taker {
         Ok(())
     }
 
+    /// Forgets all but what is on disk, and settles it.
+    async fn start_again(&mut self) -> anyhow::Result<()> {
+        let core = Core::new(facts::region()?, Arc::new(Keyring::default()), Arc::new(OsEntropy::new()));
+        self.core = Arc::new(Mutex::new(core));
+        self.longest = Duration::ZERO;
+        self.step(|core, view, now| core.start(view, now)).await?;
+        while self.is_due() {
+            self.step(Core::due).await?;
+        }
+        Ok(())
+    }
+
     fn is_due(&self) -> bool {
         let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         core.next_due().is_some_and(|at| at <= now())
@@ -130,7 +157,13 @@ impl Taker {
     ) -> anyhow::Result<()> {
         let mut effects = self.one_step(step).await?;
         loop {
-            if let Some(job) = effects.seal.pop() {
+            if let Some(job) = effects.unseal.pop() {
+                let key = self.sealed.get(&job.version).context("it was sealed here")?.clone();
+                let answer = Unsealed { job, outcome: Ok(key) };
+                let more = self.one_step(|core, view, now| core.unsealed(view, answer, now)).await?;
+                effects.merge(more);
+            } else if let Some(job) = effects.seal.pop() {
+                self.sealed.insert(job.version, job.key.clone());
                 let more = self.one_step(|core, view, now| core.sealed(view, sealed(job), now)).await?;
                 effects.merge(more);
             } else if !effects.keep.is_empty() {
@@ -140,7 +173,6 @@ impl Taker {
                 let more = self.one_step(move |core, view, now| core.kept(view, &made, now)).await?;
                 effects.merge(more);
             } else {
-                ensure!(effects.unseal.is_empty(), "nothing that was sealed is asked for again");
                 return Ok(());
             }
         }
@@ -165,7 +197,7 @@ impl Taker {
     }
 }
 
-/// What a provider answers that seals at once. Nothing here is ever unsealed.
+/// What a provider answers that seals at once.
 fn sealed(job: SealJob) -> Sealed {
     let seal = |root: &_| Seal { by: SealedBy::Root(Clone::clone(root)), ciphertext: "c2VhbGVk".into() };
     let outcome = Ok(job.roots.iter().map(seal).collect());
