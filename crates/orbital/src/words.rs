@@ -329,25 +329,16 @@ pub fn show_progress(tx: &mut dyn Write, now: Timestamp) -> Result<(), StoreErro
 /// # Errors
 /// When the store can't be read.
 pub fn report(view: &dyn Read) -> Result<Report, StoreError> {
-    let Some(own) = own(view)? else {
-        return Ok(Report {
-            standing: Standing::Current,
-            since: None,
-            newest: None,
-            base: None,
-            rebuild: None,
-        });
-    };
-    let standing = own.standing();
-    let Own { base, comparing_since, stale } = own;
-    Ok(match stale {
-        Some(Stale { since, base, newest, rebuild, .. }) => {
-            Report { standing, since: Some(since), newest, base: Some(base), rebuild }
-        }
-        None => {
-            let base = comparing_since.map(|_| base);
-            Report { standing, since: comparing_since, newest: None, base, rebuild: None }
-        }
+    let own = own(view)?;
+    let standing = own.as_ref().map_or(Standing::Current, Own::standing);
+    let comparing = own.as_ref().and_then(|own| Some((own.comparing_since?, own.base)));
+    let stale = own.and_then(|own| own.stale);
+    Ok(Report {
+        standing,
+        since: stale.as_ref().map(|stale| stale.since).or(comparing.map(|(since, _)| since)),
+        newest: stale.as_ref().and_then(|stale| stale.newest),
+        base: stale.as_ref().map(|stale| stale.base).or(comparing.map(|(_, base)| base)),
+        rebuild: stale.and_then(|stale| stale.rebuild),
     })
 }
 

@@ -100,3 +100,33 @@ fn a_command_that_waits_for_the_mesh_is_caught() {
 fn a_core_that_never_rests_is_caught() {
     assert_eq!(caught(Bug::NeverRest), "rest");
 }
+
+#[test]
+fn an_authority_that_speaks_before_it_has_compared_is_caught() {
+    assert_eq!(caught(Bug::SpeakBeforeComparing), "authority");
+}
+
+#[test]
+fn a_stale_cmk_server_that_links_is_caught() {
+    assert_eq!(caught(Bug::LinkWhileStale), "authority");
+}
+
+#[test]
+fn a_term_that_is_not_raised_is_caught() {
+    assert!(["authority", "convergence"].contains(&caught(Bug::KeepTerm)));
+}
+
+#[test]
+fn revisions_that_are_compared_by_their_counters_alone_are_caught() {
+    assert!(["authority", "convergence"].contains(&caught(Bug::CompareCounters)));
+}
+
+#[test]
+fn a_restart_that_takes_new_changes_for_common_ones_is_caught() {
+    assert!(["authority", "convergence"].contains(&caught(Bug::ForgetBase)));
+}
+
+#[test]
+fn a_rebuild_that_puts_older_words_over_newer_ones_is_caught() {
+    assert!(["convergence", "no zombie"].contains(&caught(Bug::RebuildByOverwriting)));
+}

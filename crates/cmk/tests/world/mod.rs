@@ -8,12 +8,14 @@ use openkcm_cmk::commands::{self, Failure, Outcome};
 use openkcm_cmk::inbox::{self, Applied};
 use openkcm_cmk::rules::{Landscape, LinkRequest, Precondition};
 use openkcm_cmk::store::{self, Health, Pointer};
+use openkcm_cmk::words;
 use openkcm_contracts::v1::{LinkState, TenantDefine};
 use openkcm_contracts::{
-    Audience, Event, EventType, Generation, Lane, LinkEpoch, RegionId, Revision, RootRef, TenantId,
+    Audience, Event, EventType, Generation, Lane, LinkEpoch, RegionId, Revision, Role, RootRef, TenantId,
     TenantState, Timestamp,
 };
-use openkcm_orbital::{Verified, outbox};
+use openkcm_orbital::words::{self as own, Standing};
+use openkcm_orbital::{Intake, Published, Stream, Verified, outbox};
 use openkcm_store::{Memory, Space, StoreError};
 
 /// A CMK Server without a shell.
@@ -130,6 +132,61 @@ impl World {
         store::pointer(&self.store, &id(name)).expect("memory does not fail")
     }
 
+    /// It starts, and is rebuilt if that is wanted.
+    pub(crate) fn begin(&mut self, rebuild: bool) {
+        let now = self.now;
+        self.store.write(|tx| words::begin(tx, rebuild, now)).expect("memory does not fail");
+    }
+
+    /// It reads own words back that a region has on one stream.
+    pub(crate) fn compare(&mut self, name: &str, said: &[(Revision, Event)]) {
+        let audience = Audience::Region(region(name));
+        let word = |(revision, event): &(Revision, Event)| Verified {
+            event: event.clone(),
+            revision: *revision,
+            audience: audience.clone(),
+            region: None,
+        };
+        let intake = Intake {
+            stream: Stream { lane: Lane::Facts, audience: audience.clone() },
+            words_of: Some(Role::Cmk),
+            events: said.iter().map(word).collect(),
+            poison: Vec::new(),
+            dropped: [].into(),
+            position: None,
+            caught_up: true,
+            releases: None,
+        };
+        let now = self.now;
+        self.store.write(|tx| words::compare(tx, &intake, now)).expect("memory does not fail");
+    }
+
+    /// All own words were read.
+    pub(crate) fn conclude(&mut self) {
+        let mut next = Some(words::Step::default());
+        while let Some(step) = next {
+            let Self { store, landscape, now } = self;
+            let done = store.write(|tx| words::conclude(tx, landscape, step, *now));
+            next = done.expect("memory does not fail");
+        }
+    }
+
+    /// It learns what became of the letters that wait on a lane.
+    pub(crate) fn learn(&mut self, lane: Lane, outcome: Published) {
+        let Self { store, landscape, now } = self;
+        let waiting = outbox::waiting(store, lane, usize::MAX).expect("memory does not fail");
+        let published = vec![outcome; waiting.len()];
+        let learned = store.write(|tx| {
+            words::told(tx, landscape, &waiting, &published, *now)?;
+            outbox::forget(tx, lane, &waiting)
+        });
+        learned.expect("memory does not fail");
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        own::standing(&self.store).expect("memory does not fail")
+    }
+
     /// As if the Registry had never told of it, or this store had lost it.
     pub(crate) fn forget_tenant(&mut self, name: &str) {
         let done: Result<(), StoreError> =
@@ -178,7 +235,7 @@ pub(crate) fn request_with_ttl(keys: &[&str], ttl: &str) -> LinkRequest {
     LinkRequest::new(roots(keys), Some(ttl.parse().expect("a period"))).expect("a good request")
 }
 
-fn roots(keys: &[&str]) -> Vec<RootRef> {
+pub(crate) fn roots(keys: &[&str]) -> Vec<RootRef> {
     let root = |key: &&str| RootRef { provider: "local".into(), key: (*key).into(), options: [].into() };
     keys.iter().map(root).collect()
 }

@@ -7,3 +7,4 @@ mod letters;
 mod parents;
 mod questions;
 mod registry;
+mod words;

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use openkcm_contracts::{
-    Event, EventType, KeyPath, Lane, RegionId, Revision, TenantId, Timestamp, VersionId,
+    Audience, Event, EventType, KeyPath, Lane, RegionId, Revision, Role, TenantId, Timestamp, VersionId,
 };
-use openkcm_orbital::outbox;
-use openkcm_registry::commands::{self, Failure};
+use openkcm_orbital::words::Standing;
+use openkcm_orbital::{Intake, Published, Stream, Verified, outbox};
+use openkcm_registry::commands::{self, Failure, words};
 use openkcm_registry::queries::{self, Shown};
 use openkcm_registry::rules::{KeySpec, Landscape, Outcome, Precondition, Refusal, TenantSpec};
 use openkcm_registry::store::{KeyRecord, TenantRecord};
@@ -24,6 +25,10 @@ pub(crate) struct Registry {
 
 pub(crate) fn id(name: &str) -> TenantId {
     TenantId::new(name).unwrap()
+}
+
+pub(crate) fn region(name: &str) -> RegionId {
+    RegionId::new(name).unwrap()
 }
 
 pub(crate) fn path(text: &str) -> KeyPath {
@@ -119,6 +124,51 @@ impl Registry {
 
     pub(crate) fn wait(&mut self, duration: Duration) {
         self.now = self.now.after(duration);
+    }
+
+    /// It starts, and is rebuilt if that is wanted.
+    pub(crate) fn begin(&mut self, rebuild: bool) {
+        self.store.write(|tx| words::begin(tx, rebuild, self.now)).unwrap();
+    }
+
+    /// It reads own words back that an audience has on its facts' lane.
+    pub(crate) fn compare(&mut self, audience: &Audience, said: &[(Revision, Event)]) {
+        let word = |(revision, event): &(Revision, Event)| Verified {
+            event: event.clone(),
+            revision: *revision,
+            audience: audience.clone(),
+            region: None,
+        };
+        let intake = Intake {
+            stream: Stream { lane: Lane::Facts, audience: audience.clone() },
+            words_of: Some(Role::Registry),
+            events: said.iter().map(word).collect(),
+            poison: Vec::new(),
+            dropped: BTreeMap::new(),
+            position: None,
+            caught_up: true,
+            releases: None,
+        };
+        self.store.write(|tx| words::compare(tx, &intake, self.now)).unwrap();
+    }
+
+    /// All own words were read.
+    pub(crate) fn conclude(&mut self) {
+        let mut next = Some(words::Step::default());
+        while let Some(step) = next {
+            next = self.store.write(|tx| words::conclude(tx, step, self.now)).unwrap();
+        }
+    }
+
+    /// It learns what became of all letters that wait.
+    pub(crate) fn learn(&mut self, outcome: Published) {
+        let waiting = outbox::waiting(&self.store, Lane::Facts, usize::MAX).unwrap();
+        let published = vec![outcome; waiting.len()];
+        self.store.write(|tx| words::told(tx, &waiting, &published, self.now)).unwrap();
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        openkcm_orbital::words::standing(&self.store).unwrap()
     }
 
     /// The letters that wait, in the order in which they were written; afterwards none waits.

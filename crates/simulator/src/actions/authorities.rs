@@ -73,10 +73,10 @@ impl World {
 
     /// An authority starts; it is rebuilt if its operator wants that.
     pub(crate) fn start_authority(&mut self, who: Who, rebuild: bool) {
-        if self.bug == Some(Bug::ForgetBase) {
-            spoil::forget_base(&mut self.post_mut(who).disk);
-        }
         if matches!(self.standing(who), Standing::Comparing { .. }) {
+            if self.bug == Some(Bug::ForgetBase) {
+                spoil::forget_base(&mut self.post_mut(who).disk);
+            }
             let (accepted, restarted) = self.life(who).accepted;
             self.life(who).accepted = (accepted, accepted || restarted);
         } else {
