@@ -39,7 +39,7 @@ use ledger::Ledger;
 const REGIONS: [&str; 2] = ["a", "b"];
 
 /// Those who use keys, beside the authors.
-const CALLERS: usize = 4;
+const CALLERS: usize = 6;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {

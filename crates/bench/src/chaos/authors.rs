@@ -118,11 +118,11 @@ impl Author<'_> {
             (state.generation.is_some(), state.deleted)
         };
         match self.dice.below(100) {
-            0..12 if exists && !deleted => drop(self.delete(service).await),
-            12..15 => drop(self.unlink_or_link().await),
-            15..45 => drop(self.link_again().await),
-            45..57 => self.rotate(service).await,
-            57..60 => self.rotate_system().await,
+            0..4 if exists && !deleted => drop(self.delete(service).await),
+            4..7 => drop(self.unlink_or_link().await),
+            7..40 => drop(self.link_again().await),
+            40..52 => self.rotate(service).await,
+            52..55 => self.rotate_system().await,
             _ => drop(self.define(service).await),
         }
     }

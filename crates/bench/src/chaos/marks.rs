@@ -18,8 +18,8 @@ pub(super) const SYSTEM: &str = "marks/app";
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Looks until a change counts as lost: two minutes of pauses.
-const MOST_LOOKS: usize = 24_000;
+/// Until a change counts as lost: far longer than the longest pause between two tries of a connection.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Measures until the run ends.
 pub(super) async fn run(client: Client, ledger: Arc<Ledger>) -> Vec<Duration> {
@@ -53,7 +53,8 @@ pub(super) async fn run(client: Client, ledger: Arc<Ledger>) -> Vec<Duration> {
 
 async fn is_everywhere(client: &Client, ledger: &Ledger, key: &KeyPath, period: &str) -> bool {
     let mut missing = ledger.regions.clone();
-    for _ in 0..MOST_LOOKS {
+    let begun = elapsed();
+    while elapsed() - begun < LONGEST_WAIT {
         let mut still = Vec::new();
         for region in missing {
             let shown = key_now(client, &region, key).await;

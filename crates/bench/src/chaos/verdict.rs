@@ -15,7 +15,7 @@ use crate::landscape::elapsed;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Until what has not arrived counts as lost: far longer than the longest pause between two tries of a courier.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// What was compared, and what was found.
 #[derive(Debug, Default)]
@@ -38,8 +38,11 @@ pub(super) struct Verdict {
 pub(super) async fn reach(client: &Client, ledger: &Ledger, ended: Duration) -> Verdict {
     let mut verdict = Verdict::default();
     compare::with_authorities(client, ledger, &mut verdict).await;
-    converge(client, ledger, &mut verdict).await;
+    let converged = converge(client, ledger, &mut verdict).await;
     verdict.converged_after = elapsed() - ended;
+    if !converged {
+        return verdict;
+    }
     keys::serve_as_they_should(client, ledger, &mut verdict).await;
     // Then all that was taken away is given back, so that everything can be looked at.
     keys::give_all_back(client, ledger).await;
@@ -50,17 +53,17 @@ pub(super) async fn reach(client: &Client, ledger: &Ledger, ended: Duration) -> 
 }
 
 /// Waits until every Core shows what the authorities say; what still differs then is lost.
-async fn converge(client: &Client, ledger: &Ledger, verdict: &mut Verdict) {
+async fn converge(client: &Client, ledger: &Ledger, verdict: &mut Verdict) -> bool {
     let begun = elapsed();
     loop {
         let differences = compare::cores_with_authorities(client, ledger, verdict).await;
         if differences.is_empty() {
-            return;
+            return true;
         }
         if elapsed() - begun > LONGEST_WAIT {
             verdict.lost += differences.len();
             differences.into_iter().for_each(|difference| ledger.is_wrong(difference));
-            return;
+            return false;
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -202,3 +202,24 @@ pub(super) async fn every_ciphertext(client: &Client, ledger: &Ledger, verdict: 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn count(rotations: &[&str], versions: &[(&str, u64)]) -> Result<usize, u64> {
+        let rotations = rotations.iter().map(|id| (*id).to_owned()).collect();
+        let version = |(id, counter): &(&str, u64)| json!({"version": id, "counter": counter});
+        twice_counted(&rotations, &versions.iter().map(version).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn first_versions_of_both_regions_are_counted_and_two_that_were_asked_for_are_not_allowed() {
+        assert_eq!(count(&["r"], &[("first", 1), ("r", 2)]), Ok(0));
+        assert_eq!(count(&["r"], &[("first", 1), ("of-b", 1), ("r", 2)]), Ok(1));
+        assert_eq!(count(&["r"], &[("first", 1), ("r", 2), ("late", 2)]), Ok(1));
+        assert_eq!(count(&["r", "s"], &[("first", 1), ("r", 2), ("s", 2)]), Err(2));
+    }
+}
