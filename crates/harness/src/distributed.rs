@@ -18,6 +18,11 @@ use crate::{Nats, Network, until};
 /// The broker, as a component's name.
 const BROKER: &str = "nats";
 
+/// A user of the account that owns the streams, and its password, beside those of the landscape: it may do all there,
+/// which no user of a landscape may, its operator included. Tests look through it. A configuration of the broker
+/// that is written anew does not have it.
+pub const LOOKER: &str = "looker";
+
 /// The host on which a test's own commands run.
 const TEST_HOST: &str = "test";
 
@@ -97,6 +102,7 @@ impl Distributed {
         let made = init.command().output().expect("the program starts");
         let told = String::from_utf8_lossy(&made.stderr);
         assert!(made.status.success(), "`openkcm init` failed: {told}");
+        add_looker(&directory.join("nats.conf"));
         let broker = SocketAddr::new(broker_host, first + BROKER_PORT);
         let namespace = network.as_ref().map(|network| network.namespace(BROKER));
         let nats = Nats::of_config(&directory.join("nats.conf"), &format!("tls://{broker}"), namespace);
@@ -287,4 +293,12 @@ impl Distributed {
     fn component_mut(&mut self, name: &str) -> &mut Process {
         self.components.get_mut(name).unwrap_or_else(|| panic!("{name} was never started"))
     }
+}
+
+fn add_looker(configuration: &Path) {
+    let text = fs::read_to_string(configuration).expect("init wrote it");
+    let first = "{ # operator";
+    assert!(text.contains(first), "the users of the streams' account begin with the operator");
+    let looker = format!("{{ user: {LOOKER}, password: {LOOKER} }}\n      {first}");
+    fs::write(configuration, text.replacen(first, &looker, 1)).expect("written");
 }

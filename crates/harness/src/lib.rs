@@ -15,7 +15,7 @@ mod process;
 mod proxy;
 mod tools;
 
-pub use distributed::Distributed;
+pub use distributed::{Distributed, LOOKER};
 pub use landscape::Landscape;
 pub use nats::{Nats, StoreCopy};
 pub use network::{Inside, Network};

@@ -60,7 +60,7 @@ pub(super) async fn take_in(
     taker.step(|core, view, now| core.hydrated(view, now)).await?;
     let mut took = Took::default();
     for together in intakes.chunks(gathered) {
-        let mut together = together.to_vec().into_iter();
+        let mut together = together.iter().cloned();
         let meter = Meter::start();
         let mut intake = together.next().context("no chunk is empty")?;
         together.for_each(|next| intake.join(next));

@@ -92,9 +92,9 @@ async fn what_was_not_told_survives_a_kill_and_arrives_in_order() {
         assert!(mesh["outbox"]["oldest_seconds"].is_null(), "{mesh}");
     }
     until_all_agree(&client).await;
-    let operator = broker::connect(&setup.landscape, "operator").await;
+    let looker = broker::look(&setup.landscape).await;
     for region in REGIONS {
-        let words = broker::words(&operator, &format!("ORBITAL_1_region_{region}")).await;
+        let words = broker::words(&looker, &format!("ORBITAL_1_region_{region}")).await;
         let told = words.iter().filter(|word| word.subject.contains(".key.acme.hr.s"));
         let told: Vec<&str> = told.map(|word| word.header("ce-kcmrevision")).collect();
         assert_eq!(told, revisions, "region {region}");

@@ -1,4 +1,5 @@
-//! The broker as those see it who hold a credential for it: each user of the landscape, and the operator.
+//! The broker as those see it who hold a credential for it: each user of the landscape, and one who may
+//! look at all streams.
 //!
 //! What a test does here is what a component, or whoever stole its files, could do. Nothing is said or read for the
 //! components' own work.
@@ -10,7 +11,7 @@ use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::{Client, ConnectOptions, HeaderMap, jetstream};
 use futures_util::StreamExt as _;
-use openkcm_harness::Distributed;
+use openkcm_harness::{Distributed, LOOKER};
 use openkcm_orbital::Message;
 
 /// A word as a stream keeps it.
@@ -35,19 +36,27 @@ impl From<Message> for Word {
     }
 }
 
-/// A connection under the identity of a component, or of the operator.
+/// A connection under the identity of a component.
 pub(crate) async fn connect(landscape: &Distributed, user: &str) -> Client {
-    let home = landscape.directory();
-    let certificate = if user == "operator" { "registry" } else { user };
-    let seed = std::fs::read_to_string(home.join(format!("keys/{user}.nk"))).expect("an NKey");
-    ConnectOptions::with_nkey(seed.trim().to_owned())
+    let seed = landscape.directory().join(format!("keys/{user}.nk"));
+    let seed = std::fs::read_to_string(seed).expect("an NKey");
+    let options = ConnectOptions::with_nkey(seed.trim().to_owned());
+    secured(landscape, user, options.custom_inbox_prefix(format!("_INBOX_{user}"))).await
+}
+
+/// A connection to the account that owns the streams, of one who may do all there.
+pub(crate) async fn look(landscape: &Distributed) -> Client {
+    let options = ConnectOptions::with_user_and_password(LOOKER.into(), LOOKER.into());
+    secured(landscape, "registry", options).await
+}
+
+async fn secured(landscape: &Distributed, certificate: &str, options: ConnectOptions) -> Client {
+    let tls = landscape.directory().join("tls");
+    let (chain, key) = (tls.join(format!("{certificate}.pem")), tls.join(format!("{certificate}.key")));
+    options
         .require_tls(true)
-        .add_root_certificates(home.join("tls/ca.pem"))
-        .add_client_certificate(
-            home.join(format!("tls/{certificate}.pem")),
-            home.join(format!("tls/{certificate}.key")),
-        )
-        .custom_inbox_prefix(format!("_INBOX_{user}"))
+        .add_root_certificates(tls.join("ca.pem"))
+        .add_client_certificate(chain, key)
         .connect(landscape.nats().url())
         .await
         .expect("the broker lets its users in")
@@ -70,10 +79,10 @@ pub(crate) async fn try_to_say(client: &Client, word: impl Into<Word>) -> String
     String::from_utf8_lossy(&answer.payload).into_owned()
 }
 
-/// The last word on a subject, as the operator sees it; none where none was ever said.
-pub(crate) async fn last_word(operator: &Client, stream: &str, subject: &str) -> Option<Word> {
-    let streams = jetstream::new(operator.clone());
-    let stream = streams.get_stream(stream).await.expect("the operator may look at streams");
+/// The last word on a subject, as the looker sees it; none where none was ever said.
+pub(crate) async fn last_word(looker: &Client, stream: &str, subject: &str) -> Option<Word> {
+    let streams = jetstream::new(looker.clone());
+    let stream = streams.get_stream(stream).await.expect("the looker may look at streams");
     match stream.get_last_raw_message_by_subject(subject).await {
         Ok(message) => {
             let headers = headers(&message.headers);
@@ -84,13 +93,13 @@ pub(crate) async fn last_word(operator: &Client, stream: &str, subject: &str) ->
     }
 }
 
-/// All words of a stream in their order, as the operator sees them; the broker's runs are no words.
-pub(crate) async fn words(operator: &Client, stream: &str) -> Vec<Word> {
-    let streams = jetstream::new(operator.clone());
-    let mut stream = streams.get_stream(stream).await.expect("the operator may look at streams");
-    let mut left = stream.info().await.expect("the operator may look").state.messages;
+/// All words of a stream in their order, as the looker sees them; the broker's runs are no words.
+pub(crate) async fn words(looker: &Client, stream: &str) -> Vec<Word> {
+    let streams = jetstream::new(looker.clone());
+    let mut stream = streams.get_stream(stream).await.expect("the looker may look at streams");
+    let mut left = stream.info().await.expect("the looker may look").state.messages;
     let consumer = stream.create_consumer(pull::Config { ack_policy: AckPolicy::None, ..Default::default() });
-    let mut messages = consumer.await.expect("the operator may read").messages().await.expect("messages");
+    let mut messages = consumer.await.expect("the looker may read").messages().await.expect("messages");
     let mut words = Vec::new();
     while left > 0 {
         let message = messages.next().await.expect("as many as there are").expect("a message");

@@ -31,10 +31,10 @@ async fn what_is_not_its_authors_word_is_counted_dropped_and_changes_nothing() {
     define(&client, SERVICE).await;
     let ciphertext = encrypt(&client, "a", SERVICE).await;
     let before = held(&client).await;
-    let operator = broker::connect(&setup.landscape, "operator").await;
+    let looker = broker::look(&setup.landscape).await;
     let registry = broker::connect(&setup.landscape, "registry").await;
     let cmk = broker::connect(&setup.landscape, "cmk").await;
-    let said = broker::last_word(&operator, FACTS, TENANT_SUBJECT).await.expect("the tenant was told");
+    let said = broker::last_word(&looker, FACTS, TENANT_SUBJECT).await.expect("the tenant was told");
 
     let own = signer(&setup, "registry", Role::Registry);
     let forged = forgeries(&setup, &own, &said);
@@ -112,8 +112,8 @@ async fn an_older_link_that_is_said_again_does_not_undo_an_unlink() {
     let client = setup.patient();
     define(&client, SERVICE).await;
     let ciphertext = encrypt(&client, "a", SERVICE).await;
-    let operator = broker::connect(&setup.landscape, "operator").await;
-    let recorded = broker::last_word(&operator, FACTS, LINK_SUBJECT).await.expect("the link was told");
+    let looker = broker::look(&setup.landscape).await;
+    let recorded = broker::last_word(&looker, FACTS, LINK_SUBJECT).await.expect("the link was told");
     unlink(&client, "acme").await;
     until_refused(&client, "a", SERVICE, (&ciphertext, "tenant_unlinked")).await;
     let before = held(&client).await;
@@ -127,7 +127,7 @@ async fn an_older_link_that_is_said_again_does_not_undo_an_unlink() {
     until_mesh(&client, CORE, "a replay was counted", |mesh| replayed(mesh) > count).await;
     assert_eq!(held(&client).await, before);
     until_refused(&client, "a", SERVICE, (&ciphertext, "tenant_unlinked")).await;
-    let last = broker::last_word(&operator, FACTS, LINK_SUBJECT).await.expect("a word");
+    let last = broker::last_word(&looker, FACTS, LINK_SUBJECT).await.expect("a word");
     assert_eq!(
         last.header("ce-kcmrevision"),
         recorded.header("ce-kcmrevision"),

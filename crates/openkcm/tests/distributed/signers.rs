@@ -60,8 +60,8 @@ async fn signing_keys_are_replaced_while_changes_flow() {
     let defined = flow.stop().await;
     all_arrived(&client, &defined).await;
 
-    let operator = broker::connect(&setup.landscape, "operator").await;
-    let words = broker::words(&operator, "ORBITAL_1_region_b").await;
+    let looker = broker::look(&setup.landscape).await;
+    let words = broker::words(&looker, "ORBITAL_1_region_b").await;
     let mut keys: Vec<&str> = words.iter().map(|word| word.header("ce-kcmkeyid")).collect();
     keys.sort_unstable();
     keys.dedup();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use async_nats::{Client, ConnectOptions, Event};
 use futures_util::StreamExt as _;
-use openkcm_harness::{Distributed, until};
+use openkcm_harness::{Distributed, LOOKER, until};
 
 /// Every user but for the operator.
 pub(crate) const COMPONENTS: [&str; 4] = ["registry", "cmk", "krypton-a", "krypton-b"];
@@ -41,7 +41,6 @@ impl Broker {
         let program = Path::new(env!("CARGO_BIN_EXE_openkcm"));
         let home = directory.path().join("landscape");
         let mut landscape = Distributed::init(program, &home, &["a", "b"]);
-        add_a_user_who_may_look(&landscape.directory().join("nats.conf"));
         landscape.nats_mut().start_again().await;
         let home = landscape.directory().display().to_string();
         let output = landscape.command(&["mesh", "setup", "--dir", &home]).output().expect("it starts");
@@ -93,7 +92,7 @@ impl Broker {
 
     /// What all streams hold, as someone sees it who may look everywhere.
     pub(crate) async fn words(&self) -> BTreeMap<String, String> {
-        let client = ConnectOptions::with_user_and_password("looker".into(), "looker".into())
+        let client = ConnectOptions::with_user_and_password(LOOKER.into(), LOOKER.into())
             .add_root_certificates(self.path("tls/ca.pem"))
             .add_client_certificate(self.path("tls/cmk.pem"), self.path("tls/cmk.key"))
             .connect(self.landscape.nats().url())
@@ -114,15 +113,6 @@ impl Broker {
         }
         words
     }
-}
-
-/// No user of a landscape may read all streams: one of the test's own does.
-fn add_a_user_who_may_look(configuration: &Path) {
-    let text = std::fs::read_to_string(configuration).expect("init wrote it");
-    let first = "{ # operator";
-    assert!(text.contains(first), "the users of the streams' account begin with the operator");
-    let text = text.replacen(first, "{ user: looker, password: looker }\n      { # operator", 1);
-    std::fs::write(configuration, text).expect("written");
 }
 
 /// A connection under one identity.
