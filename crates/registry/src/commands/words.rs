@@ -150,9 +150,14 @@ fn go_on_from(tx: &mut dyn Write, raised: Option<Revision>) -> Result<(), StoreE
 fn fall_silent(tx: &mut dyn Write) -> Result<(), StoreError> {
     let mut count = 0;
     for lane in Lane::ALL {
-        let waiting = outbox::waiting(tx.as_read(), lane, usize::MAX)?;
-        outbox::forget(tx, lane, &waiting)?;
-        count += waiting.len();
+        loop {
+            let waiting = outbox::waiting(tx.as_read(), lane, AT_ONCE)?;
+            outbox::forget(tx, lane, &waiting)?;
+            count += waiting.len();
+            if waiting.len() < AT_ONCE {
+                break;
+            }
+        }
     }
     if count > 0 {
         tracing::warn!(count, "letters were taken back; a rebuild tells again what the mesh lacks");

@@ -42,6 +42,15 @@ impl World {
         landscape::tenants().iter().for_each(|tenant| self.link(tenant, Precondition::None));
     }
 
+    /// A customer unlinks, and links again.
+    pub(crate) fn link_anew(&mut self, tenant: &TenantId) {
+        if self.pointer(tenant).is_some_and(|pointer| pointer.is_linked()) {
+            self.unlink(tenant);
+            let revision = self.pointer(tenant).map(|pointer| pointer.revision);
+            self.link(tenant, Precondition::OneOf(revision.into_iter().collect()));
+        }
+    }
+
     fn link(&mut self, tenant: &TenantId, precondition: Precondition) {
         let mut roots = landscape::roots(tenant);
         self.dice.shuffle(&mut roots);

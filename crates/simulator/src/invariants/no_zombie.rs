@@ -1,5 +1,6 @@
 //! **No zombie.** "A stale Link never undoes a newer Unlink": of all the words about a pointer that a
-//! Core ever committed, it holds the newest, and serves by no other.
+//! Core ever committed, it holds the newest, and serves by no other; and it serves a tenant that was defined anew
+//! by no link of the one that had its name before.
 //!
 //! That a Core serves a link only after a lease agreed on its epoch comes with the lease.
 
@@ -23,8 +24,20 @@ pub(crate) fn check(world: &World, index: usize) -> Result<(), String> {
             return Err(format!("{}: {held:?} is held, and {told:?} was told", newest.tenant));
         }
         let ring = core.running.as_ref().and_then(|running| running.keyring.tenant(&newest.tenant));
-        if newest.state == LinkState::Unlinked && ring.is_some_and(|ring| ring.standing().is_ok()) {
+        let serves = ring.is_some_and(|ring| ring.standing().is_ok());
+        if newest.state == LinkState::Unlinked && serves {
             return Err(format!("{} is served, and its newest word is Unlink", newest.tenant));
+        }
+        let tenant = world.ledger.cores[index].newest.get(&format!("tenant.{}", newest.tenant));
+        if let Some((_, Event::TenantDefine(tenant))) = tenant
+            && serves
+            && tenant.generation != newest.generation
+        {
+            let generations = (tenant.generation, newest.generation);
+            return Err(format!(
+                "{} is served, and link and tenant are not of one generation: {generations:?}",
+                newest.tenant
+            ));
         }
     }
     Ok(())

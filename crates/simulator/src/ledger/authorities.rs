@@ -2,9 +2,10 @@
 //!
 //! What is lost with a disk is forgotten here too, unless the mesh had it: that much is promised.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openkcm_cmk::store as cmk_store;
+use openkcm_contracts::v1::{L1Reference, LinkState};
 use openkcm_contracts::{Event, LinkEpoch, Revision, Role, TenantId};
 
 use crate::disk::Disk;
@@ -22,8 +23,11 @@ pub(crate) struct Authorities {
     pub(crate) links: BTreeMap<(TenantId, LinkEpoch), u64>,
     /// The Unlinks that are not lost.
     pub(crate) unlinks: Vec<Unlink>,
-    /// Links of a lost life that came to the mesh when another life had begun.
-    late_links: Vec<(TenantId, Option<Revision>)>,
+    /// Words about pointers of a lost life that came to the mesh when another life had begun.
+    late_words: Vec<(L1Reference, Option<Revision>)>,
+    /// Tenants about whose pointer two lives have said different words under one revision, the later one over
+    /// the earlier: nothing on the mesh tells, and a Core may hold what the first one ended.
+    pub(crate) muddled: BTreeSet<TenantId>,
     /// What an authority did in this step that it must not.
     pub(crate) wrong: Vec<String>,
 }
@@ -80,6 +84,14 @@ impl Authorities {
 
     /// A word is on the mesh.
     pub(crate) fn stored(&mut self, event: &Event, revision: Option<Revision>) {
+        if let Event::L1Reference(fact) = event {
+            let other = |(late, at): &(L1Reference, Option<Revision>)| {
+                late.tenant == fact.tenant && *at == revision && late != fact
+            };
+            if self.late_words.iter().any(other) {
+                self.muddled.insert(fact.tenant.clone());
+            }
+        }
         let tenant = match event {
             Event::L1Revoke(fact) => &fact.tenant,
             Event::L1Reference(fact) => &fact.tenant,
@@ -97,10 +109,8 @@ impl Authorities {
 
     /// A word of a lost life is on the mesh.
     pub(crate) fn landed_late(&mut self, event: &Event, revision: Option<Revision>) {
-        if let Event::L1Reference(fact) = event
-            && !is_revocation(event)
-        {
-            self.late_links.push((fact.tenant.clone(), revision));
+        if let Event::L1Reference(fact) = event {
+            self.late_words.push((fact.clone(), revision));
         }
     }
 
@@ -111,12 +121,13 @@ impl Authorities {
         if role != Role::Cmk {
             return;
         }
-        let Self { unlinks, late_links, .. } = self;
+        let Self { unlinks, late_words, .. } = self;
         unlinks.retain(|unlink| unlink.durable || unlink.at <= moment);
-        let later = |unlink: &Unlink, (tenant, revision): &(TenantId, Option<Revision>)| {
-            *tenant == unlink.tenant && *revision > Some(unlink.revision)
+        let later = |unlink: &Unlink, (word, revision): &(L1Reference, Option<Revision>)| {
+            let link = word.state == LinkState::Linked && word.tenant == unlink.tenant;
+            link && *revision > Some(unlink.revision)
         };
-        unlinks.retain(|unlink| !late_links.iter().any(|link| later(unlink, link)));
+        unlinks.retain(|unlink| !late_words.iter().any(|word| later(unlink, word)));
     }
 
     /// When the last Unlink of a tenant was decided that is not lost.
