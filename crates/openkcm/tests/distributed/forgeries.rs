@@ -116,7 +116,12 @@ async fn an_older_link_that_is_said_again_does_not_undo_an_unlink() {
     let recorded = broker::last_word(&looker, FACTS, LINK_SUBJECT).await.expect("the link was told");
     unlink(&client, "acme").await;
     until_refused(&client, "a", SERVICE, (&ciphertext, "tenant_unlinked")).await;
-    let before = held(&client).await;
+    // A revoke is heeded before it is committed: both are waited for.
+    let before = openkcm_harness::until("region a holds the Unlink", || async {
+        let held = held(&client).await;
+        (held.0["link"]["state"] == "unlinked").then_some(held)
+    })
+    .await;
     let mesh =
         until_mesh(&client, CORE, "the Unlink is applied", |mesh| mesh["applied"]["cmk"].is_string()).await;
 
@@ -190,6 +195,40 @@ async fn authorities_drop_what_is_not_for_them_too() {
     until_mesh(&client, "cmk", "three were dropped", |mesh| mesh["dropped"] == expected).await;
     assert_eq!(client.cmk().l1(&tenant_id("acme")).await.expect("a pointer"), pointer);
     serves(&client, "a", SERVICE).await;
+}
+
+#[tokio::test]
+async fn a_core_speaks_for_itself_alone() {
+    let setup = Setup::start().await;
+    let client = setup.patient();
+    define(&client, SERVICE).await;
+    let before = held(&client).await;
+    let operator = broker::connect(&setup.landscape, "operator").await;
+    let made = broker::words(&operator, "ORBITAL_2_cores").await;
+    let made = made.iter().find(|word| word.subject.contains("sealed-l3.a.acme")).expect("a sealed version");
+    let other = broker::connect(&setup.landscape, "krypton-b").await;
+    let seed = broker::seed(setup.landscape.directory(), "krypton-b");
+    let own = Signer::from_seed(&seed, Role::Krypton, Some(region("b"))).expect("a seed");
+    let body = String::from_utf8(made.body.clone()).expect("JSON");
+    // The maker's own word, under this one's name; and a word of this one's that says it is the maker's.
+    let subject = made.subject.replace("sealed-l3.a.", "sealed-l3.b.");
+    let letter = Letter {
+        kind: made.header("ce-type").into(),
+        subject: subject.strip_prefix("orbital.2.cores.krypton.").expect("an address").into(),
+        audience: Audience::Cores,
+        revision: LATER,
+        expires: None,
+        written_at: SystemClock.now(),
+        body,
+    };
+    broker::say(&other, Word { subject, ..made.clone() }).await;
+    broker::say(&other, own.sign(&letter)).await;
+    for core in ["krypton-a", "krypton-b"] {
+        let dropped = json!({"misplaced": 2});
+        until_mesh(&client, core, "both were dropped", |mesh| mesh["dropped"] == dropped).await;
+    }
+    assert_eq!(held(&client).await, before);
+    serves(&client, "b", SERVICE).await;
 }
 
 /// The tenant as the Core of region `a` holds it, and the versions of its service's key.
