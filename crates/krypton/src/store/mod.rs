@@ -24,6 +24,10 @@ pub(crate) const L2_VERSIONS: Table<KeySealed> = Table::new("l2_versions");
 pub(crate) const L3_VERSIONS: Table<KeySealed> = Table::new("l3_versions");
 pub(crate) const APPLIED: Table<Applied> = Table::new("applied");
 
+/// Records that are read at once where only their names are kept: a hundred thousand tenants' facts need not be in
+/// memory together.
+const PAGE: usize = 1024;
+
 /// The one record of [`APPLIED`].
 const LAST: &str = "applied";
 
@@ -83,8 +87,14 @@ pub fn service(store: &dyn Read, path: &ServicePath) -> Result<Option<KeyDefine>
 /// # Errors
 /// When the store can't be read.
 pub fn tenants(store: &dyn Read) -> Result<Vec<TenantId>, StoreError> {
-    let held = TENANTS.list(store, "", None, usize::MAX)?;
-    Ok(held.into_iter().map(|(_, held)| held.fact.tenant).collect())
+    let mut tenants = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = TENANTS.list(store, "", after.as_deref(), PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(tenants) };
+        after = Some(last.clone());
+        tenants.extend(page.into_iter().map(|(_, held)| held.fact.tenant));
+    }
 }
 
 /// The definitions of a tenant, systems and services, in the order of their names: those after a record, and at
