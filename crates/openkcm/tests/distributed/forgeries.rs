@@ -203,8 +203,8 @@ async fn a_core_speaks_for_itself_alone() {
     let client = setup.patient();
     define(&client, SERVICE).await;
     let before = held(&client).await;
-    let operator = broker::connect(&setup.landscape, "operator").await;
-    let made = broker::words(&operator, "ORBITAL_2_cores").await;
+    let looker = broker::look(&setup.landscape).await;
+    let made = broker::words(&looker, "ORBITAL_2_cores").await;
     let made = made.iter().find(|word| word.subject.contains("sealed-l3.a.acme")).expect("a sealed version");
     let other = broker::connect(&setup.landscape, "krypton-b").await;
     let seed = broker::seed(setup.landscape.directory(), "krypton-b");
