@@ -156,7 +156,6 @@ impl Author<'_> {
         state.generations += usize::from(makes_anew);
         (state.generation, state.deleted) = (generation, false);
         (state.rotate_every, state.revision) = (period, defined.revision);
-        state.defined_at = defined.text("defined_at").unwrap_or_default().to_owned();
         Some(())
     }
 
@@ -306,12 +305,7 @@ impl Author<'_> {
         let Some(generation) = state.generation.as_ref().filter(|_| !state.deleted) else { return };
         let key = KeyPath::Service(service.path.clone());
         let Some(shown) = key_now(self.client, &self.ledger.regions[region], &key).await else { return };
-        // A Core shows a definition from when it is committed, and for some milliseconds more with the versions of
-        // the generation before.
-        let versions = shown["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let active = versions.iter().find(|version| version["version"] == shown["active"]);
-        let made_at = active.and_then(|active| active["made_at"].as_str());
-        if shown["generation"] == **generation && made_at >= Some(&*state.defined_at) {
+        if shown["generation"] == **generation && shown["active"].is_string() {
             service.set_ready(region, true);
         }
     }

@@ -80,8 +80,6 @@ pub(super) struct State {
     /// How many generations there were.
     pub(super) generations: usize,
     pub(super) deleted: bool,
-    /// When its present generation was made.
-    pub(super) defined_at: String,
     pub(super) rotate_every: String,
     pub(super) revision: Option<Revision>,
     /// Versions that a caller asked for and got, over all generations.

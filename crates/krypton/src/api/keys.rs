@@ -1,15 +1,19 @@
 //! Routes that show and rotate keys.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use openkcm_contracts::v1::KeyDefine;
-use openkcm_contracts::{KeyPath, ServiceId, SystemId, SystemPath, TenantId, VersionState};
+use openkcm_contracts::{KeyPath, ServiceId, ServicePath, SystemId, SystemPath, TenantId, VersionState};
 use openkcm_http::{Answer, Body, Names};
 
 use super::documents::{Key, Nothing, Reason, RotateAnswer, Version};
 use super::use_keys::path_of;
 use super::{refuse, unreadable};
+use crate::keyring::ServiceRing;
 use crate::rules::Refusal;
+use crate::sealing::Context;
 use crate::service::Handle;
 
 /// Rotate a service's key
@@ -66,6 +70,7 @@ pub(super) async fn read_service(
     let path = path_of(names);
     let shown = handle.service(&path).await.map_err(unreadable)?;
     let (definition, ring) = shown.ok_or_else(|| refuse(Refusal::UNKNOWN))?;
+    let ring = ring.and_then(|ring| of_this_generation(ring, &path, &definition));
     let standing =
         ring.as_ref().map_err(|refusal| *refusal).and_then(|ring| ring.active().map(|v| v.id.to_string()));
     let versions = ring.iter().flat_map(|ring| ring.versions()).map(|version| Version {
@@ -77,6 +82,20 @@ pub(super) async fn read_service(
         at_risk: version.at_risk,
     });
     Ok(Json(key(&definition, standing, versions.collect())))
+}
+
+/// A definition is shown from when it is committed, and settled a moment later: until then the ring is that of the
+/// generation before. Who waits for a new generation must not take that one's version for the new one's, and
+/// encrypt what nothing opens any more.
+fn of_this_generation(
+    ring: Arc<ServiceRing>,
+    path: &ServicePath,
+    definition: &KeyDefine,
+) -> Result<Arc<ServiceRing>, Refusal> {
+    let is_settled = ring
+        .active()
+        .is_ok_and(|active| *active.context == Context::new(path, definition.generation, active.id));
+    if is_settled || ring.active().is_err() { Ok(ring) } else { Err(Refusal::HYDRATING) }
 }
 
 /// Show a system's key
@@ -118,5 +137,54 @@ fn key(definition: &KeyDefine, standing: Result<String, Refusal>, versions: Vec<
         refusal: standing.as_ref().err().map(|refusal| (*refusal).into()),
         active: standing.ok(),
         versions,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use openkcm_contracts::{Algorithm, DefinitionState, Generation, Layer, Revision, Timestamp, VersionId};
+    use openkcm_host::SeededEntropy;
+    use openkcm_secrets::SecretKey;
+
+    use super::*;
+    use crate::keyring::OpenVersion;
+
+    fn definition(path: &ServicePath, generation: Generation) -> KeyDefine {
+        KeyDefine {
+            tenant: path.tenant.clone(),
+            system: path.system.clone(),
+            service: Some(path.service.clone()),
+            generation,
+            parent: Generation(Revision::new(1, 1)),
+            layer: Layer::L3,
+            algorithm: Algorithm::AES256,
+            rotate_every: None,
+            state: DefinitionState::Defined,
+            compromised: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn a_version_of_the_generation_before_is_not_shown_as_that_of_a_new_one() {
+        let path: ServicePath = "acme/hr/payroll".parse().expect("valid");
+        let [old, new] = [2, 9].map(|counter| Generation(Revision::new(1, counter)));
+        let id = VersionId::from_bytes([7; 16]);
+        let version = OpenVersion {
+            id,
+            counter: 1,
+            made_at: Timestamp::from_millis(0),
+            state: VersionState::Active,
+            at_risk: false,
+            context: Arc::new(Context::new(&path, old, id)),
+            key: Ok(Arc::new(SecretKey::generate(&SeededEntropy::new(1)).expect("locked memory"))),
+        };
+        let ring = Arc::new(ServiceRing::serving(vec![version]));
+        assert!(of_this_generation(ring.clone(), &path, &definition(&path, old)).is_ok());
+        let refused = of_this_generation(ring, &path, &definition(&path, new)).expect_err("not settled");
+        assert_eq!(refused, Refusal::HYDRATING);
+        let closed = Arc::new(ServiceRing::refused(Refusal::UNLINKED));
+        assert!(of_this_generation(closed, &path, &definition(&path, new)).is_ok(), "its refusal is told");
     }
 }
