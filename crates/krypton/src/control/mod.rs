@@ -23,6 +23,7 @@ mod effects;
 mod held;
 mod l2;
 mod make;
+mod patience;
 mod plan;
 mod service;
 mod step;
@@ -50,6 +51,7 @@ use openkcm_store::{Read, StoreError};
 use crate::keyring::Keyring;
 use crate::store::{self, Changes};
 use l2::LONGEST_RETRY;
+use patience::Patience;
 use step::{Left, Rest, Step};
 use systems::Systems;
 
@@ -75,6 +77,8 @@ pub struct Core {
     /// Systems of tenants that are served.
     systems: Systems,
     agenda: Agenda,
+    /// How long another region is waited for where a key has no version.
+    patience: Patience,
     /// Versions whose sealed form is not yet known to be durable on the mesh.
     at_risk: HashSet<VersionId>,
     /// Whether the mesh was read to its end once, or given up on: before that nothing is made, since
@@ -100,6 +104,7 @@ impl Core {
             entropy,
             systems: Systems::default(),
             agenda: Agenda::default(),
+            patience: Patience::default(),
             at_risk: HashSet::new(),
             hydrated: false,
             postponed: BTreeSet::new(),
@@ -336,8 +341,11 @@ impl Core {
     /// A caller asked for a key that has no version here: this region makes one soon, unless another's
     /// arrives first.
     pub fn demand(&mut self, path: &ServicePath, now: Timestamp) {
-        self.agenda.at_latest(KeyPath::Service(path.clone()), now.after(DEMAND_PATIENCE));
-        self.agenda.at_latest(KeyPath::System(path.system_path()), now.after(DEMAND_PATIENCE));
+        let at = now.after(DEMAND_PATIENCE);
+        for thing in [KeyPath::System(path.system_path()), KeyPath::Service(path.clone())] {
+            self.patience.shorten(&thing, at);
+            self.agenda.at_latest(thing, at);
+        }
     }
 
     /// How many versions would be lost with this Core's disk.

@@ -38,24 +38,18 @@ impl Core {
     }
 
     /// Whether this region is to make a key's first version now; if not, puts it on the agenda.
-    pub(super) fn first_is_due(
-        &mut self,
-        served: &Served,
-        thing: KeyPath,
-        now: Timestamp,
-        due: bool,
-    ) -> bool {
+    pub(super) fn first_is_due(&mut self, served: &Served, definition: &KeyDefine, now: Timestamp) -> bool {
+        let thing = definition.path();
         if !self.hydrated {
             self.postponed.insert(system_of(&thing));
             return false;
         }
-        match make_at(&served.tenant.regions, &self.region, now) {
-            Some(at) if at > now && !due => {
-                self.agenda.at_latest(thing, at);
-                false
-            }
-            at => at.is_some(),
+        let Some(at) = make_at(&served.tenant.regions, &self.region, now) else { return false };
+        let until = self.patience.until(&thing, definition.generation, at);
+        if until > now {
+            self.agenda.at_latest(thing, until);
         }
+        until <= now
     }
 
     /// Puts a system on the agenda for what has to be tried or looked at again.

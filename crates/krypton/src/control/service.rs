@@ -76,7 +76,7 @@ impl Core {
             // Sealed versions may arrive before their definition: nothing to serve yet.
             let Some(definition) = store::service(step.view, &path)? else { continue };
             if !step.has_made(&path) {
-                let ring = self.ring_of(step, &served, &path, (system.as_ref(), &definition), due)?;
+                let ring = self.ring_of(step, &served, &path, (system.as_ref(), &definition))?;
                 rings.push((path.system, path.service, ring));
             }
         }
@@ -91,7 +91,6 @@ impl Core {
         served: &Served,
         path: &ServicePath,
         (system_definition, definition): (Option<&KeyDefine>, &KeyDefine),
-        due: bool,
     ) -> Result<Arc<ServiceRing>, StoreError> {
         step.looked();
         let now = step.now;
@@ -100,7 +99,10 @@ impl Core {
             .and_then(|system| service_standing(system, Some(definition)).map(|()| system));
         let system_definition = match standing {
             Ok(system) => system,
-            Err(refusal) => return Ok(Arc::new(ServiceRing::refused(refusal))),
+            Err(refusal) => {
+                self.patience.end(&definition.path());
+                return Ok(Arc::new(ServiceRing::refused(refusal)));
+            }
         };
         let held = self.l3_held(step.view, served, path, definition)?;
         let Some(system) = self.systems.get(&path.system_path()) else {
@@ -116,14 +118,18 @@ impl Core {
         }
         let usable =
             |version: &OpenVersion| !definition.compromised.contains(&version.id) && is_live(version);
+        let stands = self.stands(served, definition, &held, &versions);
+        if active.is_some() || stands {
+            self.patience.end(&definition.path());
+        }
         let make = match active {
             Some(id) => {
                 let live = self::candidates(&versions, usable);
                 self.rotation_is_due(served, definition, &live, id, now)
             }
-            None if self.stands(served, definition, &held, &versions) => false,
+            None if stands => false,
             None if l2.is_none() => false,
-            None => self.first_is_due(served, KeyPath::Service(path.clone()), now, due),
+            None => self.first_is_due(served, definition, now),
         };
         if make && let Some((l2_id, l2)) = &l2 {
             let counter = self.next_l3_counter(served, &held, &versions);

@@ -42,7 +42,7 @@ impl Core {
         }
         let Some(definition) = store::system(step.view, path)? else { return Ok(false) };
         let sealed_before = self.systems.get(path).is_some_and(|system| system.seals);
-        self.settle_system(step, &served, &definition, due)?;
+        self.settle_system(step, &served, &definition)?;
         Ok(self.systems.get(path).is_some_and(|system| system.seals) != sealed_before)
     }
 
@@ -75,7 +75,7 @@ impl Core {
         for service in &services {
             let KeyPath::Service(path) = service.path() else { continue };
             if !step.has_made(&path) {
-                let ring = self.ring_of(step, &served, &path, (definition.as_ref(), service), false)?;
+                let ring = self.ring_of(step, &served, &path, (definition.as_ref(), service))?;
                 rings.push((path.system, path.service, ring));
             }
         }
@@ -93,12 +93,12 @@ impl Core {
         step: &mut Step<'_>,
         served: &Served,
         definition: &KeyDefine,
-        due: bool,
     ) -> Result<(), StoreError> {
         let KeyPath::System(path) = definition.path() else { return Ok(()) };
         step.looked();
         if system_standing(&served.tenant, Some(definition)).is_err() {
             self.systems.take(&path);
+            self.patience.end(&definition.path());
             return Ok(());
         }
         let now = step.now;
@@ -118,13 +118,16 @@ impl Core {
             !definition.compromised.contains(&sealed.version)
                 && (system.is_live(sealed.version) || members.include(&sealed.maker))
         });
+        if active.is_some() || stands {
+            self.patience.end(&definition.path());
+        }
         let make = match active {
             Some(id) => {
                 let live = system.live(self, &definition.compromised);
                 self.rotation_is_due(served, definition, &live, id, now)
             }
             None if stands => false,
-            None => self.first_is_due(served, KeyPath::System(path.clone()), now, due),
+            None => self.first_is_due(served, definition, now),
         };
         let may_try = system.seal_failure.is_none_or(|failure| failure.retry_at <= now);
         if make && system.sealing.is_none() && system.unkept.is_none() && may_try {

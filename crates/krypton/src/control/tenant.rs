@@ -77,6 +77,7 @@ impl Core {
             Err(refusal) => {
                 ring.close(refusal);
                 self.systems.forget(id);
+                self.patience.forget(id);
                 return Ok(());
             }
         };
@@ -85,6 +86,7 @@ impl Core {
         let after = after.filter(|_| ring.epoch() == Some(epoch));
         if ring.epoch() != Some(epoch) {
             self.systems.forget(id);
+            self.patience.forget(id);
         }
         if !ring.prepare(epoch) {
             // A revoke overtook this link; its own intake settles the tenant.
@@ -115,7 +117,7 @@ impl Core {
         for definition in definitions {
             match definition.path() {
                 KeyPath::System(path) => {
-                    self.settle_system(step, served, definition, false)?;
+                    self.settle_system(step, served, definition)?;
                     systems.insert(path, Some(definition.clone()));
                 }
                 KeyPath::Service(path) => {
@@ -124,7 +126,7 @@ impl Core {
                         systems.insert(system_path.clone(), store::system(step.view, &system_path)?);
                     }
                     let system = systems.get(&system_path).and_then(Option::as_ref);
-                    let ring = self.ring_of(step, served, &path, (system, definition), false)?;
+                    let ring = self.ring_of(step, served, &path, (system, definition))?;
                     rings.push((path.system, path.service, ring));
                 }
             }

@@ -90,6 +90,38 @@ async fn without_being_asked_the_second_region_waits_for_the_first() {
 }
 
 #[tokio::test]
+async fn the_second_region_waits_anew_for_a_key_that_is_defined_anew() {
+    let world = World::new().await;
+    let b = world.start("b").await;
+    for (counter, event) in [(1, facts::tenant("acme", |_| ())), (4, facts::link("acme", 4))] {
+        world.tell(counter, &event).await;
+    }
+    // The clock wakes no one: what is heard does.
+    let made = async || {
+        world.heard_by(&b).await;
+        world.sealed_on_mesh().await.into_iter().map(|sealed| sealed.path().to_string())
+    };
+    world.tell(3, &facts::key("acme/first", |_| ())).await;
+    let patience = openkcm_krypton::rules::FIRST_VERSION_PATIENCE;
+    b.as_time_passes(&world, patience, "the mesh to be read, and a key made", async || made().await.next())
+        .await;
+    for (counter, system) in [(5, SYSTEM), (6, "acme/ops")] {
+        world.tell(counter, &facts::key(system, |_| ())).await;
+    }
+    world.heard_by(&b).await;
+    let half = patience / 2;
+    world.advance(half);
+    world.tell(20, &facts::key(SYSTEM, |fact| fact.generation = facts::generation(20))).await;
+    world.heard_by(&b).await;
+    world.advance(half);
+    eventually("the other system's", async || made().await.any(|path| path == "acme/ops").then_some(()))
+        .await;
+    assert!(made().await.all(|path| path != SYSTEM), "its patience began anew");
+    world.advance(half);
+    eventually("its own", async || made().await.any(|path| path == SYSTEM).then_some(())).await;
+}
+
+#[tokio::test]
 async fn a_region_that_is_added_later_opens_what_was_sealed_before() {
     let world = World::new().await;
     let only_a = |fact: &mut openkcm_contracts::v1::TenantDefine| fact.regions.truncate(1);

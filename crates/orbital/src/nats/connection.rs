@@ -17,9 +17,10 @@ use super::layout::inbox_prefix;
 use crate::{Stream, TransportError};
 
 /// First and longest wait before another attempt to connect; drawn between nothing and its bound, so that a
-/// landscape that lost its broker does not come back to it in one moment.
+/// landscape that lost its broker does not come back to it in one moment. The longest is short, since an Unlink
+/// waits as long: a broker is spoken to by tens of components, and an attempt at one that is away costs little.
 const FIRST_RECONNECT: Duration = Duration::from_millis(50);
-const LONGEST_RECONNECT: Duration = Duration::from_secs(5);
+const LONGEST_RECONNECT: Duration = Duration::from_secs(1);
 
 /// For a connection to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
