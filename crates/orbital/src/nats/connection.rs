@@ -121,6 +121,13 @@ impl Connection {
         self.state.clone()
     }
 
+    /// Waits until there is a connection.
+    pub(super) async fn back(&self) {
+        if self.state().wait_for(|state| state.connected).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     /// Whether the messages of a stream are to be asked for one by one.
     pub(super) fn reads_one_by_one(&self, stream: &Stream) -> bool {
         self.one_by_one.lock().unwrap_or_else(PoisonError::into_inner).contains(stream)

@@ -41,6 +41,10 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 /// stall in silence (nats.rs #860, #1285).
 const WATCHDOG: Duration = Duration::from_secs(20);
 
+/// How long a reader that has yet to come to the end is given nothing before it asks whether this is it. A message
+/// tells how many waited behind it when it was sent; those may be gone since, and it was the last.
+const END_PATIENCE: Duration = Duration::from_millis(500);
+
 pub(super) struct Reader {
     connection: Connection,
     stream: Stream,
@@ -112,19 +116,25 @@ impl Reader {
         })
     }
 
-    /// The next message that came, or that there is none yet.
-    async fn wait(&mut self) -> Result<async_nats::jetstream::Message, TransportError> {
+    /// The next message that comes; none when the end is reached before, and that has yet to be told.
+    async fn wait(&mut self) -> Result<Option<async_nats::jetstream::Message>, TransportError> {
         let begun_under = self.begun_under;
+        let mut idle = Duration::ZERO;
         loop {
+            let patience = if self.told_end { WATCHDOG } else { END_PATIENCE };
             let over = self.state.wait_for(|state| state.number != begun_under);
             tokio::select! {
-                message = self.messages.next() => return came(message),
+                message = self.messages.next() => return came(message).map(Some),
                 _ = over => return Err(TransportError::Unavailable("the connection was lost".into())),
-                () = tokio::time::sleep(WATCHDOG) => {}
+                () = tokio::time::sleep(patience) => idle += patience,
             }
-            let waiting = info(&self.connection, &self.stream, &self.reader).await?.num_pending;
-            if waiting > 0 {
-                return Err(TransportError::Unavailable(format!("{waiting} messages wait and none came")));
+            let info = info(&self.connection, &self.stream, &self.reader).await?;
+            let missing = info.num_pending + info.delivered.consumer_seq.saturating_sub(self.count);
+            if missing == 0 && !self.told_end {
+                return Ok(None);
+            }
+            if missing > 0 && idle >= WATCHDOG {
+                return Err(TransportError::Unavailable(format!("{missing} messages wait and none came")));
             }
         }
     }
@@ -181,7 +191,10 @@ impl Subscription for Reader {
         let mut batch = Vec::new();
         let mut bytes = 0;
         loop {
-            let mut next = self.wait().await?;
+            let Some(mut next) = self.wait().await? else {
+                self.told_end = true;
+                return Ok(Batch { messages: Vec::new(), caught_up: true });
+            };
             let waiting = loop {
                 bytes += next.payload.len();
                 let waiting = self.take(&next, &mut batch)?;

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use openkcm_contracts::Role;
+use openkcm_contracts::{Lane, Role};
 use openkcm_harness::{Nats, until};
 use openkcm_host::SeededEntropy;
+use openkcm_orbital::nats::layout::stream_name;
 use openkcm_orbital::nats::{NatsOptions, NatsTransport};
 use openkcm_orbital::{Reading, Transport, TransportError};
 
 use crate::rig::Rig;
-use crate::traffic::{facts, message, store};
+use crate::traffic::{bodies, everything, facts, message, next, region, rest, store, stream, subscribe};
 
 pub(crate) struct NatsRig {
     broker: Nats,
@@ -83,4 +84,28 @@ async fn only_a_broker_that_has_no_stream_makes_it_missing() {
     store(&*maker, vec![message(&facts(), "tenant.acme", 1)]).await;
     let refused = asker.subscribe(&reading, None).await.err().expect("there is no reader");
     assert!(matches!(refused, TransportError::Refused(_)), "{refused}");
+}
+
+/// A message tells how many waited behind it when it was sent. They may be gone when it is read, and it the last:
+/// an authority that waited for the end would then never speak again.
+#[tokio::test]
+async fn the_end_is_told_when_what_waited_behind_the_last_message_is_gone() {
+    let broker = Nats::start().await;
+    let mesh = connect(&broker, 1).await;
+    let urgent = stream(Lane::Urgent, region("a"));
+    store(&*mesh, vec![message(&urgent, "link.acme", 1)]).await;
+    let first = everything(&*mesh, &urgent).await.pop().expect("it was stored").position;
+    store(&*mesh, vec![message(&urgent, "link.b", 2), message(&urgent, "link.c", 3)]).await;
+    let mut subscription = subscribe(&*mesh, &urgent, Some(first.clone())).await;
+
+    let client = async_nats::connect(broker.url()).await.expect("the broker is there");
+    let jetstream = async_nats::jetstream::new(client);
+    let stored = jetstream.get_stream(stream_name(&urgent)).await.expect("the stream is there");
+    // One at a time is asked for on this lane, and not before the one before was taken.
+    let read = next(&mut *subscription, 1).await;
+    assert_eq!((bodies(&read.messages), read.caught_up), (vec!["link.b@1.2".to_owned()], false));
+    assert!(stored.delete_message(first.sequence + 2).await.expect("it is there"));
+
+    let read = tokio::time::timeout(crate::PATIENCE, rest(&mut *subscription)).await;
+    assert_eq!(bodies(&read.expect("the end is told")), Vec::<String>::new());
 }
