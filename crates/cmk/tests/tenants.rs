@@ -153,6 +153,11 @@ fn manifest(region: RegionId) -> StateManifest {
         sequence: 1,
         nonce: "n".into(),
         lease: None,
-        body: ManifestBody::Digests { definitions: vec![], links: vec![] },
+        body: ManifestBody::Digests {
+            definitions: String::new(),
+            links: String::new(),
+            registry: None,
+            cmk: None,
+        },
     }
 }

@@ -29,6 +29,7 @@ const ROOMS: &[&str] = &[
     "openkcm-orbital",
     "openkcm-roots",
     "openkcm-http",
+    "openkcm-digests",
     "openkcm-component",
 ];
 

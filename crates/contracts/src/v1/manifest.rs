@@ -1,20 +1,53 @@
 //! What a Core says it holds, and what an authority asks of it.
+//!
+//! What is held is summed up by units: a tenant's word is one, a system with its services is one, a tenant's
+//! link is one. Units lie in buckets by the hash of their name. Where two sides differ they look into buckets,
+//! then into units, and list things only where few are left. Why so: `docs/adr/0015-digests-by-system.md`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{RegionId, Revision, Timestamp};
 
-/// The digest of one bucket of things.
+/// What kind of things a digest is over: each kind has one authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kept {
+    /// Tenants, systems and services: the Registry's.
+    Definitions,
+    /// Pointers: the CMK Server's.
+    Links,
+}
+
+/// A part of what is held, into which the other side can look.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Node {
+    /// The units whose name's hash begins with this byte.
+    Bucket(u8),
+    /// The units whose name's hash begins with these two bytes, the first one high.
+    Place(u16),
+    /// A unit: `acme` is that tenant's word or link, `acme/hr` that system with its services.
+    Unit(String),
+    /// The things of a unit whose subject's hash begins with a byte.
+    Part {
+        /// The unit.
+        unit: String,
+        /// The byte.
+        part: u8,
+    },
+}
+
+/// The digest of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct BucketDigest {
-    /// Which bucket.
-    pub bucket: u32,
-    /// The digest over (thing, generation or epoch, revision, content), in hexadecimal.
+pub struct NodeDigest {
+    /// Which one.
+    pub node: Node,
+    /// The digest over (thing, revision, content), in hexadecimal.
     pub digest: String,
 }
 
-/// One thing of a listed bucket.
+/// One thing that is held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListedThing {
@@ -22,8 +55,28 @@ pub struct ListedThing {
     pub subject: String,
     /// The revision that the Core holds.
     pub revision: Revision,
-    /// The digest of the content that it holds, in hexadecimal.
+    /// The digest of the thing, its revision and content, in hexadecimal.
     pub digest: String,
+}
+
+/// What is in a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Contents {
+    /// Smaller nodes: all of them that hold anything.
+    Nodes(Vec<NodeDigest>),
+    /// All things.
+    Things(Vec<ListedThing>),
+}
+
+/// A node, looked into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listed {
+    /// Which one.
+    pub node: Node,
+    /// What is in it.
+    pub contents: Contents,
 }
 
 /// A Core's lease, as it sees it.
@@ -38,19 +91,25 @@ pub struct LeaseReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ManifestBody {
-    /// Digests of all buckets: of definitions for the Registry, of links for the CMK Server.
+    /// The digests of all buckets: 256 of 16 bytes each, base64.
     Digests {
         /// Over definitions.
-        definitions: Vec<BucketDigest>,
+        definitions: String,
         /// Over links.
-        links: Vec<BucketDigest>,
+        links: String,
+        /// The last revision of the Registry that the Core had applied.
+        registry: Option<Revision>,
+        /// The last revision of the CMK Server that it had applied.
+        cmk: Option<Revision>,
     },
-    /// The contents of the buckets that a query named.
+    /// The answer to a query.
     Listing {
         /// The nonce of the query.
         query: String,
-        /// What is held in them.
-        things: Vec<ListedThing>,
+        /// Of what kind of things.
+        of: Kept,
+        /// The nodes that were asked for, looked into.
+        listed: Vec<Listed>,
     },
 }
 
@@ -72,7 +131,7 @@ pub struct StateManifest {
     pub body: ManifestBody,
 }
 
-/// `Manifest.Query`: the buckets that an authority wants listed.
+/// `Manifest.Query`: the nodes that an authority wants to look into.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestQuery {
@@ -80,6 +139,8 @@ pub struct ManifestQuery {
     pub region: RegionId,
     /// Random: the listing echoes it.
     pub nonce: String,
-    /// The buckets.
-    pub buckets: Vec<u32>,
+    /// Of what kind of things: an authority asks for its own.
+    pub of: Kept,
+    /// The nodes.
+    pub nodes: Vec<Node>,
 }

@@ -14,7 +14,10 @@ mod sovereign;
 pub use address::{Audience, AudienceError, EventType, Lane, Role, Subject};
 pub use facts::{KeyDefine, KeyPurge, TenantDefine};
 pub use key::{KeySealed, Seal, SealedBy};
-pub use manifest::{BucketDigest, LeaseReport, ListedThing, ManifestBody, ManifestQuery, StateManifest};
+pub use manifest::{
+    Contents, Kept, LeaseReport, Listed, ListedThing, ManifestBody, ManifestQuery, Node, NodeDigest,
+    StateManifest,
+};
 pub use sovereign::{Dispute, L1Reference, L1Revoke, LinkState, SovereignLease};
 
 /// Any event's body, with the type that says how to read it.

@@ -1,8 +1,9 @@
 //! A fixed example of each event, and of each form that its body can take. What the golden files hold.
 
 use openkcm_contracts::v1::{
-    BucketDigest, Dispute, KeyDefine, KeyPurge, KeySealed, L1Reference, L1Revoke, LeaseReport, LinkState,
-    ListedThing, ManifestBody, ManifestQuery, Seal, SealedBy, SovereignLease, StateManifest, TenantDefine,
+    Contents, Dispute, Kept, KeyDefine, KeyPurge, KeySealed, L1Reference, L1Revoke, LeaseReport, LinkState,
+    Listed, ListedThing, ManifestBody, ManifestQuery, Node, NodeDigest, Seal, SealedBy, SovereignLease,
+    StateManifest, TenantDefine,
 };
 use openkcm_contracts::{
     Algorithm, DefinitionState, Event, Generation, Layer, LinkEpoch, Period, RegionId, Revision, RootRef,
@@ -154,7 +155,6 @@ fn cmk_servers() -> Vec<Named> {
 }
 
 fn cores() -> Vec<Named> {
-    let digest = |bucket, digest: &str| BucketDigest { bucket, digest: digest.into() };
     let digests = StateManifest {
         region: region("eu-1"),
         incarnation: 3,
@@ -162,25 +162,39 @@ fn cores() -> Vec<Named> {
         nonce: "b2Zmc2V0".into(),
         lease: Some(LeaseReport { until: MOMENT }),
         body: ManifestBody::Digests {
-            definitions: vec![digest(0, "00ff"), digest(1, "e3b0")],
-            links: vec![digest(0, "abcd")],
+            definitions: "AP8".into(),
+            links: "q80".into(),
+            registry: Some(Revision::new(1, 9)),
+            cmk: None,
         },
     };
+    let part = Node::Part { unit: "acme/hr".into(), part: 7 };
+    let nodes = Listed {
+        node: Node::Unit("acme/hr".into()),
+        contents: Contents::Nodes(vec![NodeDigest { node: part.clone(), digest: "00ff".into() }]),
+    };
+    let thing = ListedThing {
+        subject: "key.acme.hr.payroll".into(),
+        revision: Revision::new(1, 9),
+        digest: "00ff".into(),
+    };
+    let things = Listed { node: part, contents: Contents::Things(vec![thing]) };
     let listing = StateManifest {
         sequence: 42,
         lease: None,
         body: ManifestBody::Listing {
             query: "cXVlcnk".into(),
-            things: vec![ListedThing {
-                subject: "key.acme.hr.payroll".into(),
-                revision: Revision::new(1, 9),
-                digest: "00ff".into(),
-            }],
+            of: Kept::Definitions,
+            listed: vec![nodes, things],
         },
         ..digests.clone()
     };
-    let query =
-        ManifestQuery { region: region("eu-1"), nonce: "cXVlcnk".into(), buckets: vec![0, 1, u32::MAX] };
+    let query = ManifestQuery {
+        region: region("eu-1"),
+        nonce: "cXVlcnk".into(),
+        of: Kept::Links,
+        nodes: vec![Node::Bucket(0), Node::Place(u16::MAX), Node::Unit("acme".into())],
+    };
     let seal = |by, ciphertext: &str| Seal { by, ciphertext: ciphertext.into() };
     let l3 = KeySealed {
         tenant: acme(),

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openkcm_contracts::v1::{
-    KeyDefine, KeyPurge, KeySealed, L1Reference, L1Revoke, LinkState, ManifestBody, ManifestQuery,
-    SovereignLease, StateManifest, TenantDefine,
+    Kept, KeyDefine, KeyPurge, KeySealed, L1Reference, L1Revoke, LinkState, ManifestBody, ManifestQuery,
+    Node, SovereignLease, StateManifest, TenantDefine,
 };
 use openkcm_contracts::{
     Algorithm, Audience, DefinitionState, Event, EventType, Generation, Layer, LinkEpoch, Period, RegionId,
@@ -146,12 +146,18 @@ pub(crate) fn event(kind: EventType) -> Event {
             sequence: 1,
             nonce: "n-1".into(),
             lease: None,
-            body: ManifestBody::Digests { definitions: Vec::new(), links: Vec::new() },
+            body: ManifestBody::Digests {
+                definitions: String::new(),
+                links: String::new(),
+                registry: None,
+                cmk: None,
+            },
         }),
         EventType::ManifestQuery => Event::ManifestQuery(ManifestQuery {
             region: region_id("a"),
             nonce: "n-2".into(),
-            buckets: vec![7],
+            of: Kept::Definitions,
+            nodes: vec![Node::Bucket(7)],
         }),
         EventType::KeySealed => Event::KeySealed(KeySealed {
             tenant: acme,

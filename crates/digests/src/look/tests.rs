@@ -1,0 +1,172 @@
+use std::collections::BTreeMap;
+
+use openkcm_contracts::Revision;
+use openkcm_store::Memory;
+use proptest::prelude::*;
+
+use super::*;
+use crate::Changes;
+
+const SHELF: Shelf = Shelf::new("units", "places", "totals");
+
+/// Things by unit and subject, with a store that sums them up.
+#[derive(Default, Clone)]
+struct Side {
+    store: Memory,
+    held: BTreeMap<String, BTreeMap<String, (Revision, Sum)>>,
+}
+
+impl Side {
+    fn hold(&mut self, unit: &str, subject: &str, counter: Option<u64>) {
+        let things = self.held.entry(unit.to_owned()).or_default();
+        let after = counter.map(|counter| {
+            let revision = Revision::new(1, counter);
+            (revision, Sum::of(subject, revision, b"x"))
+        });
+        let before = match after {
+            Some(thing) => things.insert(subject.to_owned(), thing),
+            None => things.remove(subject),
+        };
+        let mut changes = Changes::default();
+        changes.replace(unit, before.map(|(_, sum)| sum), after.map(|(_, sum)| sum));
+        let in_view = |_: &dyn Read, _: &str| Ok(vec!["v".to_owned()]);
+        self.store.write(|tx| SHELF.apply(tx, changes, in_view)).expect("memory does not fail");
+    }
+
+    fn things(&self, unit: &str) -> Vec<(ListedThing, Sum)> {
+        let held = self.held.get(unit).into_iter().flatten();
+        let thing = |(subject, (revision, sum)): (&String, &(Revision, Sum))| {
+            let listed = ListedThing { subject: subject.clone(), revision: *revision, digest: sum.digest() };
+            (listed, *sum)
+        };
+        held.map(thing).collect()
+    }
+
+    fn differing(&self, other: &Self) -> Vec<Node> {
+        let of = |side: &Self| SHELF.buckets(&side.store, "v").expect("memory does not fail");
+        of(self).differing(&of(other)).into_iter().map(Node::Bucket).collect()
+    }
+}
+
+/// What differs, as an authority finds it out, and how many answers that took.
+fn find(ours: &Side, theirs: &Side) -> (Vec<Difference>, usize) {
+    let (mut nodes, mut found, mut answers) = (ours.differing(theirs), Vec::new(), 0);
+    while !nodes.is_empty() {
+        answers += 1;
+        let mut next = BTreeSet::new();
+        for node in &nodes {
+            let seen = SHELF.look(&theirs.store, node, |unit| Ok(theirs.things(unit))).expect("memory");
+            let narrowed = SHELF.narrow(&ours.store, &seen, |unit| Ok(ours.things(unit))).expect("memory");
+            next.extend(narrowed.nodes);
+            found.extend(narrowed.things);
+        }
+        nodes = next.into_iter().collect();
+    }
+    found.sort_by(|a, b| a.subject.cmp(&b.subject));
+    found.dedup();
+    (found, answers)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn exactly_what_differs_is_found(
+        things in prop::collection::btree_map((0..200_u16, 0..90_u16), (0..3_u64, 0..3_u64), 0..400),
+    ) {
+        let (mut ours, mut theirs) = (Side::default(), Side::default());
+        let mut expected = Vec::new();
+        // A unit of more things than are listed at once, and a bucket of more units.
+        for service in 0..=MOST_LISTED as u16 {
+            for side in [&mut ours, &mut theirs] {
+                side.hold("t/full", &format!("key.t.full.{service}"), Some(1));
+            }
+        }
+        for ((system, service), (own, other)) in things {
+            let (unit, subject) = (format!("t/{}", system % 40), format!("key.t.{system}.{service}"));
+            for (side, counter) in [(&mut ours, own), (&mut theirs, other)] {
+                side.hold(&unit, &subject, (counter > 0).then_some(counter));
+            }
+            if own != other {
+                expected.push(subject);
+            }
+        }
+        expected.sort();
+        let (found, _) = find(&ours, &theirs);
+        prop_assert_eq!(found.iter().map(|difference| difference.subject.clone()).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn the_sums_of_a_set_are_the_same_in_whatever_order_it_came_to_be() {
+    let (mut one, mut other) = (Side::default(), Side::default());
+    let things = [("a", "tenant.a", 1), ("a/x", "key.a.x", 2), ("a/x", "key.a.x.y", 3)];
+    for (unit, subject, counter) in things {
+        one.hold(unit, subject, Some(counter));
+    }
+    for (unit, subject, counter) in things.into_iter().rev() {
+        other.hold(unit, subject, Some(9));
+        other.hold(unit, subject, None);
+        other.hold(unit, subject, Some(counter));
+    }
+    assert_eq!(one.store, other.store);
+    for (unit, subject, _) in things {
+        one.hold(unit, subject, None);
+    }
+    assert_eq!(one.store.scan(SHELF.spaces()[2], openkcm_store::Scan::prefix(b"")).expect("memory"), []);
+    assert_eq!(one.differing(&Side::default()), []);
+}
+
+#[test]
+fn many_units_in_a_bucket_and_many_things_in_a_unit_are_divided() {
+    let (mut ours, mut theirs) = (Side::default(), Side::default());
+    let units = 256 * (MOST_LISTED + 10);
+    for number in 0..units {
+        for side in [&mut ours, &mut theirs] {
+            side.hold(&format!("t-{number}"), &format!("tenant.t-{number}"), Some(1));
+        }
+    }
+    for number in 0..1_000 {
+        for side in [&mut ours, &mut theirs] {
+            side.hold("t-0/s", &format!("key.t-0.s.{number}"), Some(1));
+        }
+    }
+    theirs.hold("t-0/s", "key.t-0.s.500", Some(2));
+    theirs.hold("t-7", "tenant.t-7", None);
+    let (found, answers) = find(&ours, &theirs);
+    assert_eq!(
+        found.iter().map(|difference| difference.subject.as_str()).collect::<Vec<_>>(),
+        ["key.t-0.s.500", "tenant.t-7"]
+    );
+    assert_eq!(answers, 4, "places, units, parts, things");
+}
+
+#[test]
+fn a_tenant_that_leaves_a_view_takes_its_units_along() {
+    let mut side = Side::default();
+    for (unit, subject) in [("a", "tenant.a"), ("a/x", "key.a.x"), ("ab", "tenant.ab"), ("ab/x", "key.ab.x")]
+    {
+        side.hold(unit, subject, Some(1));
+    }
+    let mut without = Side::default();
+    for (unit, subject) in [("ab", "tenant.ab"), ("ab/x", "key.ab.x")] {
+        without.hold(unit, subject, Some(1));
+    }
+    let whole = side.clone();
+    side.store.write(|tx| SHELF.move_tenant(tx, "a", "v", false)).expect("memory");
+    assert_eq!(side.differing(&without), []);
+    side.store.write(|tx| SHELF.move_tenant(tx, "a", "v", true)).expect("memory");
+    assert_eq!(side.store, whole.store);
+}
+
+#[test]
+fn the_digests_of_all_buckets_are_read_back_and_nothing_else_is() {
+    let mut side = Side::default();
+    side.hold("a", "tenant.a", Some(1));
+    let buckets = SHELF.buckets(&side.store, "v").expect("memory");
+    assert_eq!(crate::Buckets::from_text(&buckets.to_text()), Ok(buckets.clone()));
+    assert_eq!(buckets.to_text().len(), 5_462);
+    for text in ["", "x", &buckets.to_text()[4..], &format!("{}AAAA", buckets.to_text())] {
+        assert!(crate::Buckets::from_text(text).is_err());
+    }
+}

@@ -1,0 +1,191 @@
+//! Where sums lie in a store: by unit, by place, and the totals of each view.
+//!
+//! A *view* is what one region is told of (an authority keeps one for each region), or simply what is held (a
+//! Core has one). Units are the same in all views; which of them are in one is up to the caller.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use openkcm_store::{Read, Space, StoreError, Table, Write};
+
+use crate::sum::place_of;
+use crate::{Changes, Sum};
+
+/// Buckets of a view: so many that a million systems are some thousand in each, so few that the digests of all
+/// are 4 KiB.
+pub const BUCKETS: usize = 256;
+
+/// The sums of one kind of things.
+#[derive(Debug)]
+pub struct Shelf {
+    /// By name.
+    units: Table<Sum>,
+    /// Names of units by place: `8f3a/acme/hr`.
+    places: Table<()>,
+    /// By view and bucket: `a/8f`.
+    totals: Table<Sum>,
+}
+
+/// The digests of all buckets of a view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buckets(Vec<[u8; 16]>);
+
+/// A text is not the digests of all buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the digests of {BUCKETS} buckets are expected, 16 bytes each, base64")]
+pub struct BucketsError;
+
+impl Shelf {
+    /// A shelf in the spaces of these names.
+    pub const fn new(units: &'static str, places: &'static str, totals: &'static str) -> Self {
+        Self { units: Table::new(units), places: Table::new(places), totals: Table::new(totals) }
+    }
+
+    /// Its spaces, for the list that a store is opened with.
+    pub const fn spaces(&self) -> [Space; 3] {
+        [self.units.space(), self.places.space(), self.totals.space()]
+    }
+
+    /// Applies changes, and adds each unit's to the views that it is in.
+    ///
+    /// # Errors
+    /// When the store can't be read or written, or the views can't be told.
+    pub fn apply(
+        &self,
+        tx: &mut dyn Write,
+        changes: Changes,
+        mut views: impl FnMut(&dyn Read, &str) -> Result<Vec<String>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut totals = BTreeMap::new();
+        for (unit, difference) in changes.units.into_iter().filter(|(_, sum)| !sum.is_nothing()) {
+            self.change_unit(tx, &unit, difference)?;
+            for view in views(tx.as_read(), &unit)? {
+                add(&mut totals, &view, &unit, difference);
+            }
+        }
+        self.add_totals(tx, totals)
+    }
+
+    /// Adds all units of a tenant to a view, or takes them away.
+    ///
+    /// # Errors
+    /// When the store can't be read or written.
+    pub fn move_tenant(
+        &self,
+        tx: &mut dyn Write,
+        tenant: &str,
+        view: &str,
+        into: bool,
+    ) -> Result<(), StoreError> {
+        let mut totals = BTreeMap::new();
+        let word = self.units.get(tx.as_read(), tenant)?.map(|sum| (tenant.to_owned(), sum));
+        let systems = self.units.list(tx.as_read(), &format!("{tenant}/"), None, usize::MAX)?;
+        for (unit, sum) in word.into_iter().chain(systems) {
+            let difference = if into { sum } else { Sum::default().minus(sum) };
+            add(&mut totals, view, &unit, difference);
+        }
+        self.add_totals(tx, totals)
+    }
+
+    /// The digests of all buckets of a view.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn buckets(&self, store: &dyn Read, view: &str) -> Result<Buckets, StoreError> {
+        let mut digests = vec![[0; 16]; BUCKETS];
+        let prefix = format!("{view}/");
+        for (key, sum) in self.totals.list(store, &prefix, None, BUCKETS)? {
+            if let Ok(bucket) = u8::from_str_radix(&key[prefix.len()..], 16) {
+                digests[usize::from(bucket)] = sum.bytes();
+            }
+        }
+        Ok(Buckets(digests))
+    }
+
+    /// A unit's sum.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn unit(&self, store: &dyn Read, unit: &str) -> Result<Sum, StoreError> {
+        Ok(self.units.get(store, unit)?.unwrap_or_default())
+    }
+
+    /// The units whose place begins so, at most so many, by name.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub(crate) fn units_at(
+        &self,
+        store: &dyn Read,
+        place: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(String, Sum)>, StoreError> {
+        let prefix: String = place.iter().map(|byte| format!("{byte:02x}")).collect();
+        let names = self.places.list(store, &prefix, None, limit)?;
+        let names =
+            names.into_iter().filter_map(|(key, ())| key.split_once('/').map(|(_, unit)| unit.to_owned()));
+        names.map(|unit| Ok((unit.clone(), self.unit(store, &unit)?))).collect()
+    }
+
+    fn change_unit(&self, tx: &mut dyn Write, unit: &str, difference: Sum) -> Result<(), StoreError> {
+        let before = self.units.get(tx.as_read(), unit)?;
+        let after = before.unwrap_or_default().plus(difference);
+        if after.is_nothing() {
+            self.places.delete(tx, &place_key(unit))?;
+            return self.units.delete(tx, unit);
+        }
+        if before.is_none() {
+            self.places.put(tx, &place_key(unit), &())?;
+        }
+        self.units.put(tx, unit, &after)
+    }
+
+    fn add_totals(&self, tx: &mut dyn Write, totals: BTreeMap<String, Sum>) -> Result<(), StoreError> {
+        for (key, difference) in totals {
+            let total = self.totals.get(tx.as_read(), &key)?.unwrap_or_default().plus(difference);
+            if total.is_nothing() {
+                self.totals.delete(tx, &key)?;
+            } else {
+                self.totals.put(tx, &key, &total)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn add(totals: &mut BTreeMap<String, Sum>, view: &str, unit: &str, difference: Sum) {
+    let total = totals.entry(format!("{view}/{:02x}", place_of(unit)[0])).or_default();
+    *total = total.plus(difference);
+}
+
+fn place_key(unit: &str) -> String {
+    let [high, low] = place_of(unit);
+    format!("{high:02x}{low:02x}/{unit}")
+}
+
+impl Buckets {
+    /// As a manifest has them.
+    pub fn to_text(&self) -> String {
+        STANDARD_NO_PAD.encode(self.0.as_flattened())
+    }
+
+    /// Reads what a manifest has.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn from_text(text: &str) -> Result<Self, BucketsError> {
+        let bytes = STANDARD_NO_PAD.decode(text).map_err(|_| BucketsError)?;
+        let (digests, rest) = bytes.as_chunks::<16>();
+        if digests.len() != BUCKETS || !rest.is_empty() {
+            return Err(BucketsError);
+        }
+        Ok(Self(digests.to_vec()))
+    }
+
+    /// The buckets that are not the same as in others.
+    pub fn differing(&self, other: &Self) -> Vec<u8> {
+        let pairs = (0..=u8::MAX).zip(self.0.iter().zip(&other.0));
+        pairs.filter(|(_, (own, other))| own != other).map(|(bucket, _)| bucket).collect()
+    }
+}
