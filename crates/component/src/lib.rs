@@ -8,6 +8,7 @@
 
 mod applied;
 mod authority;
+mod hydration;
 mod mesh;
 mod metrics;
 pub mod quarantine;

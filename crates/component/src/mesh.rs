@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::hydration::read_or_away;
 use crate::metrics::{Counted, Gauges};
 use crate::quarantine::Quarantine;
 use crate::status::{self, Measured};
@@ -141,6 +142,12 @@ impl MeshHandle {
         }
     }
 
+    /// Waits until every stream was read to its end once since the start, or those that were not are out of reach
+    /// for so long. Says whether all were read.
+    pub async fn read_or_away(&self, patience: Duration, limit: Duration) -> bool {
+        read_or_away(&self.connection, &self.hydrated, &self.shown.reads, (patience, limit)).await
+    }
+
     /// What could not be read or applied.
     pub fn quarantine(&self) -> Quarantine {
         self.quarantine.clone()
@@ -154,7 +161,7 @@ impl MeshHandle {
         let Shown { sends, reads, .. } = &*self.shown;
         let measured = Measured::read(view, sends)?;
         let streams = status::streams(view, reads, &self.hydrated.borrow())?;
-        let Connection { connected, since, error } = self.connection.borrow().clone();
+        let Connection { connected, since, error, unread: _ } = self.connection.borrow().clone();
         Ok(MeshStatus {
             connected,
             since,

@@ -19,7 +19,7 @@ use std::time::Duration;
 use openkcm_component::{Mesh, MeshHandle, Plan, Running, StartError, Traffic, http_options, open_store};
 use openkcm_contracts::{Audience, Lane, RegionId};
 use openkcm_http::{Access, Limits, metrics_registry};
-use openkcm_orbital::{Connection, Receiver, Stream};
+use openkcm_orbital::{Receiver, Stream};
 use openkcm_roots::Roots;
 use openkcm_store::Store;
 use tokio::net::TcpListener;
@@ -171,47 +171,10 @@ fn plan(store: &Store, region: &RegionId, receiver: Arc<dyn Receiver>, traffic: 
 
 /// Lets the Core make what it lacks once the mesh was read, or is away for too long.
 async fn tell_when_hydrated(mesh: MeshHandle, inputs: mpsc::Sender<Input>) {
-    read_or_away(&mesh.connection(), || mesh.hydrated()).await;
+    // A region that lost its disk would else make anew what the mesh is about to give it back.
+    if !mesh.read_or_away(HYDRATION_PATIENCE, HYDRATION_LIMIT).await {
+        tracing::warn!("the mesh could not be read to its end yet; going on with what is held");
+    }
     // The loop has ended: the Core is stopping.
     let _ = inputs.send(Input::Hydrated).await;
-}
-
-/// Waits until the mesh was read to its end. One that answers is waited for while it has more to tell: a
-/// region that lost its disk would else make anew what the mesh is about to give it back.
-async fn read_or_away<F: Future<Output = ()>>(
-    connection: &watch::Receiver<Connection>,
-    hydrated: impl Fn() -> F,
-) {
-    for _ in 0..HYDRATION_LIMIT.as_secs() / HYDRATION_PATIENCE.as_secs() {
-        if tokio::time::timeout(HYDRATION_PATIENCE, hydrated()).await.is_ok() {
-            return;
-        }
-        if !connection.borrow().connected {
-            break;
-        }
-    }
-    tracing::warn!("the mesh could not be read to its end yet; going on with what is held");
-}
-
-#[cfg(test)]
-mod tests {
-    use openkcm_contracts::Timestamp;
-
-    use super::*;
-
-    fn connection(connected: bool) -> Connection {
-        Connection { connected, since: Timestamp::from_millis(0), error: None }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_mesh_that_answers_is_read_to_its_end_and_one_that_is_away_is_not_waited_for() {
-        let (sender, receiver) = watch::channel(connection(false));
-        read_or_away(&receiver, std::future::pending).await;
-        sender.send_replace(connection(true));
-        let most = HYDRATION_LIMIT - HYDRATION_PATIENCE;
-        let long = tokio::time::timeout(most, read_or_away(&receiver, std::future::pending)).await;
-        assert!(long.is_err(), "it answers, and has not told all");
-        read_or_away(&receiver, std::future::pending).await;
-        read_or_away(&receiver, || async {}).await;
-    }
 }

@@ -13,8 +13,8 @@ mod read;
 mod send;
 mod words;
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -108,11 +108,14 @@ pub trait Receiver: Send + Sync + 'static {
 /// Whether the mesh answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
-    /// Whether the mesh answered the last attempt.
+    /// Whether the mesh answered the last attempt on every lane.
     pub connected: bool,
+    /// The lanes that are not read now.
+    pub unread: BTreeSet<Lane>,
     /// Since when it is so.
     pub since: Timestamp,
-    /// What went wrong with the last attempt, also when the mesh answered it.
+    /// What went wrong with the last attempt, also when the mesh answered it; on the most urgent lane where
+    /// several fail.
     pub error: Option<String>,
 }
 
@@ -156,7 +159,12 @@ impl CourierHandle {
 impl Courier {
     /// Starts to send and to read.
     pub fn start(self) -> CourierHandle {
-        let at_start = Connection { connected: false, since: self.clock.now(), error: None };
+        let at_start = Connection {
+            connected: false,
+            unread: self.reads.iter().map(|stream| stream.lane).collect(),
+            since: self.clock.now(),
+            error: None,
+        };
         let (connection_sender, connection) = watch::channel(at_start);
         let (hydrated_sender, hydrated) = watch::channel(BTreeSet::new());
         let (compared_sender, compared) = watch::channel(self.words.is_none());
@@ -164,6 +172,7 @@ impl Courier {
         let shared = Arc::new(Shared {
             courier: self,
             connection: connection_sender,
+            attempts: Mutex::default(),
             hydrated: hydrated_sender,
             compared: compared_sender,
         });
@@ -185,8 +194,25 @@ impl Courier {
 struct Shared {
     courier: Courier,
     connection: watch::Sender<Connection>,
+    /// What came of the last attempts: lanes go their own ways, and one that works says nothing of another.
+    attempts: Mutex<BTreeMap<Attempt, Outcome>>,
     hydrated: watch::Sender<BTreeSet<Stream>>,
     compared: watch::Sender<bool>,
+}
+
+/// What is tried on a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Attempt {
+    Send(Lane),
+    Read(Lane),
+    /// Own words are read back, once.
+    Compare(Lane),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Outcome {
+    answered: bool,
+    error: Option<String>,
 }
 
 /// Why a task starts over.
@@ -230,13 +256,21 @@ impl Shared {
         }
     }
 
-    fn note_success(&self) {
-        self.note(true, None);
+    fn note_success(&self, attempt: Attempt) {
+        self.note(attempt, Some(Outcome { answered: true, error: None }));
     }
 
-    fn note_failure(&self, interruption: &Interruption) {
+    /// Nothing is left to be tried there: what went wrong before is over.
+    fn note_nothing(&self, attempt: Attempt) {
+        self.note(attempt, None);
+    }
+
+    fn note_failure(&self, attempt: Attempt, interruption: &Interruption) {
         match interruption {
-            Interruption::Transport(error) => self.note(error.answered(), Some(error.to_string())),
+            Interruption::Transport(error) => {
+                let outcome = Outcome { answered: error.answered(), error: Some(error.to_string()) };
+                self.note(attempt, Some(outcome));
+            }
             // Says nothing about the mesh; an operator must look at the disk.
             Interruption::Store(error) => {
                 let error: &dyn std::error::Error = error;
@@ -245,25 +279,59 @@ impl Shared {
         }
     }
 
-    fn note(&self, connected: bool, error: Option<String>) {
+    fn note(&self, attempt: Attempt, outcome: Option<Outcome>) {
         let now = self.courier.clock.now();
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Some(outcome) => drop(attempts.insert(attempt, outcome)),
+            None => drop(attempts.remove(&attempt)),
+        }
+        let reads = self.courier.reads.iter().map(|stream| stream.lane);
+        let is_read = |lane| attempts.get(&Attempt::Read(lane)).is_some_and(|outcome| outcome.answered);
+        let unread: BTreeSet<Lane> = reads.filter(|lane| !is_read(*lane)).collect();
+        // Those that get no answer first, then by urgency.
+        let failing = attempts.iter().filter(|(_, outcome)| outcome.error.is_some());
+        let worst = failing.min_by_key(|(attempt, outcome)| (outcome.answered, attempt.lane()));
+        let error = worst.and_then(|(_, outcome)| outcome.error.clone());
+        let connected = worst.map_or(!attempts.is_empty(), |(_, outcome)| outcome.answered);
+        self.show(Connection { connected, unread, since: now, error });
+    }
+
+    fn show(&self, shown: Connection) {
         self.connection.send_if_modified(|connection| {
-            if connection.connected == connected && connection.error == error {
+            let since = if connection.connected == shown.connected { connection.since } else { shown.since };
+            let shown = Connection { since, ..shown };
+            if *connection == shown {
                 return false;
             }
-            match &error {
+            match &shown.error {
+                error if *error == connection.error && shown.connected == connection.connected => {}
                 // A component that starts has yet to connect: no news before the second attempt.
                 Some(error) if connection.error.is_none() && !connection.connected => {
                     tracing::info!(%error, "the mesh can't be used yet");
                 }
-                Some(error) if connected => tracing::warn!(%error, "the mesh answers, and can't be used"),
+                Some(error) if shown.connected => {
+                    tracing::warn!(%error, "the mesh answers, and can't be used")
+                }
                 Some(error) if connection.connected => tracing::warn!(%error, "the mesh is away"),
-                None if !connection.connected => tracing::info!("the mesh answers"),
+                None if !connection.connected && shown.connected => tracing::info!("the mesh answers"),
                 _ => {}
             }
-            let since = if connection.connected == connected { connection.since } else { now };
-            *connection = Connection { connected, since, error };
+            *connection = shown;
             true
         });
+    }
+}
+
+impl Attempt {
+    fn to_read(reading: &Reading) -> Self {
+        let lane = reading.stream.lane;
+        if reading.words_of.is_some() { Self::Compare(lane) } else { Self::Read(lane) }
+    }
+
+    fn lane(self) -> Lane {
+        match self {
+            Self::Send(lane) | Self::Read(lane) | Self::Compare(lane) => lane,
+        }
     }
 }

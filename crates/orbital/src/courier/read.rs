@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinError;
 use tokio::task::JoinSet;
 
-use super::{Interruption, Shared};
+use super::{Attempt, Interruption, Shared};
 use crate::{Batch, Intake, Reading, Subscription, TransportError, Verifier, inbox};
 
 /// Messages that are taken at once: enough to share the cost of a commit among, few enough that one intake is
@@ -29,7 +29,7 @@ impl Shared {
         let mut failures = 0;
         loop {
             let Err(interruption) = self.read_on(&reading, &mut failures).await;
-            self.note_failure(&interruption);
+            self.note_failure(Attempt::to_read(&reading), &interruption);
             failures += 1;
             self.back_off(failures).await;
         }
@@ -65,13 +65,15 @@ impl Shared {
             move |batch| verified(reading.clone(), batch, verifier.clone(), clock.now())
         };
         reader.spawn(read_ahead(subscription, verify, sender));
-        Ok(Intakes { shared: self, ready, failed: None, _reader: reader })
+        let attempt = Attempt::to_read(reading);
+        Ok(Intakes { shared: self, attempt, ready, failed: None, _reader: reader })
     }
 }
 
 /// What comes on a stream, verified.
 pub(super) struct Intakes<'a> {
     shared: &'a Shared,
+    attempt: Attempt,
     ready: mpsc::Receiver<Result<Intake, TransportError>>,
     /// What ended the reading, after all that was read before.
     failed: Option<TransportError>,
@@ -82,7 +84,7 @@ pub(super) struct Intakes<'a> {
 impl Intakes<'_> {
     pub(super) async fn next(&mut self) -> Result<Intake, TransportError> {
         let intake = gather(&mut self.ready, &mut self.failed).await?;
-        self.shared.note_success();
+        self.shared.note_success(self.attempt);
         Ok(intake)
     }
 }

@@ -7,7 +7,7 @@ use openkcm_contracts::{Audience, Lane};
 use openkcm_store::{Read, StoreError};
 use tokio::task::JoinSet;
 
-use super::{Interruption, Shared};
+use super::{Attempt, Interruption, Shared};
 use crate::outbox::{self, Waiting};
 use crate::{Courier, Letter, Published};
 
@@ -36,7 +36,7 @@ impl Shared {
                     }
                 }
                 Err(error) => {
-                    self.note_failure(&error.into());
+                    self.note_failure(Attempt::Send(lane), &error.into());
                     failures += 1;
                     self.back_off(failures).await;
                     continue;
@@ -59,7 +59,12 @@ impl Shared {
         let mut letters = Some(first);
         loop {
             match self.send_next(lane, &audience, letters.take()).await {
-                Ok(Sent::Nothing) => return audience,
+                Ok(Sent::Nothing) => {
+                    if failures > 0 {
+                        self.note_nothing(Attempt::Send(lane));
+                    }
+                    return audience;
+                }
                 Ok(Sent::All) => failures = 0,
                 // An author that is behind says all of it again, and may find newer words again: not in a rush.
                 Ok(Sent::SomeInVain) => {
@@ -67,7 +72,7 @@ impl Shared {
                     self.back_off(failures).await;
                 }
                 Err(interruption) => {
-                    self.note_failure(&interruption);
+                    self.note_failure(Attempt::Send(lane), &interruption);
                     failures += 1;
                     self.back_off(failures).await;
                 }
@@ -95,7 +100,7 @@ impl Shared {
         }
         let messages = signer.sign_all(waiting.iter().map(|waiting| &waiting.letter));
         let published = transport.publish(messages).await?;
-        self.note_success();
+        self.note_success(Attempt::Send(lane));
         note_superseded(&waiting, &published);
         receiver.told(&waiting, &published).await?;
         store.write(move |tx| outbox::forget(tx, lane, &waiting)).await?;

@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
+use openkcm_contracts::Lane;
 use tokio::task::JoinSet;
 
-use super::{Interruption, Shared};
+use super::{Attempt, Interruption, Shared};
 use crate::{Reading, TransportError, Words, inbox};
 
 impl Shared {
@@ -30,7 +31,7 @@ impl Shared {
         }
         let mut failures = 0;
         while let Err(error) = self.courier.receiver.compared().await {
-            self.note_failure(&error.into());
+            self.note_failure(Attempt::Compare(Lane::Urgent), &error.into());
             failures += 1;
             self.back_off(failures).await;
         }
@@ -41,19 +42,20 @@ impl Shared {
         let mut failures = 0;
         loop {
             match self.compare_to_the_end(&reading, from_the_beginning).await {
-                Ok(()) => return,
+                Ok(()) => break,
                 // Where there is no stream, no word was said.
                 Err(Interruption::Transport(TransportError::Missing(what))) => {
                     tracing::info!(%what, "not on the mesh yet: no own words to compare with there");
-                    return;
+                    break;
                 }
                 Err(interruption) => {
-                    self.note_failure(&interruption);
+                    self.note_failure(Attempt::to_read(&reading), &interruption);
                     failures += 1;
                     self.back_off(failures).await;
                 }
             }
         }
+        self.note_nothing(Attempt::to_read(&reading));
     }
 
     async fn compare_to_the_end(

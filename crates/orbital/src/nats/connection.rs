@@ -143,9 +143,13 @@ impl Connection {
         }
     }
 
-    /// The broker process that is connected to.
-    pub(super) fn server(&self) -> String {
-        self.client.server_info().server_id
+    /// The broker process that is connected to. The client learns it a moment after it says that it is connected.
+    pub(super) fn server(&self) -> Result<String, TransportError> {
+        let id = self.client.server_info().server_id;
+        if id.is_empty() {
+            return Err(TransportError::Unavailable("the broker has not said who it is yet".into()));
+        }
+        Ok(id)
     }
 
     /// Fails when there is no connection now.

@@ -65,13 +65,21 @@ impl Publisher {
         Self { connection, entropy, verifier, last: Mutex::default(), begun: Mutex::default() }
     }
 
-    /// Publishes messages of one stream, in order.
+    /// Publishes messages of one stream, in order, while the connection lasts: another one may lead to a broker
+    /// whose run is not written down yet.
     pub(super) async fn publish(
         &self,
         stream: &Stream,
         messages: Vec<&Message>,
     ) -> Result<Vec<Published>, TransportError> {
-        self.connection.check()?;
+        self.connection.while_it_lasts(self.publish_all(stream, messages)).await
+    }
+
+    async fn publish_all(
+        &self,
+        stream: &Stream,
+        messages: Vec<&Message>,
+    ) -> Result<Vec<Published>, TransportError> {
         self.begin_run(stream).await?;
         let mut outcomes = Vec::with_capacity(messages.len());
         let mut rest = &messages[..];
@@ -279,7 +287,7 @@ impl Publisher {
 
     /// Sees to it that the run of the present broker process is written down on a stream.
     pub(super) async fn begin_run(&self, stream: &Stream) -> Result<(), TransportError> {
-        let server = self.connection.server();
+        let server = self.connection.server()?;
         if self.has_begun(&server, stream) {
             return Ok(());
         }
@@ -304,7 +312,7 @@ impl Publisher {
         stream: &Stream,
         is_missing: impl Fn(&Runs) -> bool,
     ) -> Result<(), TransportError> {
-        let server = self.connection.server();
+        let server = self.connection.server()?;
         for _ in 0..ATTEMPTS {
             let (sequence, runs) = self.runs(stream).await?;
             if !is_missing(&runs) {

@@ -55,6 +55,8 @@ pub(super) struct Reader {
     runs: Runs,
     /// How many messages this reader was given.
     count: u64,
+    /// How many it had been sent at a moment when no more waited.
+    end: Option<u64>,
     /// How many messages are asked for at once.
     ahead: usize,
     /// Nothing waited when reading began, and that has yet to be told.
@@ -109,6 +111,7 @@ impl Reader {
             begun_under,
             runs,
             count: 0,
+            end: None,
             ahead,
             empty,
             told_end: false,
@@ -119,9 +122,9 @@ impl Reader {
     /// The next message that comes; none when the end is reached before, and that has yet to be told.
     async fn wait(&mut self) -> Result<Option<async_nats::jetstream::Message>, TransportError> {
         let begun_under = self.begun_under;
-        let mut idle = Duration::ZERO;
+        let (mut idle, mut missed) = (Duration::ZERO, false);
         loop {
-            let patience = if self.told_end { WATCHDOG } else { END_PATIENCE };
+            let patience = if self.told_end && !missed { WATCHDOG } else { END_PATIENCE };
             let over = self.state.wait_for(|state| state.number != begun_under);
             tokio::select! {
                 message = self.messages.next() => return came(message).map(Some),
@@ -133,21 +136,28 @@ impl Reader {
             if missing == 0 && !self.told_end {
                 return Ok(None);
             }
-            if missing > 0 && idle >= WATCHDOG {
+            // One that came while the broker was asked lies here already, and is found when it is looked at next.
+            if missing > 0 && missed && idle >= WATCHDOG {
                 return Err(TransportError::Unavailable(format!("{missing} messages wait and none came")));
             }
+            missed = missing > 0 && idle >= WATCHDOG;
         }
     }
 
-    /// Whether nothing lies beyond the last message now. None did when the broker sent that one; what has come
-    /// since matters once, to whoever waits for the end, and is not asked for with each message after that.
-    async fn at_the_end(&self) -> Result<bool, TransportError> {
+    /// Whether all was taken that lay there at a moment since reading began. None lay behind the last message when
+    /// the broker sent it; what has come since matters once, to whoever waits for the end, and is not asked for
+    /// with each message after that. What comes while the broker is asked, or after, does not put the end off: a
+    /// stream that never rests would have none.
+    async fn at_the_end(&mut self) -> Result<bool, TransportError> {
         if self.told_end {
             return Ok(true);
         }
-        let info = info(&self.connection, &self.stream, &self.reader).await?;
+        if self.end.is_none() {
+            let info = info(&self.connection, &self.stream, &self.reader).await?;
+            self.end = (info.num_pending == 0).then_some(info.delivered.consumer_seq);
+        }
         // What the broker has sent already may not have been taken here yet.
-        Ok(info.num_pending == 0 && info.delivered.consumer_seq <= self.count)
+        Ok(self.end.is_some_and(|end| end <= self.count))
     }
 
     /// Takes one message; says how many wait behind it.
@@ -176,6 +186,12 @@ impl Reader {
         }
         Ok(waiting)
     }
+
+    /// All was read once.
+    fn tell_end(&mut self) {
+        self.told_end = true;
+        self.connection.read_one_by_one(&self.stream, false);
+    }
 }
 
 #[async_trait]
@@ -185,14 +201,14 @@ impl Subscription for Reader {
             return Err(TransportError::Unavailable("a message without content ended the answers".into()));
         }
         if std::mem::take(&mut self.empty) && self.at_the_end().await? {
-            self.told_end = true;
+            self.tell_end();
             return Ok(Batch { messages: Vec::new(), caught_up: true });
         }
         let mut batch = Vec::new();
         let mut bytes = 0;
         loop {
             let Some(mut next) = self.wait().await? else {
-                self.told_end = true;
+                self.tell_end();
                 return Ok(Batch { messages: Vec::new(), caught_up: true });
             };
             let waiting = loop {
@@ -210,12 +226,13 @@ impl Subscription for Reader {
                     None => break waiting,
                 }
             };
-            let caught_up = waiting == 0 && !self.over && self.at_the_end().await?;
+            let near = waiting == 0 || self.end.is_some();
+            let caught_up = near && !self.over && self.at_the_end().await?;
+            let is_news = caught_up && !self.told_end;
             if caught_up {
-                self.connection.read_one_by_one(&self.stream, false);
+                self.tell_end();
             }
-            if self.over || !batch.is_empty() || (caught_up && !self.told_end) {
-                self.told_end |= caught_up;
+            if self.over || !batch.is_empty() || is_news {
                 return Ok(Batch { messages: batch, caught_up });
             }
         }

@@ -208,8 +208,37 @@ async fn a_store_that_refuses_is_not_reported_as_a_mesh_that_is_away() {
     post.receiver.will((0..10).map(|_| Mishap::Refuse));
     let reading = post.read(post.mesh.clone());
     let mut connection = reading.connection();
-    soon("it answers", connection.wait_for(|state| state.connected)).await.expect("runs");
+    let answers = connection.wait_for(|state| state.connected && state.unread.is_empty());
+    soon("it answers", answers).await.expect("runs");
     connection.mark_unchanged();
     until_held(&post.receiver.store, &[letter(EventType::TenantDefine)]).await;
     assert!(!connection.has_changed().expect("runs"), "{:?}", connection.borrow());
+}
+
+/// What works on one lane says nothing of another: an operator must see that no facts come, and whoever waits for
+/// them must not take the urgent lane's silence for theirs.
+#[tokio::test]
+async fn a_lane_that_works_does_not_hide_one_that_does_not() {
+    let post = Post::new().await;
+    let landscape = Landscape::new();
+    let flaky = Flaky::new(post.mesh.clone(), &[], &[]);
+    flaky.away.lock().expect("free").push(Lane::Facts);
+    let reading = post.read(flaky.clone());
+    let mut connection = reading.connection();
+    let shows = |lanes: &[Lane]| {
+        let lanes: std::collections::BTreeSet<Lane> = lanes.iter().copied().collect();
+        move |shown: &openkcm_orbital::Connection| shown.unread == lanes
+    };
+    soon("only the facts are missing", connection.wait_for(shows(&[Lane::Facts])))
+        .await
+        .expect("it is held here");
+    for revision in 1..=20 {
+        post.publish(vec![landscape.registry.sign(&purge_letter("acme", revision))]).await;
+        until_held(&post.receiver.store, &[purge_letter("acme", revision)]).await;
+        let shown = connection.borrow().clone();
+        assert!(!shown.connected && shown.error.is_some(), "{shown:?}");
+    }
+    flaky.away.lock().expect("free").clear();
+    let shown = soon("all are read", connection.wait_for(shows(&[]))).await.expect("it is held here").clone();
+    assert!(shown.connected && shown.error.is_none(), "{shown:?}");
 }
