@@ -1,6 +1,6 @@
 //! What a transaction changes, gathered by units.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Sum;
 
@@ -8,6 +8,7 @@ use crate::Sum;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     pub(crate) units: BTreeMap<String, Sum>,
+    pub(crate) moved: BTreeSet<String>,
 }
 
 impl Changes {
@@ -20,8 +21,15 @@ impl Changes {
         }
     }
 
+    /// Units whose names begin so may be in other views from now on.
+    pub fn moved(&mut self, prefix: &str) {
+        if !self.moved.contains(prefix) {
+            self.moved.insert(prefix.to_owned());
+        }
+    }
+
     /// Whether nothing was noted.
     pub fn is_empty(&self) -> bool {
-        self.units.is_empty()
+        self.units.is_empty() && self.moved.is_empty()
     }
 }

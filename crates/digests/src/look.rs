@@ -12,22 +12,27 @@ use crate::{Shelf, Sum};
 pub const MOST_LISTED: usize = 64;
 
 impl Shelf {
-    /// Looks into a node. `things` are those of a unit that are held: subject, revision, sum.
+    /// Looks into a node of a view. `things` are those of a unit that are held: subject, revision, sum.
     ///
     /// # Errors
     /// When the store can't be read.
     pub fn look(
         &self,
         store: &dyn Read,
+        view: &str,
         node: &Node,
         mut things: impl FnMut(&str) -> Result<Vec<(ListedThing, Sum)>, StoreError>,
     ) -> Result<Listed, StoreError> {
         let contents = match node {
             Node::Bucket(bucket) => {
-                let units = self.units_at(store, &[*bucket], MOST_LISTED + 1)?;
-                if units.len() <= MOST_LISTED { units_of(units) } else { self.places_of(store, *bucket)? }
+                let units = self.units_at(store, view, &[*bucket], MOST_LISTED + 1)?;
+                if units.len() <= MOST_LISTED {
+                    units_of(units)
+                } else {
+                    self.places_of(store, view, *bucket)?
+                }
             }
-            Node::Place(place) => units_of(self.units_at(store, &place.to_be_bytes(), usize::MAX)?),
+            Node::Place(place) => units_of(self.units_at(store, view, &place.to_be_bytes(), usize::MAX)?),
             Node::Unit(unit) => {
                 let held = things(unit)?;
                 if held.len() <= MOST_LISTED { listed(held) } else { parts_of(unit, &held) }
@@ -48,17 +53,18 @@ impl Shelf {
     pub fn narrow(
         &self,
         store: &dyn Read,
+        view: &str,
         theirs: &Listed,
         mut things: impl FnMut(&str) -> Result<Vec<(ListedThing, Sum)>, StoreError>,
     ) -> Result<Narrowed, StoreError> {
         let ours = match (&theirs.node, &theirs.contents) {
             (Node::Bucket(bucket), Contents::Nodes(nodes)) => match nodes.first() {
-                Some(NodeDigest { node: Node::Place(_), .. }) => self.places_of(store, *bucket)?,
-                _ => units_of(self.units_at(store, &[*bucket], usize::MAX)?),
+                Some(NodeDigest { node: Node::Place(_), .. }) => self.places_of(store, view, *bucket)?,
+                _ => units_of(self.units_at(store, view, &[*bucket], usize::MAX)?),
             },
             (Node::Unit(unit), Contents::Nodes(_)) => parts_of(unit, &things(unit)?),
             (Node::Unit(unit), Contents::Things(_)) => listed(things(unit)?),
-            (node, _) => self.look(store, node, things)?.contents,
+            (node, _) => self.look(store, view, node, things)?.contents,
         };
         Ok(match (&theirs.contents, ours) {
             (Contents::Nodes(theirs), Contents::Nodes(ours)) => {
@@ -72,9 +78,9 @@ impl Shelf {
         })
     }
 
-    fn places_of(&self, store: &dyn Read, bucket: u8) -> Result<Contents, StoreError> {
+    fn places_of(&self, store: &dyn Read, view: &str, bucket: u8) -> Result<Contents, StoreError> {
         let mut places: BTreeMap<u16, Sum> = BTreeMap::new();
-        for (unit, sum) in self.units_at(store, &[bucket], usize::MAX)? {
+        for (unit, sum) in self.units_at(store, view, &[bucket], usize::MAX)? {
             let total = places.entry(u16::from_be_bytes(place_of(&unit))).or_default();
             *total = total.plus(sum);
         }

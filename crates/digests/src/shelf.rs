@@ -1,13 +1,15 @@
 //! Where sums lie in a store: by unit, by place, and the totals of each view.
 //!
 //! A *view* is what one region is told of (an authority keeps one for each region), or simply what is held (a
-//! Core has one). Units are the same in all views; which of them are in one is up to the caller.
+//! Core has one). Units are the same in all views; which views a unit is in is up to the caller, and lies with it,
+//! so that a unit leaves a view with exactly what it brought.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use openkcm_store::{Read, Space, StoreError, Table, Write};
+use serde::{Deserialize, Serialize};
 
 use crate::sum::place_of;
 use crate::{Changes, Sum};
@@ -20,11 +22,19 @@ pub const BUCKETS: usize = 256;
 #[derive(Debug)]
 pub struct Shelf {
     /// By name.
-    units: Table<Sum>,
-    /// Names of units by place: `8f3a/acme/hr`.
+    units: Table<Unit>,
+    /// Names of units by place: `8f3a/acme/hr@1.7`.
     places: Table<()>,
     /// By view and bucket: `a/8f`.
     totals: Table<Sum>,
+}
+
+/// A unit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Unit {
+    sum: Sum,
+    /// The views that it is in.
+    views: BTreeSet<String>,
 }
 
 /// The digests of all buckets of a view.
@@ -47,43 +57,37 @@ impl Shelf {
         [self.units.space(), self.places.space(), self.totals.space()]
     }
 
-    /// Applies changes, and adds each unit's to the views that it is in.
+    /// Applies changes: units that change, or may be in other views, are in those that `views` tells from now on.
     ///
     /// # Errors
     /// When the store can't be read or written, or the views can't be told.
     pub fn apply(
         &self,
         tx: &mut dyn Write,
-        changes: Changes,
-        mut views: impl FnMut(&dyn Read, &str) -> Result<Vec<String>, StoreError>,
+        Changes { mut units, moved }: Changes,
+        views: impl Fn(&dyn Read, &str) -> Result<BTreeSet<String>, StoreError>,
     ) -> Result<(), StoreError> {
-        let mut totals = BTreeMap::new();
-        for (unit, difference) in changes.units.into_iter().filter(|(_, sum)| !sum.is_nothing()) {
-            self.change_unit(tx, &unit, difference)?;
-            for view in views(tx.as_read(), &unit)? {
-                add(&mut totals, &view, &unit, difference);
+        for prefix in moved {
+            for (unit, _) in self.units.list(tx.as_read(), &prefix, None, usize::MAX)? {
+                units.entry(unit).or_default();
             }
         }
-        self.add_totals(tx, totals)
-    }
-
-    /// Adds all units of a tenant to a view, or takes them away.
-    ///
-    /// # Errors
-    /// When the store can't be read or written.
-    pub fn move_tenant(
-        &self,
-        tx: &mut dyn Write,
-        tenant: &str,
-        view: &str,
-        into: bool,
-    ) -> Result<(), StoreError> {
         let mut totals = BTreeMap::new();
-        let word = self.units.get(tx.as_read(), tenant)?.map(|sum| (tenant.to_owned(), sum));
-        let systems = self.units.list(tx.as_read(), &format!("{tenant}/"), None, usize::MAX)?;
-        for (unit, sum) in word.into_iter().chain(systems) {
-            let difference = if into { sum } else { Sum::default().minus(sum) };
-            add(&mut totals, view, &unit, difference);
+        for (name, difference) in units {
+            let before = self.units.get(tx.as_read(), &name)?;
+            let known = before.is_some();
+            let before = before.unwrap_or_default();
+            let after = Unit { sum: before.sum.plus(difference), views: views(tx.as_read(), &name)? };
+            if after == before {
+                continue;
+            }
+            for view in &before.views {
+                add(&mut totals, view, &name, Sum::default().minus(before.sum));
+            }
+            for view in &after.views {
+                add(&mut totals, view, &name, after.sum);
+            }
+            self.put_unit(tx, &name, known, &after)?;
         }
         self.add_totals(tx, totals)
     }
@@ -103,42 +107,41 @@ impl Shelf {
         Ok(Buckets(digests))
     }
 
-    /// A unit's sum.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn unit(&self, store: &dyn Read, unit: &str) -> Result<Sum, StoreError> {
-        Ok(self.units.get(store, unit)?.unwrap_or_default())
-    }
-
-    /// The units whose place begins so, at most so many, by name.
+    /// The units of a view whose place begins so, at most so many.
     ///
     /// # Errors
     /// When the store can't be read.
     pub(crate) fn units_at(
         &self,
         store: &dyn Read,
+        view: &str,
         place: &[u8],
         limit: usize,
     ) -> Result<Vec<(String, Sum)>, StoreError> {
         let prefix: String = place.iter().map(|byte| format!("{byte:02x}")).collect();
-        let names = self.places.list(store, &prefix, None, limit)?;
-        let names =
-            names.into_iter().filter_map(|(key, ())| key.split_once('/').map(|(_, unit)| unit.to_owned()));
-        names.map(|unit| Ok((unit.clone(), self.unit(store, &unit)?))).collect()
+        let mut found = Vec::new();
+        for (key, ()) in self.places.list(store, &prefix, None, usize::MAX)? {
+            let Some((_, name)) = key.split_once('/') else { continue };
+            let unit = self.units.get(store, name)?.unwrap_or_default();
+            if unit.views.contains(view) && !unit.sum.is_nothing() {
+                found.push((name.to_owned(), unit.sum));
+            }
+            if found.len() == limit {
+                break;
+            }
+        }
+        Ok(found)
     }
 
-    fn change_unit(&self, tx: &mut dyn Write, unit: &str, difference: Sum) -> Result<(), StoreError> {
-        let before = self.units.get(tx.as_read(), unit)?;
-        let after = before.unwrap_or_default().plus(difference);
-        if after.is_nothing() {
-            self.places.delete(tx, &place_key(unit))?;
-            return self.units.delete(tx, unit);
+    fn put_unit(&self, tx: &mut dyn Write, name: &str, known: bool, unit: &Unit) -> Result<(), StoreError> {
+        if unit.sum.is_nothing() {
+            self.places.delete(tx, &place_key(name))?;
+            return self.units.delete(tx, name);
         }
-        if before.is_none() {
-            self.places.put(tx, &place_key(unit), &())?;
+        if !known {
+            self.places.put(tx, &place_key(name), &())?;
         }
-        self.units.put(tx, unit, &after)
+        self.units.put(tx, name, unit)
     }
 
     fn add_totals(&self, tx: &mut dyn Write, totals: BTreeMap<String, Sum>) -> Result<(), StoreError> {

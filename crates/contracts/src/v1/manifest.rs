@@ -1,7 +1,7 @@
 //! What a Core says it holds, and what an authority asks of it.
 //!
-//! What is held is summed up by units: a tenant's word is one, a system with its services is one, a tenant's
-//! link is one. Units lie in buckets by the hash of their name. Where two sides differ they look into buckets,
+//! What is held is summed up by units: a tenant's word is one, its systems are one, a system's services are one, a
+//! tenant's link is one. Units lie in buckets by the hash of their name. Where two sides differ they look into buckets,
 //! then into units, and list things only where few are left. Why so: `docs/adr/0015-digests-by-system.md`.
 
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,8 @@ pub enum Node {
     Bucket(u8),
     /// The units whose name's hash begins with these two bytes, the first one high.
     Place(u16),
-    /// A unit: `acme` is that tenant's word or link, `acme/hr` that system with its services.
+    /// A unit: `acme` is that tenant's word, or its link; `acme@1.4` the systems of that generation of it;
+    /// `acme/hr@1.7` the services of that generation of its system.
     Unit(String),
     /// The things of a unit whose subject's hash begins with a byte.
     Part {

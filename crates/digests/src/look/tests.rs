@@ -29,7 +29,7 @@ impl Side {
         };
         let mut changes = Changes::default();
         changes.replace(unit, before.map(|(_, sum)| sum), after.map(|(_, sum)| sum));
-        let in_view = |_: &dyn Read, _: &str| Ok(vec!["v".to_owned()]);
+        let in_view = |_: &dyn Read, _: &str| Ok(["v".to_owned()].into());
         self.store.write(|tx| SHELF.apply(tx, changes, in_view)).expect("memory does not fail");
     }
 
@@ -55,8 +55,9 @@ fn find(ours: &Side, theirs: &Side) -> (Vec<Difference>, usize) {
         answers += 1;
         let mut next = BTreeSet::new();
         for node in &nodes {
-            let seen = SHELF.look(&theirs.store, node, |unit| Ok(theirs.things(unit))).expect("memory");
-            let narrowed = SHELF.narrow(&ours.store, &seen, |unit| Ok(ours.things(unit))).expect("memory");
+            let seen = SHELF.look(&theirs.store, "v", node, |unit| Ok(theirs.things(unit))).expect("memory");
+            let narrowed =
+                SHELF.narrow(&ours.store, "v", &seen, |unit| Ok(ours.things(unit))).expect("memory");
             next.extend(narrowed.nodes);
             found.extend(narrowed.things);
         }
@@ -153,9 +154,17 @@ fn a_tenant_that_leaves_a_view_takes_its_units_along() {
         without.hold(unit, subject, Some(1));
     }
     let whole = side.clone();
-    side.store.write(|tx| SHELF.move_tenant(tx, "a", "v", false)).expect("memory");
-    assert_eq!(side.differing(&without), []);
-    side.store.write(|tx| SHELF.move_tenant(tx, "a", "v", true)).expect("memory");
+    for (views, expected) in [(&[][..], &without), (&["v"], &whole)] {
+        let mut changes = Changes::default();
+        changes.moved("a");
+        changes.moved("a/");
+        let moved = |_: &dyn Read, unit: &str| {
+            let stays = if unit.starts_with("ab") { &["v"] } else { views };
+            Ok(stays.iter().map(|view| (*view).to_owned()).collect())
+        };
+        side.store.write(|tx| SHELF.apply(tx, changes, moved)).expect("memory");
+        assert_eq!(side.differing(expected), []);
+    }
     assert_eq!(side.store, whole.store);
 }
 

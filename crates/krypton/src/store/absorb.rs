@@ -15,6 +15,7 @@ use openkcm_store::{StoreError, Table, Write};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::digests::Gathered;
 use super::slices::Slice;
 use super::{APPLIED, Applied, DEFINITIONS, Held, LAST, LINKS, TENANTS, definition_key, versions};
 
@@ -96,11 +97,13 @@ pub fn absorb_slice(tx: &mut dyn Write, slice: &Slice, now: Timestamp) -> Result
 
 fn merge_all(tx: &mut dyn Write, intake: &Intake, now: Timestamp) -> Result<Changes, StoreError> {
     let mut changes = Changes::default();
+    let mut sums = Gathered::default();
     for verified in &intake.events {
-        if !merge_one(tx, intake, verified, now, &mut changes)? {
+        if !merge_one(tx, intake, verified, now, (&mut changes, &mut sums))? {
             changes.replayed += 1;
         }
     }
+    sums.commit(tx)?;
     for poison in intake.poison.iter().filter(|poison| poison.revokes) {
         // A revoke that can't be read fails closed: its tenant stays refused until a newer link.
         if let Some(tenant) = &poison.tenant {
@@ -118,22 +121,26 @@ fn merge_one(
     intake: &Intake,
     verified: &Verified,
     now: Timestamp,
-    changes: &mut Changes,
+    (changes, sums): (&mut Changes, &mut Gathered),
 ) -> Result<bool, StoreError> {
     let revision = verified.revision;
     match &verified.event {
         Event::TenantDefine(fact) => {
-            let news = merge(tx, &TENANTS, fact.tenant.as_str(), revision, fact)?;
-            Ok(changes.tenant(news, &fact.tenant))
+            let key = fact.tenant.as_str();
+            let Some(before) = replaced(tx, &TENANTS, key, revision, fact)? else { return Ok(false) };
+            sums.tenant(before.as_ref(), (revision, fact));
+            TENANTS.put(tx, key, &Held { revision, fact: fact.clone() })?;
+            Ok(changes.tenant(true, &fact.tenant))
         }
         Event::KeyDefine(fact) => {
-            let news = merge(tx, &DEFINITIONS, &definition_key(fact), revision, fact)?;
-            if news {
-                changes.definition_of(fact.path());
-            }
-            Ok(news)
+            let key = definition_key(fact);
+            let Some(before) = replaced(tx, &DEFINITIONS, &key, revision, fact)? else { return Ok(false) };
+            sums.key(before.as_ref(), (revision, fact));
+            DEFINITIONS.put(tx, &key, &Held { revision, fact: fact.clone() })?;
+            changes.definition_of(fact.path());
+            Ok(true)
         }
-        Event::L1Reference(fact) => Ok(changes.tenant(refer(tx, revision, fact)?, &fact.tenant)),
+        Event::L1Reference(fact) => Ok(changes.tenant(refer(tx, revision, fact, sums)?, &fact.tenant)),
         Event::L1Revoke(fact) => Ok(changes.tenant(revoke(tx, fact)?, &fact.tenant)),
         Event::KeySealed(fact) if fact.counter > MAX_COUNTER || fact.seals.len() > MAX_SEALS => {
             tracing::warn!(path = %fact.path(), maker = %fact.maker, version = %fact.version,
@@ -156,25 +163,28 @@ fn merge_one(
     }
 }
 
-fn merge<F: Clone + PartialEq + Serialize + DeserializeOwned>(
-    tx: &mut dyn Write,
+/// What a fact replaces, which may be nothing; none if it is to change nothing.
+fn replaced<F: PartialEq + Serialize + DeserializeOwned>(
+    tx: &dyn Write,
     table: &Table<Held<F>>,
     key: &str,
     revision: Revision,
     fact: &F,
-) -> Result<bool, StoreError> {
+) -> Result<Option<Option<Held<F>>>, StoreError> {
     let held = table.get(tx.as_read(), key)?;
     let meeting = meet(held.as_ref().map(|held| (held.revision, &held.fact)), (revision, fact));
     if meeting == Meeting::Differs {
         tracing::warn!(key, %revision, "what is held differed from its authority's word, which replaces it");
     }
-    if meeting.replaces() {
-        table.put(tx, key, &Held { revision, fact: fact.clone() })?;
-    }
-    Ok(meeting.replaces())
+    Ok(meeting.replaces().then_some(held))
 }
 
-fn refer(tx: &mut dyn Write, revision: Revision, fact: &L1Reference) -> Result<bool, StoreError> {
+fn refer(
+    tx: &mut dyn Write,
+    revision: Revision,
+    fact: &L1Reference,
+    sums: &mut Gathered,
+) -> Result<bool, StoreError> {
     let mut link = LINKS.get(tx.as_read(), fact.tenant.as_str())?.unwrap_or_default();
     let held = link.reference.as_ref().map(|held| (held.revision, &held.fact));
     if !meet(held, (revision, fact)).replaces() {
@@ -184,6 +194,7 @@ fn refer(tx: &mut dyn Write, revision: Revision, fact: &L1Reference) -> Result<b
         // What its gate was told at once is also what a restart finds: this epoch is over.
         link.revoked = link.revoked.max(Some(fact.epoch));
     }
+    sums.link(link.reference.as_ref(), (revision, fact));
     link.reference = Some(Held { revision, fact: fact.clone() });
     LINKS.put(tx, fact.tenant.as_str(), &link)?;
     Ok(true)

@@ -1,26 +1,29 @@
 //! The sums over what is held, as manifests tell them.
 //!
-//! One view for each kind: what is held of tenants that are known here and were not withdrawn. The keys and the
-//! link of one that was withdrawn may lie here still, and its authorities no longer count them. What always
-//! holds: the sums are committed with the records that they are over.
+//! One view for each kind: what is held of tenants that are known here and were not withdrawn, and of what they
+//! have now. What ended for good with its parent may lie here or not, depending on when the region came to the
+//! tenant; its authority counts it no more either. What always holds: the sums are committed with the records
+//! that they are over.
+
+use std::collections::BTreeSet;
 
 use openkcm_contracts::v1::{Kept, KeyDefine, L1Reference, LinkState, TenantDefine};
-use openkcm_contracts::{Event, Revision, SystemPath, TenantState};
+use openkcm_contracts::{Event, Revision, TenantState};
 use openkcm_digests::{Buckets, Changes, Shelf, Sum};
-use openkcm_store::{Read, StoreError, Write};
+use openkcm_store::{Read, Space, StoreError, Write};
 
-use super::{Held, TENANTS};
+use super::{DEFINITIONS, Held, TENANTS};
 
 const DEFINED: Shelf = Shelf::new("definition_units", "definition_places", "definition_totals");
 const LINKED: Shelf = Shelf::new("link_units", "link_places", "link_totals");
 
 /// The spaces of the sums.
-pub(super) const SPACES: [[openkcm_store::Space; 3]; 2] = [DEFINED.spaces(), LINKED.spaces()];
+pub(super) const SPACES: [[Space; 3]; 2] = [DEFINED.spaces(), LINKED.spaces()];
 
 /// The one view.
 const HELD: &str = "held";
 
-/// What a transaction changes of the sums, until it ends.
+/// What a transaction changes of the sums.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     definitions: Changes,
@@ -28,32 +31,36 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// A tenant's word is about to be replaced.
+    /// A tenant's word is replaced.
     pub(super) fn tenant(
         &mut self,
-        tx: &mut dyn Write,
         held: Option<&Held<TenantDefine>>,
         (revision, fact): (Revision, &TenantDefine),
-    ) -> Result<(), StoreError> {
-        let (counted, counts) = (held.is_some_and(|held| is_counted(&held.fact)), is_counted(fact));
-        if counted != counts {
-            // What was gathered before belongs to the standing before.
-            std::mem::take(self).commit(tx)?;
-            for shelf in [&DEFINED, &LINKED] {
-                shelf.move_tenant(tx, fact.tenant.as_str(), HELD, counts)?;
-            }
-        }
+    ) {
+        let name = fact.tenant.as_str();
         let before = held.map(|held| sum_of(&Event::TenantDefine(held.fact.clone()), held.revision));
         let after = sum_of(&Event::TenantDefine(fact.clone()), revision);
-        self.definitions.replace(fact.tenant.as_str(), before, Some(after));
-        Ok(())
+        self.definitions.replace(name, before, Some(after));
+        let decides = |fact: &TenantDefine| (fact.generation, fact.state == TenantState::Withdrawn);
+        if held.is_none_or(|held| decides(&held.fact) != decides(fact)) {
+            self.definitions.moved(&format!("{name}@"));
+            self.definitions.moved(&format!("{name}/"));
+            self.links.replace(name, None, None);
+        }
     }
 
     /// A key's definition is replaced.
     pub(super) fn key(&mut self, held: Option<&Held<KeyDefine>>, (revision, fact): (Revision, &KeyDefine)) {
-        let before = held.map(|held| sum_of(&Event::KeyDefine(held.fact.clone()), held.revision));
+        if let Some(held) = held {
+            let before = sum_of(&Event::KeyDefine(held.fact.clone()), held.revision);
+            self.definitions.replace(&unit_of(&held.fact), Some(before), None);
+        }
         let after = sum_of(&Event::KeyDefine(fact.clone()), revision);
-        self.definitions.replace(&unit_of(fact), before, Some(after));
+        self.definitions.replace(&unit_of(fact), None, Some(after));
+        let decides = |fact: &KeyDefine| (fact.generation, fact.parent);
+        if fact.service.is_none() && held.is_none_or(|held| decides(&held.fact) != decides(fact)) {
+            self.definitions.moved(&format!("{}/{}@", fact.tenant, fact.system));
+        }
     }
 
     /// A tenant's link is replaced.
@@ -66,7 +73,7 @@ impl Gathered {
         self.links.replace(fact.tenant.as_str(), before, Some(sum_of(&comparable(fact), revision)));
     }
 
-    /// Commits what was gathered.
+    /// Writes what was gathered, once the records are written.
     pub(super) fn commit(self, tx: &mut dyn Write) -> Result<(), StoreError> {
         for (shelf, changes) in [(&DEFINED, self.definitions), (&LINKED, self.links)] {
             if !changes.is_empty() {
@@ -82,27 +89,42 @@ impl Gathered {
 /// # Errors
 /// When the store can't be read.
 pub fn buckets(store: &dyn Read, of: Kept) -> Result<Buckets, StoreError> {
-    shelf(of).buckets(store, HELD)
-}
-
-fn shelf(of: Kept) -> &'static Shelf {
-    match of {
+    let shelf = match of {
         Kept::Definitions => &DEFINED,
         Kept::Links => &LINKED,
+    };
+    shelf.buckets(store, HELD)
+}
+
+fn views_of(store: &dyn Read, unit: &str) -> Result<BTreeSet<String>, StoreError> {
+    let counted = is_counted(store, unit)?;
+    Ok(counted.then(|| HELD.to_owned()).into_iter().collect())
+}
+
+fn is_counted(store: &dyn Read, unit: &str) -> Result<bool, StoreError> {
+    let (path, generation) = unit.split_once('@').map_or((unit, None), |(path, made)| (path, Some(made)));
+    let name = path.split('/').next().unwrap_or(path);
+    let Some(tenant) = TENANTS.get(store, name)?.filter(|held| held.fact.state != TenantState::Withdrawn)
+    else {
+        return Ok(false);
+    };
+    let Some(generation) = generation else { return Ok(true) };
+    if path == name {
+        return Ok(tenant.fact.generation.to_string() == generation);
     }
+    let system = DEFINITIONS.get(store, path)?;
+    Ok(system.is_some_and(|system| {
+        system.fact.parent == tenant.fact.generation && system.fact.generation.to_string() == generation
+    }))
 }
 
-fn views_of(store: &dyn Read, unit: &str) -> Result<Vec<String>, StoreError> {
-    let tenant = TENANTS.get(store, unit.split('/').next().unwrap_or(unit))?;
-    Ok(tenant.filter(|held| is_counted(&held.fact)).map(|_| HELD.to_owned()).into_iter().collect())
-}
-
-fn is_counted(fact: &TenantDefine) -> bool {
-    fact.state != TenantState::Withdrawn
-}
-
+/// A system lies with the generation of its tenant that it belongs to, `acme@1.4`; a service with that of its
+/// system, `acme/hr@1.7`.
 fn unit_of(fact: &KeyDefine) -> String {
-    SystemPath { tenant: fact.tenant.clone(), system: fact.system.clone() }.to_string()
+    match fact.service {
+        None => format!("{}@{}", fact.tenant, fact.parent),
+        Some(_) => format!("{}/{}@{}", fact.tenant, fact.system, fact.parent),
+    }
 }
 
 /// A link as all regions hear it: of one that has ended, only the tenant's present regions hear the roots.

@@ -4,11 +4,13 @@
 //! change and only grow in number, so the merge of two regions is their union.
 
 mod absorb;
+mod digests;
 mod slices;
 mod v1;
 mod versions;
 
 pub use absorb::{Changes, MAX_COUNTER, absorb, absorb_slice, ends_at_latest};
+pub use digests::buckets;
 pub use slices::{SLICE, Slice, Slices};
 pub use v1::{Applied, Held, LinkRecord};
 pub use versions::{keep, key_versions, service_versions, system_versions};
@@ -39,6 +41,12 @@ pub const SPACES: &[Space] = &[
     L2_VERSIONS.space(),
     L3_VERSIONS.space(),
     APPLIED.space(),
+    digests::SPACES[0][0],
+    digests::SPACES[0][1],
+    digests::SPACES[0][2],
+    digests::SPACES[1][0],
+    digests::SPACES[1][1],
+    digests::SPACES[1][2],
 ];
 
 /// What is held about a tenant.

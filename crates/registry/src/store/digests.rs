@@ -1,46 +1,40 @@
 //! The sums over what each region is to hold, as the Cores' manifests are compared with.
 //!
-//! One view for each region: the words about the tenants that it has, and about all their keys. What always
-//! holds: the sums are committed with the records that they are over, and say what those regions are told.
+//! One view for each region: the words about the tenants that it has, and about all their keys that have not
+//! ended for good. What always holds: the sums are committed with the records that they are over.
 
 use std::collections::BTreeSet;
 
-use openkcm_contracts::{Event, KeyPath, RegionId, Revision, SystemPath};
+use openkcm_contracts::{Event, KeyPath, RegionId, Revision, SystemId, TenantId};
 use openkcm_digests::{Buckets, Changes, Shelf, Sum};
 use openkcm_store::{Read, Space, StoreError, Write};
 
 use super::{KeyRecord, TenantRecord};
 use crate::rules::telling::{key_word, tenant_word};
 
-/// Over definitions.
 const DEFINED: Shelf = Shelf::new("definition_units", "definition_places", "definition_totals");
 
 /// The spaces of the sums.
 pub(super) const SPACES: [Space; 3] = DEFINED.spaces();
 
-/// A tenant's record is replaced; with its regions, what they are to hold.
+/// A tenant's record was replaced.
 pub(super) fn tenant(
     tx: &mut dyn Write,
     before: Option<&TenantRecord>,
     after: &TenantRecord,
 ) -> Result<(), StoreError> {
-    let unit = after.tenant.as_str();
-    let had: BTreeSet<&RegionId> = before.iter().flat_map(|before| &before.regions).collect();
-    let has: BTreeSet<&RegionId> = after.regions.iter().collect();
-    for left in had.difference(&has) {
-        DEFINED.move_tenant(tx, unit, left.as_str(), false)?;
-    }
     let mut changes = Changes::default();
-    changes.replace(unit, before.map(sum_of_tenant), Some(sum_of_tenant(after)));
-    let stayed: Vec<String> = had.intersection(&has).map(|region| region.to_string()).collect();
-    DEFINED.apply(tx, changes, |_, _| Ok(stayed.clone()))?;
-    for new in has.difference(&had) {
-        DEFINED.move_tenant(tx, unit, new.as_str(), true)?;
+    let sum = |record: &TenantRecord| sum_of(&Event::TenantDefine(tenant_word(record)), record.revision);
+    changes.replace(after.tenant.as_str(), before.map(sum), Some(sum(after)));
+    let decides = |record: &TenantRecord| (record.generation, record.regions.clone());
+    if before.is_none_or(|before| decides(before) != decides(after)) {
+        changes.moved(&format!("{}@", after.tenant));
+        changes.moved(&format!("{}/", after.tenant));
     }
-    Ok(())
+    DEFINED.apply(tx, changes, views_of)
 }
 
-/// A key's record is replaced, or dropped.
+/// A key's record was replaced, or dropped.
 pub(super) fn key(
     tx: &mut dyn Write,
     path: &KeyPath,
@@ -48,11 +42,18 @@ pub(super) fn key(
     after: Option<&KeyRecord>,
 ) -> Result<(), StoreError> {
     let mut changes = Changes::default();
-    changes.replace(&unit_of(path), before.map(sum_of_key), after.map(sum_of_key));
-    DEFINED.apply(tx, changes, |view, _| {
-        let regions = super::tenant(view, path.tenant())?.map(|tenant| tenant.regions).unwrap_or_default();
-        Ok(regions.iter().map(RegionId::to_string).collect())
-    })
+    let sum = |record: &KeyRecord| sum_of(&Event::KeyDefine(key_word(record)), record.revision);
+    if let Some(before) = before {
+        changes.replace(&unit_of(before), Some(sum(before)), None);
+    }
+    if let Some(after) = after {
+        changes.replace(&unit_of(after), None, Some(sum(after)));
+    }
+    let decides = |record: &KeyRecord| (record.generation, record.parent);
+    if path.service().is_none() && before.map(decides) != after.map(decides) {
+        changes.moved(&format!("{path}@"));
+    }
+    DEFINED.apply(tx, changes, views_of)
 }
 
 /// The digests of all buckets of what a region is to hold.
@@ -63,16 +64,34 @@ pub fn buckets(view: &dyn Read, region: &RegionId) -> Result<Buckets, StoreError
     DEFINED.buckets(view, region.as_str())
 }
 
-fn unit_of(path: &KeyPath) -> String {
-    SystemPath { tenant: path.tenant().clone(), system: path.system().clone() }.to_string()
+/// The regions that are to hold what is in a unit.
+fn views_of(store: &dyn Read, unit: &str) -> Result<BTreeSet<String>, StoreError> {
+    Ok(regions_of(store, unit)?.into_iter().flatten().map(|region| region.to_string()).collect())
 }
 
-fn sum_of_tenant(record: &TenantRecord) -> Sum {
-    sum_of(&Event::TenantDefine(tenant_word(record)), record.revision)
+fn regions_of(store: &dyn Read, unit: &str) -> Result<Option<Vec<RegionId>>, StoreError> {
+    let (path, generation) = unit.split_once('@').map_or((unit, None), |(path, made)| (path, Some(made)));
+    let (name, system) = path.split_once('/').map_or((path, None), |(name, system)| (name, Some(system)));
+    let Ok(name) = TenantId::new(name) else { return Ok(None) };
+    let Some(tenant) = super::tenant(store, &name)? else { return Ok(None) };
+    let counted = match (system.map(SystemId::new), generation) {
+        (None, None) => true,
+        (None, Some(generation)) => tenant.generation.to_string() == generation,
+        (Some(Ok(id)), Some(generation)) => super::system(store, &name, &id)?.is_some_and(|system| {
+            system.parent == tenant.generation && system.generation.to_string() == generation
+        }),
+        (Some(_), _) => false,
+    };
+    Ok(counted.then_some(tenant.regions))
 }
 
-fn sum_of_key(record: &KeyRecord) -> Sum {
-    sum_of(&Event::KeyDefine(key_word(record)), record.revision)
+/// A system lies with the generation of its tenant that it belongs to, `acme@1.4`; a service with that of its
+/// system, `acme/hr@1.7`. So what ends with its parent leaves the view with one move.
+fn unit_of(record: &KeyRecord) -> String {
+    match record.service {
+        None => format!("{}@{}", record.tenant, record.parent),
+        Some(_) => format!("{}/{}@{}", record.tenant, record.system, record.parent),
+    }
 }
 
 fn sum_of(event: &Event, revision: Revision) -> Sum {

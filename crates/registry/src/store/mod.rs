@@ -4,11 +4,13 @@
 //! its order is that of the names. The outbox and the inbox lie in the same store
 //! (`openkcm_orbital::SPACES`), so that a change and its letters share one transaction.
 
+mod digests;
 pub mod v1;
 
 use openkcm_contracts::{KeyPath, Revision, SystemId, TenantId};
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 
+pub use digests::buckets;
 pub use v1::{Ended, KeyRecord, Tenancy, TenantRecord};
 
 use crate::rules::Place;
@@ -25,7 +27,15 @@ const AUTHORITY: Table<Revision> = Table::new("authority");
 const LAST_REVISION: &str = "revision";
 
 /// The spaces of this component.
-pub const SPACES: &[Space] = &[TENANTS.space(), SYSTEMS.space(), SERVICES.space(), AUTHORITY.space()];
+pub const SPACES: &[Space] = &[
+    TENANTS.space(),
+    SYSTEMS.space(),
+    SERVICES.space(),
+    AUTHORITY.space(),
+    digests::SPACES[0],
+    digests::SPACES[1],
+    digests::SPACES[2],
+];
 
 /// The revision that this authority starts from: its first change is 1.1.
 const BEFORE_THE_FIRST: Revision = Revision::new(1, 0);
@@ -87,17 +97,24 @@ pub(crate) fn set_last_revision(tx: &mut dyn Write, revision: Revision) -> Resul
 
 /// Takes a tenant as the mesh has it: no change of the authority's own.
 pub(crate) fn take_tenant(tx: &mut dyn Write, record: &TenantRecord) -> Result<(), StoreError> {
-    TENANTS.put(tx, record.tenant.as_str(), record)
+    let before = tenant(tx.as_read(), &record.tenant)?;
+    TENANTS.put(tx, record.tenant.as_str(), record)?;
+    digests::tenant(tx, before.as_ref(), record)
 }
 
 /// Takes a system or a service as the mesh has it: no change of the authority's own.
 pub(crate) fn take_key(tx: &mut dyn Write, record: &KeyRecord) -> Result<(), StoreError> {
-    keys(&record.path()).put(tx, &record.path().to_string(), record)
+    let path = record.path();
+    let before = key(tx.as_read(), &path)?;
+    keys(&path).put(tx, &path.to_string(), record)?;
+    digests::key(tx, &path, before.as_ref(), Some(record))
 }
 
 /// Removes a system or a service that nobody was ever told of.
 pub(crate) fn drop_key(tx: &mut dyn Write, path: &KeyPath) -> Result<(), StoreError> {
-    keys(path).delete(tx, &path.to_string())
+    let before = key(tx.as_read(), path)?;
+    keys(path).delete(tx, &path.to_string())?;
+    digests::key(tx, path, before.as_ref(), None)
 }
 
 /// Where a key's record lies.

@@ -3,6 +3,7 @@
 //! in an outbox; and what should be usable is, in every region of its tenant, for all that was ever
 //! encrypted.
 
+use openkcm_contracts::v1::Kept;
 use openkcm_contracts::{DefinitionState, Event, KeyPath, TenantId, TenantState};
 use openkcm_krypton::store as core_store;
 use openkcm_registry::rules::{Standing, telling};
@@ -20,6 +21,9 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
     nothing_waits(world)?;
     all_hold_the_same_versions(world)?;
     sovereignty::check_unlinks(world)?;
+    for index in 0..REGIONS.len() {
+        manifests_agree(world, index)?;
+    }
     for tenant in landscape::tenants() {
         let Some(record) = world.tenant(&tenant) else { continue };
         heard_at_cmk(world, &record)?;
@@ -35,6 +39,17 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What a Core's manifest sums up is what the Registry expects of its region.
+fn manifests_agree(world: &World, index: usize) -> Result<(), String> {
+    let core = &world.cores[index];
+    let held = core_store::buckets(core.post.disk.view(), Kept::Definitions).expect("memory does not fail");
+    let expected = store::buckets(world.registry.disk.view(), &core.region).expect("memory does not fail");
+    match held.differing(&expected) {
+        buckets if buckets.is_empty() => Ok(()),
+        buckets => Err(format!("core {}: buckets {buckets:?} are not the registry's", REGIONS[index])),
+    }
 }
 
 fn nothing_waits(world: &World) -> Result<(), String> {
