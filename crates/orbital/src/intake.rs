@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use openkcm_contracts::{Role, Timestamp};
+use openkcm_contracts::{Revision, Role, Timestamp};
 use openkcm_store::{StoreError, Write};
 
 use crate::inbox;
@@ -25,6 +25,9 @@ pub struct Intake {
     pub poison: Vec<Quarantined>,
     /// How many messages were not believed, by [`Rejection::reason`].
     pub dropped: BTreeMap<&'static str, u64>,
+    /// The latest revision that own words claim which nobody signed who is trusted now: of an author whose key was
+    /// retired, or no word at all. Of others' words it is not kept.
+    pub unbelieved: Option<Revision>,
     /// How far the stream was read with this.
     pub position: Option<Position>,
     /// Whether the stream held nothing more.
@@ -44,6 +47,7 @@ impl Intake {
             events: Vec::with_capacity(batch.messages.len()),
             poison: Vec::new(),
             dropped: BTreeMap::new(),
+            unbelieved: None,
             position,
             caught_up: batch.caught_up,
             releases: None,
@@ -92,6 +96,7 @@ impl Intake {
             events: vec![verified],
             poison: Vec::new(),
             dropped: BTreeMap::new(),
+            unbelieved: None,
             position: None,
             caught_up: false,
             releases: Some(entry),
@@ -106,6 +111,7 @@ impl Intake {
         for (reason, count) in next.dropped {
             *self.dropped.entry(reason).or_default() += count;
         }
+        self.unbelieved = self.unbelieved.max(next.unbelieved);
         self.position = next.position.or(self.position.take());
         self.caught_up |= next.caught_up;
         self.releases = next.releases.or(self.releases.take());
@@ -114,6 +120,10 @@ impl Intake {
     fn reject(&mut self, message: Message, rejection: Rejection, now: Timestamp) {
         tracing::warn!(address = %message.address, reason = %rejection, "an event was not applied");
         let name = rejection.reason();
+        if self.words_of.is_some() && matches!(rejection, Rejection::UnknownSigner(_)) {
+            let claimed = message.headers.get("ce-kcmrevision").and_then(|text| text.parse().ok());
+            self.unbelieved = self.unbelieved.max(claimed);
+        }
         let Rejection::Unreadable { reason, tenant, revokes } = rejection else {
             *self.dropped.entry(name).or_default() += 1;
             return;

@@ -56,6 +56,9 @@ struct Stale {
     /// Revisions after this one were given in the knowledge of being stale.
     from: Revision,
     rebuild: Option<Rebuild>,
+    /// Whether words of a later revision than the base were found that nobody signed who is trusted now.
+    #[serde(default)]
+    unbelieved: bool,
 }
 
 /// How far a rebuild has come.
@@ -205,7 +208,8 @@ pub fn begin_rebuild(
     change(tx, |own| {
         let raised = own.fall(None, last, now);
         if let Some(stale) = &mut own.stale {
-            stale.rebuild = Some(Rebuild::default());
+            // All is read again: what can't be believed will show.
+            (stale.rebuild, stale.unbelieved) = (Some(Rebuild::default()), false);
         }
         raised
     })
@@ -227,10 +231,14 @@ pub fn compare(
         Some(own) => facts.newest_unknown(tx.as_read(), words, own.base)?,
         None => None,
     };
-    let raised = match unknown {
+    let mut raised = match unknown {
         Some(newest) => change(tx, |own| own.fall(Some(newest), last, now))?,
         None => None,
     };
+    if let Some(claimed) = words.unbelieved {
+        let found = change(tx, |own| own.doubt(claimed, last, now))?;
+        raised = raised.max(found);
+    }
     if rebuilding(tx.as_read())? {
         found::gather(tx, words, facts.rank)?;
         note(tx, |rebuild| rebuild.words += words.events.len() as u64)?;
@@ -273,12 +281,22 @@ pub fn compared(tx: &mut dyn Write) -> Result<(), StoreError> {
     change(tx, |own| own.comparing_since = None)
 }
 
-/// All that was found is in the store, and told where it was missing: the authority goes on from `last`.
+/// All that was found is in the store, and told where it was missing: the authority goes on from `last`. It stays
+/// stale where words were found that it could not believe.
 ///
 /// # Errors
 /// When the store can't be read or written.
 pub fn rebuilt(tx: &mut dyn Write, last: Revision) -> Result<(), StoreError> {
-    OWN.put(tx, THE, &Own { base: last, comparing_since: None, stale: None })
+    let stale = own(tx.as_read())?.and_then(|own| own.stale).filter(|stale| stale.unbelieved);
+    if stale.is_some() {
+        tracing::error!(
+            "not all could be rebuilt: the mesh holds later words of this authority, signed with a key that is not \
+             trusted any more; put that public key back into the trust bundle, and start with --rebuild-from-mesh \
+             once more"
+        );
+    }
+    let stale = stale.map(|stale| Stale { rebuild: None, ..stale });
+    OWN.put(tx, THE, &Own { base: last, comparing_since: None, stale })
 }
 
 /// Whether the store is known to be as new as the words.
@@ -366,11 +384,31 @@ impl Own {
         raised
     }
 
+    /// A word claims a revision, and nobody signed it who is trusted now. Up to the base that is a word from before
+    /// its key was retired; beyond, the store may have lost it. What nobody vouches for raises no term.
+    fn doubt(&mut self, claimed: Revision, last: Revision, now: Timestamp) -> Option<Revision> {
+        if claimed <= self.base {
+            return None;
+        }
+        let raised = self.fall(None, last, now);
+        if let Some(stale) = &mut self.stale {
+            stale.unbelieved = true;
+        }
+        raised
+    }
+
     /// Raises the term above a revision, and counts as stale from there on.
     fn raise(&mut self, above: Revision, last: Revision, now: Timestamp) -> Option<Revision> {
         let from = Revision::new(above.term.max(last.term).saturating_add(1), 0);
         let base = self.base;
-        let stale = self.stale.get_or_insert(Stale { since: now, base, newest: None, from, rebuild: None });
+        let stale = self.stale.get_or_insert(Stale {
+            since: now,
+            base,
+            newest: None,
+            from,
+            rebuild: None,
+            unbelieved: false,
+        });
         stale.from = from;
         Some(from)
     }

@@ -153,6 +153,7 @@ impl World {
             events: said.iter().map(word).collect(),
             poison: Vec::new(),
             dropped: [].into(),
+            unbelieved: None,
             position: None,
             caught_up: true,
             releases: None,

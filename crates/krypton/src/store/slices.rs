@@ -80,6 +80,7 @@ impl Iterator for Slices {
                 // With the first: what revokes and can't be read is not to wait for anything.
                 poison: std::mem::take(&mut intake.poison),
                 dropped: std::mem::take(&mut intake.dropped),
+                unbelieved: intake.unbelieved.take(),
                 position: intake.position.take_if(|_| is_last),
                 caught_up: intake.caught_up && is_last,
                 releases: intake.releases.take_if(|_| is_last),

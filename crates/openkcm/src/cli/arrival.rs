@@ -151,7 +151,10 @@ impl Expected {
                 let held = document.pointer("/link/revision").and_then(Value::as_str);
                 let held = held.and_then(|text| text.parse::<Revision>().ok());
                 if held.is_none_or(|held| held < *revision) {
-                    return Seen::NotYet("it has not heard of the change".to_owned());
+                    let serves =
+                        matches!(self, Self::Unlinked(..)) && document["serving"] == Value::Bool(true);
+                    let unheard = if serves { "it STILL SERVES: it" } else { "it" };
+                    return Seen::NotYet(format!("{unheard} has not heard of the change"));
                 }
                 self.judge_link(document)
             }
@@ -164,7 +167,10 @@ impl Expected {
         let linked = document.pointer("/link/state").and_then(Value::as_str) == Some("linked");
         match (self, linked, serving) {
             (Self::Unlinked(..), false, false) => Seen::Yes("refused"),
-            (Self::Unlinked(..), true, _) => Seen::Settled("it was linked again meanwhile".to_owned()),
+            (Self::Unlinked(..), true, true) => Seen::Settled(
+                "it SERVES, under a later link than this Unlink; see `openkcm l1 status`".to_owned(),
+            ),
+            (Self::Unlinked(..), true, false) => Seen::Settled("it holds a later link".to_owned()),
             (Self::Unlinked(..), false, true) => Seen::NotYet("it still serves".to_owned()),
             (_, false, _) => Seen::Settled("it was unlinked meanwhile".to_owned()),
             (_, true, true) => Seen::Yes("serving"),

@@ -91,8 +91,16 @@ pub(crate) struct InitArguments {
     #[arg(long, value_name = "PORT", default_value_t = 4222, value_parser = clap::value_parser!(u16).range(1..))]
     nats_port: u16,
     /// How many brokers of a cluster keep each message
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = replicas)]
     replicas: u8,
+}
+
+/// A number of replicas of which a majority is more than half: what JetStream recommends.
+fn replicas(text: &str) -> Result<u8, String> {
+    match text.parse() {
+        Ok(count @ (1 | 3 | 5)) => Ok(count),
+        _ => Err("1, 3 or 5 is expected".to_owned()),
+    }
 }
 
 /// Makes or extends a landscape's directory, and says what to type next.

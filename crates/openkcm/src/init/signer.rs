@@ -159,8 +159,8 @@ impl Keyring {
         keys.signing = waiting.clone();
         keys.waiting = None;
         Ok(
-            "The component signs with it within seconds; bring it the seed if it runs on a copy. When all that the \
-            earlier key signed has been said again: openkcm signer retire",
+            "The component signs with it within seconds; bring it the seed if it runs on a copy. `openkcm signer \
+            retire` ends the belief in the earlier key, and in what only that one has signed.",
         )
     }
 
@@ -178,7 +178,13 @@ impl Keyring {
             bail!("{component} has no earlier key: `openkcm signer add` begins a rotation");
         }
         keys::save_trust(site, bundle)?;
-        Ok("Bring trust.json to every component that runs on a copy of it.")
+        Ok(match component {
+            Component::Krypton(_) => "Bring trust.json to every component that runs on a copy of it.",
+            Component::Registry | Component::Cmk => {
+                "Bring trust.json to every component that runs on a copy of it. Then start this one once with \
+                --rebuild-from-mesh: it says again what only the retired key had signed."
+            }
+        })
     }
 
     fn rows(&self) -> Vec<Value> {

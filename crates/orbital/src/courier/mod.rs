@@ -314,7 +314,7 @@ impl Shared {
                     tracing::warn!(%error, "the mesh answers, and can't be used")
                 }
                 Some(error) if connection.connected => tracing::warn!(%error, "the mesh is away"),
-                None if !connection.connected && shown.connected => tracing::info!("the mesh answers"),
+                None if shown.connected => tracing::info!("the mesh answers, and can be used"),
                 _ => {}
             }
             *connection = shown;

@@ -164,6 +164,7 @@ mod tests {
             events: Vec::new(),
             poison: vec![poison],
             dropped: [("damaged", sequence)].into(),
+            unbelieved: None,
             position: Some(Position { mesh: "m".into(), sequence }),
             caught_up,
             releases: None,

@@ -93,6 +93,7 @@ fn words(region: &str, said: &[(&str, Revision)]) -> Intake {
         events: said.iter().map(verified).collect(),
         poison: Vec::new(),
         dropped: BTreeMap::new(),
+        unbelieved: None,
         position: None,
         caught_up: true,
         releases: None,
@@ -276,4 +277,35 @@ fn what_was_found_is_forgotten_in_parts() {
     assert_eq!(parts, 3, "1,500 newest words and as many hearers, 1,000 at once");
     assert_eq!(found::list(&authority.store, "", None, 1).expect("reads"), []);
     assert_eq!(outbox::waiting(&authority.store, Lane::Facts, 1).expect("reads"), []);
+}
+
+fn unbelieved(revision: Revision) -> Intake {
+    Intake { unbelieved: Some(revision), ..words("a", &[]) }
+}
+
+#[test]
+fn words_of_a_retired_key_that_the_store_may_know_are_no_news() {
+    let mut authority = Authority::at(r(1, 5));
+    authority.start().reads(&unbelieved(r(1, 5)));
+    assert_eq!(authority.ends(), Standing::Current);
+}
+
+/// An authority that lost its store and whose key was replaced would else take the mesh for empty, and unlink in
+/// vain: no Core heeds a word older than what it holds.
+#[test]
+fn later_words_of_a_retired_key_make_it_stale_until_they_are_believed_and_rebuilt() {
+    let mut authority = Authority::at(r(1, 0));
+    // The claim raises no term above itself: nobody vouches for it.
+    assert_eq!(authority.start().reads(&unbelieved(r(9, 9))), Some(r(2, 0)));
+    assert!(authority.ends().is_stale());
+    authority.rebuild().reads(&unbelieved(r(9, 9)));
+    let last = authority.last;
+    authority.write(|tx| rebuilt(tx, last));
+    assert!(authority.standing().is_stale(), "nothing was rebuilt");
+    assert!(!rebuilding(&authority.store).expect("memory does not fail"));
+    authority.rebuild().reads(&words("a", &[("acme", r(9, 9))]));
+    let last = authority.last;
+    assert!(last > r(9, 9));
+    authority.write(|tx| rebuilt(tx, last));
+    assert_eq!(authority.standing(), Standing::Current);
 }

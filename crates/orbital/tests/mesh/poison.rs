@@ -1,9 +1,9 @@
 //! What is authentic and can't be read: kept, told whom it concerns, and failing closed where it revokes.
 
-use openkcm_contracts::EventType;
+use openkcm_contracts::{EventType, Revision, Role};
 use openkcm_orbital::{Batch, Delivered, Envelope, Intake, Letter, Message, Position, Reading, Rejection};
 
-use crate::fixture::{Landscape, NOW, letter, stream, tenant};
+use crate::fixture::{Landscape, NOW, letter, revoke_letter, stream, tenant};
 
 /// Tenant and revokes flag of a message that is authentic and can't be read.
 fn unreadable(message: &Message) -> (Option<String>, bool) {
@@ -117,6 +117,25 @@ fn intake(messages: Vec<Message>) -> Intake {
     let messages = (0..).zip(messages).map(delivered).collect();
     let batch = Batch { messages, caught_up: true };
     Intake::verify(&Reading::all(stream(EventType::L1Revoke)), batch, &Landscape::new().verifier(), NOW)
+}
+
+/// An authority whose key was replaced must not take what the earlier one signed for nothing at all.
+#[test]
+fn the_latest_own_word_of_an_unknown_signer_is_told_and_no_other_is() {
+    let landscape = Landscape::new();
+    let at = |counter| landscape.stranger.sign(&revoke_letter("acme", counter));
+    let read = |reading: &Reading| {
+        let delivered =
+            |(sequence, message)| Delivered { message, position: Position { mesh: "m".into(), sequence } };
+        let messages =
+            (0..).zip([at(7), at(3), landscape.message(EventType::L1Revoke)]).map(delivered).collect();
+        let batch = Batch { messages, caught_up: true };
+        Intake::verify(reading, batch, &landscape.verifier(), NOW)
+    };
+    let stream = stream(EventType::L1Revoke);
+    let own = read(&Reading::words(stream.clone(), Role::Cmk));
+    assert_eq!((own.unbelieved, own.events.len()), (Some(Revision::new(1, 7)), 1));
+    assert_eq!(read(&Reading::all(stream)).unbelieved, None, "another's stream");
 }
 
 #[test]

@@ -142,7 +142,8 @@ fn knows(view: &dyn Read, event: &Event, revision: Revision) -> Result<bool, Sto
 fn go_on_from(tx: &mut dyn Write, raised: Option<Revision>) -> Result<(), StoreError> {
     let Some(revision) = raised else { return Ok(()) };
     tracing::error!(%revision,
-        "the store is, or may be, behind the Registry's own words on the mesh; it goes on under a new term");
+        "the store is, or may be, behind the Registry's own words on the mesh; it changes nothing \
+         until a start with --rebuild-from-mesh has brought it up");
     store::set_last_revision(tx, revision)
 }
 

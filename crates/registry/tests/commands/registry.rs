@@ -145,6 +145,7 @@ impl Registry {
             events: said.iter().map(word).collect(),
             poison: Vec::new(),
             dropped: BTreeMap::new(),
+            unbelieved: None,
             position: None,
             caught_up: true,
             releases: None,

@@ -119,6 +119,7 @@ fn backlog(events: usize) -> Intake {
         words_of: None,
         poison: Vec::new(),
         dropped: [].into(),
+        unbelieved: None,
         position: Some(Position { mesh: "m".into(), sequence: 1 }),
         caught_up: true,
         releases: None,

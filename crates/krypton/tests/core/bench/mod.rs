@@ -153,6 +153,7 @@ impl Bench {
             events: vec![verified],
             poison: Vec::new(),
             dropped: BTreeMap::new(),
+            unbelieved: None,
             words_of: None,
             position: None,
             caught_up: true,

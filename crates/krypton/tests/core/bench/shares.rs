@@ -292,6 +292,7 @@ fn backlog(dice: &Dice, events: usize) -> Intake {
         events: (0..events).map(verified).collect(),
         poison: Vec::new(),
         dropped: BTreeMap::new(),
+        unbelieved: None,
         position: Some(Position { mesh: "m".into(), sequence: events as u64 }),
         caught_up: true,
         releases: None,
