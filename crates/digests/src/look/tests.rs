@@ -1,3 +1,5 @@
+//! Two sides in memory: what differs is found, whatever it is and however it is divided.
+
 use std::collections::BTreeMap;
 
 use openkcm_contracts::Revision;
