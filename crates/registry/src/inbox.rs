@@ -1,25 +1,33 @@
 //! What the Registry hears: the manifests of Cores, and its own last words.
 //!
-//! Own words go to [`words`]. Manifests are read and not used yet, only the position is kept, so that nothing old is read again. To
-//! compare them with the definitions (to send again what a Core lacks, and to raise the alarm about
-//! what was never defined) is reconciliation, which comes with the work on sovereignty: until then a
-//! Core learns of a definition from the outbox and the compacted facts of the mesh alone. Manifests
-//! are short-lived, and the next one of each Core says everything again, so none is missed by this.
+//! Own words go to [`words`], manifests to [`manifests`]. Manifests are short-lived, and the next one of each Core
+//! says everything again, so that none is missed.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use openkcm_contracts::{Audience, Lane};
+use openkcm_contracts::{Audience, Event, Lane, Timestamp};
 use openkcm_host::Clock;
 use openkcm_orbital::outbox::Waiting;
 use openkcm_orbital::{Intake, Published, Receiver, Stream};
-use openkcm_store::{Store, StoreError};
+use openkcm_store::{Store, StoreError, Write};
 
 use crate::commands::words;
+use crate::manifests;
 
 /// The streams that the Registry reads.
 pub(crate) fn streams() -> Vec<Stream> {
     vec![Stream { lane: Lane::Manifests, audience: Audience::Authorities }]
+}
+
+/// Takes what came, and records how far the stream was read.
+fn take(tx: &mut dyn Write, intake: &Intake, now: Timestamp) -> Result<(), StoreError> {
+    for verified in &intake.events {
+        if let Event::StateManifest(manifest) = &verified.event {
+            manifests::hear(tx, manifest, now)?;
+        }
+    }
+    intake.record(tx)
 }
 
 /// Takes what the courier brings.
@@ -31,7 +39,8 @@ pub(crate) struct Inbox {
 #[async_trait]
 impl Receiver for Inbox {
     async fn receive(&self, intake: Intake) -> Result<(), StoreError> {
-        self.store.write(move |tx| intake.record(tx)).await
+        let now = self.clock.now();
+        self.store.write(move |tx| take(tx, &intake, now)).await
     }
 
     async fn told(&self, letters: &[Waiting], published: &[Published]) -> Result<(), StoreError> {

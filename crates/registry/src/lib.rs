@@ -14,6 +14,7 @@
 mod api;
 pub mod commands;
 mod inbox;
+pub mod manifests;
 mod metrics;
 pub mod queries;
 pub mod rules;

@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 use crate::api;
 use crate::commands::{Failure, words};
 use crate::inbox::{Inbox, streams};
+use crate::manifests;
 use crate::metrics::Metrics;
 use crate::queries::{self, Shown};
 use crate::rules::{Landscape, Level, Outcome};
@@ -208,6 +209,16 @@ impl Handle {
             Ok(Status { regions, revision, authority: AuthorityStatus::read(view)?, mesh })
         })
         .await
+    }
+
+    /// How the regions stand to what they are to hold, by name.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn regions(&self) -> Result<Vec<manifests::Region>, Failure> {
+        let regions = self.landscape().regions.clone();
+        self.ask(move |view| regions.iter().map(|region| Ok(manifests::region(view, region)?)).collect())
+            .await
     }
 
     /// The regions of the landscape from now on. What is defined in one that is not among them stays so.

@@ -6,6 +6,7 @@
 
 mod control_loop;
 mod handle;
+mod manifests;
 mod provider;
 mod receiver;
 
@@ -32,6 +33,7 @@ use crate::data::DataPlane;
 use crate::keyring::Keyring;
 use crate::store;
 use control_loop::{ControlLoop, Input};
+use manifests::Manifests;
 use provider::Provider;
 use receiver::MeshReceiver;
 
@@ -85,6 +87,8 @@ impl Service {
         let Options { data_dir, region, access } = options;
         let Surroundings { roots, common } = surroundings;
         let store = open_store(&data_dir, COMPONENT, format!("{COMPONENT}/{region}"), store::SPACES)?;
+        let now = common.clock.now();
+        store.write(move |tx| store::manifest::begin(tx, now)).await?;
         let keyring = Arc::new(Keyring::default());
         let core = Core::new(region.clone(), keyring.clone(), common.entropy.clone());
         let core = Arc::new(Mutex::new(core));
@@ -110,6 +114,13 @@ impl Service {
         let mesh = Mesh::start(plan(&store, &region, receiver, traffic), &common);
         let mut tasks = JoinSet::new();
         tasks.spawn(control.run());
+        let manifests = Manifests {
+            store: store.clone(),
+            region: region.clone(),
+            clock: common.clock.clone(),
+            entropy: common.entropy.clone(),
+        };
+        tasks.spawn(manifests.run());
         tasks.spawn(tell_when_hydrated(mesh.handle(), inputs.clone()));
         let handle = Handle {
             region,
@@ -161,7 +172,7 @@ fn plan(store: &Store, region: &RegionId, receiver: Arc<dyn Receiver>, traffic: 
     let peers = Stream { lane: Lane::Sealed, audience: Audience::Cores };
     Plan {
         store: store.clone(),
-        sends: vec![Lane::Sealed],
+        sends: vec![Lane::Sealed, Lane::Manifests],
         reads: vec![own(Lane::Urgent), own(Lane::Facts), peers],
         words: None,
         receiver,

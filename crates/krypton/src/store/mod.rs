@@ -5,6 +5,7 @@
 
 mod absorb;
 mod digests;
+pub mod manifest;
 mod slices;
 mod v1;
 mod versions;
@@ -41,6 +42,7 @@ pub const SPACES: &[Space] = &[
     L2_VERSIONS.space(),
     L3_VERSIONS.space(),
     APPLIED.space(),
+    manifest::TOLD.space(),
     digests::SPACES[0][0],
     digests::SPACES[0][1],
     digests::SPACES[0][2],

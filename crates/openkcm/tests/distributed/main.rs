@@ -12,6 +12,7 @@ mod disturbed;
 mod first_start;
 mod forgeries;
 mod lanes;
+mod manifests;
 mod partition;
 mod rebuild;
 mod regions;

@@ -7,6 +7,7 @@
 mod collection;
 mod documents;
 mod refusals;
+mod regions;
 mod services;
 mod status;
 mod systems;
@@ -62,6 +63,7 @@ fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(services::undelete))
         .routes(routes!(services::compromise))
         .routes(routes!(status::read))
+        .routes(routes!(regions::list))
         .merge(openkcm_component::quarantine::routes())
 }
 

@@ -32,6 +32,7 @@ pub const SPACES: &[Space] = &[
     SYSTEMS.space(),
     SERVICES.space(),
     AUTHORITY.space(),
+    crate::manifests::SPACE,
     digests::SPACES[0],
     digests::SPACES[1],
     digests::SPACES[2],

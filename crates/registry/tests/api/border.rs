@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::world::{World, send};
 
 /// Every route of the Registry, with `BAD` for the name that comes last.
-const ROUTES: [(&str, &str, &str); 22] = [
+const ROUTES: [(&str, &str, &str); 23] = [
+    ("GET", "/v1/regions", ""),
     ("GET", "/v1/tenants", ""),
     ("GET", "/v1/tenants/BAD", "tenant"),
     ("PUT", "/v1/tenants/BAD", "tenant"),

@@ -1,0 +1,88 @@
+//! Manifests: what this Core tells its authorities of what it holds.
+//!
+//! What always holds: sequences of an incarnation only rise, and each start is an incarnation of its own, so that
+//! an authority can put manifests in order and tell two processes with one identity apart.
+
+use openkcm_contracts::v1::{Audience, Kept, ManifestBody, StateManifest};
+use openkcm_contracts::{Event, RegionId, Revision, Timestamp};
+use openkcm_orbital::{Letter, outbox};
+use openkcm_store::{Read, StoreError, Table, Write};
+use serde::{Deserialize, Serialize};
+
+use super::{applied, buckets};
+
+pub(super) const TOLD: Table<Told> = Table::new("manifest");
+
+/// The one record.
+const LAST: &str = "last";
+
+/// What was told last.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Told {
+    incarnation: u32,
+    sequence: u64,
+    /// What it said; none by this incarnation.
+    said: Option<Digests>,
+}
+
+/// What a manifest says of what is held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Digests {
+    definitions: String,
+    links: String,
+    registry: Option<Revision>,
+    cmk: Option<Revision>,
+}
+
+/// Begins an incarnation: later than all before, also than those of a store that was lost, as long as the clock
+/// goes forward.
+///
+/// # Errors
+/// When the store fails.
+pub fn begin(tx: &mut dyn Write, now: Timestamp) -> Result<(), StoreError> {
+    let before = TOLD.get(tx.as_read(), LAST)?.map_or(0, |told| told.incarnation);
+    let by_clock = u32::try_from(now.as_millis() / 1_000).unwrap_or(u32::MAX);
+    let incarnation = by_clock.max(before.saturating_add(1));
+    TOLD.put(tx, LAST, &Told { incarnation, sequence: 0, said: None })
+}
+
+/// Whether a manifest would say something else than the last one did.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn has_news(store: &dyn Read) -> Result<bool, StoreError> {
+    let said = TOLD.get(store, LAST)?.and_then(|told| told.said);
+    Ok(said != Some(digests(store)?))
+}
+
+/// Tells what is held now.
+///
+/// # Errors
+/// When the store fails.
+pub fn tell(tx: &mut dyn Write, region: &RegionId, nonce: String, now: Timestamp) -> Result<(), StoreError> {
+    let told = TOLD.get(tx.as_read(), LAST)?.unwrap_or_default();
+    let said = digests(tx.as_read())?;
+    let told = Told { sequence: told.sequence + 1, said: Some(said.clone()), ..told };
+    TOLD.put(tx, LAST, &told)?;
+    let Digests { definitions, links, registry, cmk } = said;
+    let manifest = StateManifest {
+        region: region.clone(),
+        incarnation: u64::from(told.incarnation),
+        sequence: told.sequence,
+        nonce,
+        lease: None,
+        body: ManifestBody::Digests { definitions, links, registry, cmk },
+    };
+    let revision = Revision::new(told.incarnation, told.sequence);
+    outbox::put(tx, &Letter::new(&Event::StateManifest(manifest), Audience::Authorities, revision, now))
+}
+
+fn digests(store: &dyn Read) -> Result<Digests, StoreError> {
+    let applied = applied(store)?;
+    Ok(Digests {
+        definitions: buckets(store, Kept::Definitions)?.to_text(),
+        links: buckets(store, Kept::Links)?.to_text(),
+        registry: applied.registry,
+        cmk: applied.cmk,
+    })
+}

@@ -1,0 +1,83 @@
+//! `GET /v1/regions`: whether the regions hold what they are to hold.
+
+use axum::Json;
+use axum::extract::State;
+use openkcm_contracts::{RegionId, Revision, Timestamp};
+use openkcm_http::Answer;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{Handle, manifests};
+
+/// The regions of the landscape.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Regions {
+    items: Vec<Region>,
+}
+
+/// A region, by its last manifest.
+#[derive(Debug, Serialize, ToSchema)]
+struct Region {
+    #[schema(value_type = String, example = "eu-1")]
+    region: RegionId,
+    /// `in-sync`, when it says that it holds exactly what it is to hold now; `differs`, also while changes are on
+    /// their way; `unheard`, when no manifest of it was heard yet.
+    state: &'static str,
+    /// How many of the 256 buckets of its definitions are not as they are to be; absent when none was heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    differing_buckets: Option<usize>,
+    /// Its last manifest; absent when none was heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    manifest: Option<Manifest>,
+}
+
+/// A manifest.
+#[derive(Debug, Serialize, ToSchema)]
+struct Manifest {
+    /// When it was heard.
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// Which start of the Core told it: rises with each.
+    incarnation: u64,
+    /// Its number among that start's.
+    sequence: u64,
+    /// The last revision of the Registry that the region had applied; absent when none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "1.42")]
+    applied: Option<Revision>,
+}
+
+/// Show whether the regions hold what they are to hold
+///
+/// A Core tells what it holds in a manifest, soon after it changed and each minute. Here the last one of each region
+/// is held against what the region is to hold now.
+#[utoipa::path(get, path = "/v1/regions", operation_id = "list_regions", tag = "status",
+    responses((status = 200, description = "The regions of the landscape, by name.", body = Regions)))]
+pub(crate) async fn list(State(handle): State<Handle>) -> Answer<Json<Regions>> {
+    let items = handle.regions().await?.into_iter().map(Region::from).collect();
+    Ok(Json(Regions { items }))
+}
+
+impl From<manifests::Region> for Region {
+    fn from(region: manifests::Region) -> Self {
+        let manifests::Region { region, heard, differing } = region;
+        let state = match (&heard, differing) {
+            (None, _) => "unheard",
+            (Some(_), 0) => "in-sync",
+            (Some(_), _) => "differs",
+        };
+        Self {
+            region,
+            state,
+            differing_buckets: heard.as_ref().map(|_| differing),
+            manifest: heard.map(|heard| Manifest {
+                at: heard.at,
+                incarnation: heard.incarnation,
+                sequence: heard.sequence,
+                applied: heard.applied,
+            }),
+        }
+    }
+}
