@@ -144,8 +144,8 @@ fn last_revision(view: &dyn Read) -> Result<Revision, StoreError> {
 fn go_on_from(tx: &mut dyn Write, raised: Option<Revision>) -> Result<(), StoreError> {
     let Some(revision) = raised else { return Ok(()) };
     tracing::error!(%revision,
-        "the store is, or may be, behind the CMK Server's own words on the mesh; it links nothing, and unlinks under a new term \
-         until a start with --rebuild-from-mesh has brought it up");
+        "the store is, or may be, behind the CMK Server's own words on the mesh; it links nothing, and unlinks \
+         under a new term until a start with --rebuild-from-mesh has brought it up");
     store::set_revision(tx, revision)
 }
 

@@ -17,19 +17,20 @@ pub(crate) async fn read_or_away(
     streams: &[Stream],
     (patience, limit): (Duration, Duration),
 ) -> bool {
-    let mut read = hydrated.clone();
-    let all_read = async {
-        if read.wait_for(|read| streams.iter().all(|stream| read.contains(stream))).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
     let waited = async {
         tokio::select! {
-            () = all_read => true,
+            () = all_read(hydrated.clone(), streams) => true,
             () = out_of_reach(connection.clone(), hydrated.clone(), streams, patience) => false,
         }
     };
     tokio::time::timeout(limit, waited).await.unwrap_or(false)
+}
+
+/// Waits until every one of these streams was read to its end. Never returns when nobody reads any more.
+pub(crate) async fn all_read(mut hydrated: watch::Receiver<BTreeSet<Stream>>, streams: &[Stream]) {
+    if hydrated.wait_for(|read| streams.iter().all(|stream| read.contains(stream))).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 async fn out_of_reach(

@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::hydration::read_or_away;
+use crate::hydration::{all_read, read_or_away};
 use crate::metrics::{Counted, Gauges};
 use crate::quarantine::Quarantine;
 use crate::status::{self, Measured};
@@ -135,11 +135,7 @@ impl MeshHandle {
     /// Waits until every stream was read to its end once since the start. Never returns while the mesh is
     /// away: whoever waits must be able to go on without.
     pub async fn hydrated(&self) {
-        let (mut hydrated, reads) = (self.hydrated.clone(), &self.shown.reads);
-        let all = |read: &BTreeSet<Stream>| reads.iter().all(|stream| read.contains(stream));
-        if hydrated.wait_for(all).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        all_read(self.hydrated.clone(), &self.shown.reads).await;
     }
 
     /// Waits until every stream was read to its end once since the start, or those that were not are out of reach

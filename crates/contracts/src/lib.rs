@@ -6,6 +6,7 @@
 //!
 //! Wire types live in numbered modules; the rest of the code imports the latest, re-exported here.
 
+mod as_text;
 mod definition;
 mod id;
 mod lifecycle;

@@ -13,8 +13,10 @@ mod changes;
 mod look;
 mod shelf;
 mod sum;
+mod unit;
 
 pub use changes::Changes;
 pub use look::{Difference, MOST_LISTED, Narrowed};
 pub use shelf::{BUCKETS, Buckets, BucketsError, Shelf};
 pub use sum::Sum;
+pub use unit::Unit;

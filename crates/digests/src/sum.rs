@@ -4,8 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
-use openkcm_contracts::Revision;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use openkcm_contracts::{Event, Revision};
 
 /// The sum of a set of things: of one is the first half of its SHA-256, of several their sum modulo 2^128.
 ///
@@ -28,9 +27,9 @@ impl Sum {
         Self { count: 1, value: first_half(context.finish().as_ref()) }
     }
 
-    /// How many things it is of.
-    pub fn count(self) -> u64 {
-        self.count
+    /// The sum of one fact, as its event tells it.
+    pub fn of_event(event: &Event, revision: Revision) -> Self {
+        Self::of(event.subject().as_str(), revision, &event.to_body())
     }
 
     /// The digest, in hexadecimal.
@@ -92,18 +91,7 @@ impl FromStr for Sum {
     }
 }
 
-impl Serialize for Sum {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Sum {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+openkcm_contracts::as_text!(Sum);
 
 #[cfg(test)]
 mod tests {

@@ -27,6 +27,11 @@ pub fn random_array<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
     bytes
 }
 
+/// `N` random bytes in hexadecimal, for ids that are text.
+pub fn random_hex<const N: usize>(entropy: &dyn Entropy) -> String {
+    random_array::<N>(entropy).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The real source: AWS-LC's generator, seeded by the operating system.
 #[derive(Clone, Debug)]
 pub struct OsEntropy {

@@ -11,5 +11,5 @@ mod entropy;
 mod process;
 
 pub use clock::{BootInstant, Clock, ManualClock, SystemClock};
-pub use entropy::{Entropy, OsEntropy, SeededEntropy, random_array};
+pub use entropy::{Entropy, OsEntropy, SeededEntropy, random_array, random_hex};
 pub use process::{HardenError, Hardening, harden};

@@ -1,7 +1,8 @@
 //! The agenda: which key is to be looked at again, and when.
 //!
 //! It only says *look*: what is then to be done follows from what is held at that time, so an entry
-//! that has become pointless does no harm. How long another region is waited for is therefore not told by it. Not kept on disk: settling after a start fills it again.
+//! that has become pointless does no harm. How long another region is waited for is therefore not told by it.
+//! Not kept on disk: settling after a start fills it again.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -39,12 +39,12 @@ impl Patience {
         wait.until = wait.until.min(at);
     }
 
-    /// A key is not waited for any more.
-    pub(super) fn end(&mut self, thing: &KeyPath) {
-        if let Some(keys) = self.tenants.get_mut(thing.tenant()) {
-            keys.remove(thing);
+    /// A key of a tenant is not waited for any more. Its name is asked for only where something of the tenant is.
+    pub(super) fn end(&mut self, tenant: &TenantId, thing: impl FnOnce() -> KeyPath) {
+        if let Some(keys) = self.tenants.get_mut(tenant) {
+            keys.remove(&thing());
             if keys.is_empty() {
-                self.tenants.remove(thing.tenant());
+                self.tenants.remove(tenant);
             }
         }
     }
@@ -73,12 +73,12 @@ mod tests {
 
     #[test]
     fn a_generation_is_waited_for_since_it_was_first_looked_at() {
-        let (mut patience, key) = (Patience::default(), "acme/hr".parse().expect("valid"));
+        let (mut patience, key): (_, KeyPath) = (Patience::default(), "acme/hr".parse().expect("valid"));
         assert_eq!(patience.until(&key, generation(1), at(30)), at(30));
         assert_eq!(patience.until(&key, generation(1), at(40)), at(30));
         patience.shorten(&key, at(12));
         assert_eq!(patience.until(&key, generation(1), at(42)), at(12));
-        patience.end(&key);
+        patience.end(key.tenant(), || key.clone());
         assert_eq!(patience.until(&key, generation(1), at(50)), at(50));
     }
 

@@ -100,7 +100,7 @@ impl Core {
         let system_definition = match standing {
             Ok(system) => system,
             Err(refusal) => {
-                self.patience.end(&definition.path());
+                self.patience.end(&definition.tenant, || definition.path());
                 return Ok(Arc::new(ServiceRing::refused(refusal)));
             }
         };
@@ -120,7 +120,7 @@ impl Core {
             |version: &OpenVersion| !definition.compromised.contains(&version.id) && is_live(version);
         let stands = self.stands(served, definition, &held, &versions);
         if active.is_some() || stands {
-            self.patience.end(&definition.path());
+            self.patience.end(&definition.tenant, || definition.path());
         }
         let make = match active {
             Some(id) => {

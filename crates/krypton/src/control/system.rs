@@ -98,7 +98,7 @@ impl Core {
         step.looked();
         if system_standing(&served.tenant, Some(definition)).is_err() {
             self.systems.take(&path);
-            self.patience.end(&definition.path());
+            self.patience.end(&definition.tenant, || definition.path());
             return Ok(());
         }
         let now = step.now;
@@ -119,7 +119,7 @@ impl Core {
                 && (system.is_live(sealed.version) || members.include(&sealed.maker))
         });
         if active.is_some() || stands {
-            self.patience.end(&definition.path());
+            self.patience.end(&definition.tenant, || definition.path());
         }
         let make = match active {
             Some(id) => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openkcm_contracts::RegionId;
-use openkcm_host::{Clock, Entropy, random_array};
+use openkcm_host::{Clock, Entropy, random_hex};
 use openkcm_store::{Store, StoreError};
 
 use crate::store::manifest;
@@ -56,8 +56,7 @@ impl Manifests {
         if !even_so && !self.store.read(manifest::has_news).await? {
             return Ok(false);
         }
-        let nonce: [u8; 16] = random_array(&*self.entropy);
-        let nonce: String = nonce.iter().map(|byte| format!("{byte:02x}")).collect();
+        let nonce = random_hex::<16>(&*self.entropy);
         let (region, now) = (self.region.clone(), self.clock.now());
         self.store.write(move |tx| manifest::tell(tx, &region, nonce, now)).await?;
         Ok(true)

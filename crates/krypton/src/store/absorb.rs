@@ -128,14 +128,14 @@ fn merge_one(
         Event::TenantDefine(fact) => {
             let key = fact.tenant.as_str();
             let Some(before) = replaced(tx, &TENANTS, key, revision, fact)? else { return Ok(false) };
-            sums.tenant(before.as_ref(), (revision, fact));
+            sums.tenant(before.as_ref(), (revision, fact), &verified.event);
             TENANTS.put(tx, key, &Held { revision, fact: fact.clone() })?;
             Ok(changes.tenant(true, &fact.tenant))
         }
         Event::KeyDefine(fact) => {
             let key = definition_key(fact);
             let Some(before) = replaced(tx, &DEFINITIONS, &key, revision, fact)? else { return Ok(false) };
-            sums.key(before.as_ref(), (revision, fact));
+            sums.key(before.as_ref(), (revision, fact), &verified.event);
             DEFINITIONS.put(tx, &key, &Held { revision, fact: fact.clone() })?;
             changes.definition_of(fact.path());
             Ok(true)

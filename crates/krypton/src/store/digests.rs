@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use openkcm_contracts::v1::{Kept, KeyDefine, L1Reference, LinkState, TenantDefine};
 use openkcm_contracts::{Event, Revision, TenantState};
-use openkcm_digests::{Buckets, Changes, Shelf, Sum};
+use openkcm_digests::{Buckets, Changes, Shelf, Sum, Unit};
 use openkcm_store::{Read, Space, StoreError, Write};
 
 use super::{DEFINITIONS, Held, TENANTS};
@@ -31,15 +31,16 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// A tenant's word is replaced.
+    /// A tenant's word is replaced by what an event tells.
     pub(super) fn tenant(
         &mut self,
         held: Option<&Held<TenantDefine>>,
         (revision, fact): (Revision, &TenantDefine),
+        event: &Event,
     ) {
         let name = fact.tenant.as_str();
-        let before = held.map(|held| sum_of(&Event::TenantDefine(held.fact.clone()), held.revision));
-        let after = sum_of(&Event::TenantDefine(fact.clone()), revision);
+        let before = held.map(|held| Sum::of_event(&Event::TenantDefine(held.fact.clone()), held.revision));
+        let after = Sum::of_event(event, revision);
         self.definitions.replace(name, before, Some(after));
         let decides = |fact: &TenantDefine| (fact.generation, fact.state == TenantState::Withdrawn);
         if held.is_none_or(|held| decides(&held.fact) != decides(fact)) {
@@ -49,14 +50,19 @@ impl Gathered {
         }
     }
 
-    /// A key's definition is replaced.
-    pub(super) fn key(&mut self, held: Option<&Held<KeyDefine>>, (revision, fact): (Revision, &KeyDefine)) {
+    /// A key's definition is replaced by what an event tells.
+    pub(super) fn key(
+        &mut self,
+        held: Option<&Held<KeyDefine>>,
+        (revision, fact): (Revision, &KeyDefine),
+        event: &Event,
+    ) {
         if let Some(held) = held {
-            let before = sum_of(&Event::KeyDefine(held.fact.clone()), held.revision);
-            self.definitions.replace(&unit_of(&held.fact), Some(before), None);
+            let before = Sum::of_event(&Event::KeyDefine(held.fact.clone()), held.revision);
+            self.definitions.replace(&Unit::name_of(&held.fact), Some(before), None);
         }
-        let after = sum_of(&Event::KeyDefine(fact.clone()), revision);
-        self.definitions.replace(&unit_of(fact), None, Some(after));
+        let after = Sum::of_event(event, revision);
+        self.definitions.replace(&Unit::name_of(fact), None, Some(after));
         let decides = |fact: &KeyDefine| (fact.generation, fact.parent);
         if fact.service.is_none() && held.is_none_or(|held| decides(&held.fact) != decides(fact)) {
             self.definitions.moved(&format!("{}/{}@", fact.tenant, fact.system));
@@ -69,8 +75,8 @@ impl Gathered {
         held: Option<&Held<L1Reference>>,
         (revision, fact): (Revision, &L1Reference),
     ) {
-        let before = held.map(|held| sum_of(&comparable(&held.fact), held.revision));
-        self.links.replace(fact.tenant.as_str(), before, Some(sum_of(&comparable(fact), revision)));
+        let before = held.map(|held| Sum::of_event(&comparable(&held.fact), held.revision));
+        self.links.replace(fact.tenant.as_str(), before, Some(Sum::of_event(&comparable(fact), revision)));
     }
 
     /// Writes what was gathered, once the records are written.
@@ -102,29 +108,22 @@ fn views_of(store: &dyn Read, unit: &str) -> Result<BTreeSet<String>, StoreError
 }
 
 fn is_counted(store: &dyn Read, unit: &str) -> Result<bool, StoreError> {
-    let (path, generation) = unit.split_once('@').map_or((unit, None), |(path, made)| (path, Some(made)));
-    let name = path.split('/').next().unwrap_or(path);
-    let Some(tenant) = TENANTS.get(store, name)?.filter(|held| held.fact.state != TenantState::Withdrawn)
-    else {
+    let unit = Unit::named(unit);
+    let tenant = TENANTS.get(store, unit.tenant())?;
+    let Some(tenant) = tenant.filter(|held| held.fact.state != TenantState::Withdrawn) else {
         return Ok(false);
     };
-    let Some(generation) = generation else { return Ok(true) };
-    if path == name {
-        return Ok(tenant.fact.generation.to_string() == generation);
-    }
-    let system = DEFINITIONS.get(store, path)?;
-    Ok(system.is_some_and(|system| {
-        system.fact.parent == tenant.fact.generation && system.fact.generation.to_string() == generation
-    }))
-}
-
-/// A system lies with the generation of its tenant that it belongs to, `acme@1.4`; a service with that of its
-/// system, `acme/hr@1.7`.
-fn unit_of(fact: &KeyDefine) -> String {
-    match fact.service {
-        None => format!("{}@{}", fact.tenant, fact.parent),
-        Some(_) => format!("{}/{}@{}", fact.tenant, fact.system, fact.parent),
-    }
+    let present = tenant.fact.generation;
+    Ok(match unit {
+        Unit::Tenant(_) => true,
+        Unit::Systems { generation, .. } => present.to_string() == generation,
+        Unit::Services { tenant, system, generation } => {
+            let system = DEFINITIONS.get(store, &format!("{tenant}/{system}"))?;
+            system.is_some_and(|system| {
+                system.fact.parent == present && system.fact.generation.to_string() == generation
+            })
+        }
+    })
 }
 
 /// A link as all regions hear it: of one that has ended, only the tenant's present regions hear the roots.
@@ -134,8 +133,4 @@ fn comparable(fact: &L1Reference) -> Event {
         fact.roots.clear();
     }
     Event::L1Reference(fact)
-}
-
-fn sum_of(event: &Event, revision: Revision) -> Sum {
-    Sum::of(event.subject().as_str(), revision, &event.to_body())
 }

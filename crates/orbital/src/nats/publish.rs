@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use openkcm_contracts::{Revision, Timestamp};
-use openkcm_host::{Entropy, random_array};
+use openkcm_host::{Entropy, random_hex};
 
 use super::connection::Connection;
 use super::layout::{run_subject, stream_name};
@@ -128,8 +128,7 @@ impl Publisher {
         messages: &[(&Message, Option<u64>)],
     ) -> Result<bool, TransportError> {
         let Some(((last, replaces), before)) = messages.split_last() else { return Ok(true) };
-        let batch: [u8; 12] = random_array(&*self.entropy);
-        let batch: String = batch.iter().map(|byte| format!("{byte:02x}")).collect();
+        let batch = random_hex::<12>(&*self.entropy);
         for (at, (message, replaces)) in before.iter().enumerate() {
             let mut headers = headers_for(message, *replaces)?;
             headers.insert("Nats-Batch-Id", batch.as_str());

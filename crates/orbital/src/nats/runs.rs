@@ -6,7 +6,7 @@
 //! publishes first in a run writes it down before. A position names the run that its message lies in, and is
 //! believed when this stream remembers that run there.
 
-use openkcm_host::{Entropy, random_array};
+use openkcm_host::{Entropy, random_hex};
 use serde::{Deserialize, Serialize};
 
 use crate::Position;
@@ -55,8 +55,7 @@ impl Runs {
 
     /// As they are once a run on this broker process has begun.
     pub(super) fn begun(mut self, server: &str, entropy: &dyn Entropy) -> Self {
-        let id: [u8; 8] = random_array(entropy);
-        let id = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = random_hex::<8>(entropy);
         self.runs.push(Run { id, first: None });
         self.servers.push(server.to_owned());
         let (runs, servers) = (self.runs.len(), self.servers.len());

@@ -15,7 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use openkcm_contracts::Role;
-use openkcm_host::Entropy;
+use openkcm_host::{Entropy, random_hex};
 use openkcm_store::{Item, OpenOptions, Read, Scan, Space, Store, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -87,9 +87,7 @@ impl Embedded {
         const SPACES: &[Space] = &[MESSAGES.space(), SUBJECTS.space(), runs::RUNS.space()];
         let options = OpenOptions { path: path.into(), identity: "orbital".into(), spaces: &[SPACES] };
         let store = Store::open(&options)?;
-        let mut id = [0; 8];
-        entropy.fill(&mut id);
-        let run: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let run = random_hex::<8>(entropy);
         let begun = run.clone();
         store.write(move |tx| runs::begin(tx, begun)).await?;
         Ok(Self { store, run })

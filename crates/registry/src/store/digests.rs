@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use openkcm_contracts::{Event, KeyPath, RegionId, Revision, SystemId, TenantId};
-use openkcm_digests::{Buckets, Changes, Shelf, Sum};
+use openkcm_contracts::{Event, KeyPath, RegionId, SystemId, TenantId};
+use openkcm_digests::{Buckets, Changes, Shelf, Sum, Unit};
 use openkcm_store::{Read, Space, StoreError, Write};
 
 use super::{KeyRecord, TenantRecord};
@@ -24,7 +24,8 @@ pub(super) fn tenant(
     after: &TenantRecord,
 ) -> Result<(), StoreError> {
     let mut changes = Changes::default();
-    let sum = |record: &TenantRecord| sum_of(&Event::TenantDefine(tenant_word(record)), record.revision);
+    let sum =
+        |record: &TenantRecord| Sum::of_event(&Event::TenantDefine(tenant_word(record)), record.revision);
     changes.replace(after.tenant.as_str(), before.map(sum), Some(sum(after)));
     let decides = |record: &TenantRecord| (record.generation, record.regions.clone());
     if before.is_none_or(|before| decides(before) != decides(after)) {
@@ -42,12 +43,12 @@ pub(super) fn key(
     after: Option<&KeyRecord>,
 ) -> Result<(), StoreError> {
     let mut changes = Changes::default();
-    let sum = |record: &KeyRecord| sum_of(&Event::KeyDefine(key_word(record)), record.revision);
+    let sum = |record: &KeyRecord| Sum::of_event(&Event::KeyDefine(key_word(record)), record.revision);
     if let Some(before) = before {
-        changes.replace(&unit_of(before), Some(sum(before)), None);
+        changes.replace(&Unit::name_of(&key_word(before)), Some(sum(before)), None);
     }
     if let Some(after) = after {
-        changes.replace(&unit_of(after), None, Some(sum(after)));
+        changes.replace(&Unit::name_of(&key_word(after)), None, Some(sum(after)));
     }
     let decides = |record: &KeyRecord| (record.generation, record.parent);
     if path.service().is_none() && before.map(decides) != after.map(decides) {
@@ -70,30 +71,18 @@ fn views_of(store: &dyn Read, unit: &str) -> Result<BTreeSet<String>, StoreError
 }
 
 fn regions_of(store: &dyn Read, unit: &str) -> Result<Option<Vec<RegionId>>, StoreError> {
-    let (path, generation) = unit.split_once('@').map_or((unit, None), |(path, made)| (path, Some(made)));
-    let (name, system) = path.split_once('/').map_or((path, None), |(name, system)| (name, Some(system)));
-    let Ok(name) = TenantId::new(name) else { return Ok(None) };
+    let unit = Unit::named(unit);
+    let Ok(name) = TenantId::new(unit.tenant()) else { return Ok(None) };
     let Some(tenant) = super::tenant(store, &name)? else { return Ok(None) };
-    let counted = match (system.map(SystemId::new), generation) {
-        (None, None) => true,
-        (None, Some(generation)) => tenant.generation.to_string() == generation,
-        (Some(Ok(id)), Some(generation)) => super::system(store, &name, &id)?.is_some_and(|system| {
-            system.parent == tenant.generation && system.generation.to_string() == generation
-        }),
-        (Some(_), _) => false,
+    let counted = match unit {
+        Unit::Tenant(_) => true,
+        Unit::Systems { generation, .. } => tenant.generation.to_string() == generation,
+        Unit::Services { system, generation, .. } => {
+            let Ok(system) = SystemId::new(system) else { return Ok(None) };
+            super::system(store, &name, &system)?.is_some_and(|system| {
+                system.parent == tenant.generation && system.generation.to_string() == generation
+            })
+        }
     };
     Ok(counted.then_some(tenant.regions))
-}
-
-/// A system lies with the generation of its tenant that it belongs to, `acme@1.4`; a service with that of its
-/// system, `acme/hr@1.7`. So what ends with its parent leaves the view with one move.
-fn unit_of(record: &KeyRecord) -> String {
-    match record.service {
-        None => format!("{}@{}", record.tenant, record.parent),
-        Some(_) => format!("{}/{}@{}", record.tenant, record.system, record.parent),
-    }
-}
-
-fn sum_of(event: &Event, revision: Revision) -> Sum {
-    Sum::of(event.subject().as_str(), revision, &event.to_body())
 }
