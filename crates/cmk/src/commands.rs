@@ -52,6 +52,7 @@ pub enum Failure {
 /// # Errors
 /// As [`link`].
 pub fn check_link(store: &dyn Read, tenant: &TenantId, precondition: &Precondition) -> Result<(), Failure> {
+    check_claims(store)?;
     let (records, landscape) = (Records::load(store, tenant)?, Landscape::default());
     rules::may_link(&records.held(&landscape), precondition)?;
     Ok(())
@@ -70,9 +71,18 @@ pub fn link(
     health: Health,
     now: Timestamp,
 ) -> Result<Outcome<Pointer>, Failure> {
+    check_claims(tx.as_read())?;
     let (records, landscape) = (Records::load(tx.as_read(), tenant)?, Landscape::default());
     let decision = rules::link(&records.held(&landscape), request, precondition, health, now)?;
     Ok(carry_out(tx, decision)?)
+}
+
+/// Refuses while a Core says that it knows a later word than this store does.
+fn check_claims(store: &dyn Read) -> Result<(), Failure> {
+    match store::claims(store)?.pop() {
+        Some((region, claims)) => Err(Refusal::Behind { region, claims }.into()),
+        None => Ok(()),
+    }
 }
 
 /// Unlinks a tenant. Needs a pointer and nothing else, and not even that while the store may be behind what

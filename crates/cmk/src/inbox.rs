@@ -3,9 +3,7 @@
 //! An event is applied within its caller's transaction, which also commits how far the stream was
 //! read. Duplicates and replays change nothing.
 //!
-//! `State.Manifest` is read and left alone, so that its stream's position moves on: what a Core says it
-//! holds is compared, answered and leased together, and none of that is a part of this crate yet. A
-//! manifest is repeated at least every minute, so what goes by now is not missed later.
+//! From Cores, what they hold: that is compared and leased in [`cores`].
 
 use std::sync::Arc;
 
@@ -13,13 +11,14 @@ use async_trait::async_trait;
 use openkcm_component::{Applied as AppliedRevisions, Traffic};
 use openkcm_contracts::v1::TenantDefine;
 use openkcm_contracts::{Audience, Event, Lane, Meeting, Revision, Role, Timestamp};
-use openkcm_host::Clock;
+use openkcm_host::{Clock, Entropy, random_hex};
 use openkcm_orbital::outbox::Waiting;
 use openkcm_orbital::{Intake, Published, Receiver, Stream, Verified};
 use openkcm_store::{Store, StoreError, Write};
 use tokio::sync::watch;
 
 use crate::commands::{Outcome, Records, carry_out};
+use crate::cores;
 use crate::metrics::Metrics;
 use crate::rules::{self, Landscape};
 use crate::store::{self, UnlinkReason};
@@ -96,6 +95,7 @@ pub(crate) struct Ear {
     pub(crate) metrics: Metrics,
     pub(crate) traffic: Traffic,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) landscape: watch::Receiver<Arc<Landscape>>,
 }
 
@@ -103,7 +103,8 @@ pub(crate) struct Ear {
 impl Receiver for Ear {
     async fn receive(&self, intake: Intake) -> Result<(), StoreError> {
         let (landscape, now) = (self.landscape(), self.clock.now());
-        let applied = self.store.write(move |tx| take(tx, &landscape, &intake, now)).await?;
+        let nonce = random_hex::<16>(&*self.entropy);
+        let applied = self.store.write(move |tx| take(tx, &landscape, &intake, &nonce, now)).await?;
         let mut replayed = 0;
         for applied in applied {
             let Applied::Tenant { meeting, unlinked } = applied else { continue };
@@ -136,7 +137,10 @@ impl Receiver for Ear {
             let (landscape, now) = (self.landscape(), self.clock.now());
             next = self.store.write(move |tx| words::conclude(tx, &landscape, step, now)).await?;
         }
-        Ok(())
+        // What was told while words were compared is answered now.
+        let (landscape, now) = (self.landscape(), self.clock.now());
+        let nonce = random_hex::<16>(&*self.entropy);
+        self.store.write(move |tx| cores::answer_all(tx, &landscape, &nonce, now)).await
     }
 }
 
@@ -146,16 +150,27 @@ impl Ear {
     }
 }
 
-/// Applies what came, and records how far the stream was read.
-fn take(
+/// Applies what came, and records how far the stream was read. `nonce` is for what is asked.
+///
+/// # Errors
+/// When the store fails.
+pub fn take(
     tx: &mut dyn Write,
     landscape: &Landscape,
     intake: &Intake,
+    nonce: &str,
     now: Timestamp,
 ) -> Result<Vec<Applied>, StoreError> {
     let mut revisions = AppliedRevisions::read(tx.as_read())?;
     let mut all = Vec::with_capacity(intake.events.len());
     for event in &intake.events {
+        if let Event::StateManifest(manifest) = &event.event {
+            // A Core speaks for its own region.
+            if event.region.as_ref() == Some(&manifest.region) {
+                cores::hear(tx, landscape, manifest, nonce, now)?;
+            }
+            continue;
+        }
         let applied = apply(tx, landscape, event, now)?;
         if matches!(applied, Applied::Tenant { .. }) {
             revisions.note(Role::Registry, event.revision);

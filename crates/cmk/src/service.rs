@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use crate::api::{self, Context};
 use crate::inbox::{Ear, streams};
 use crate::metrics::Metrics;
-use crate::rules::Landscape;
+use crate::rules::{Landscape, LeaseTerms};
 use crate::status::{Observer, Status};
 use crate::{store, words};
 
@@ -31,7 +31,7 @@ use crate::{store, words};
 const COMPONENT: &str = "cmk";
 
 /// The lanes that the CMK Server sends on.
-const SENDS: [Lane; 2] = [Lane::Urgent, Lane::Facts];
+const SENDS: [Lane; 3] = [Lane::Urgent, Lane::Facts, Lane::Manifests];
 
 /// What a CMK Server is made with.
 pub struct Options {
@@ -39,6 +39,8 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// The regions of the landscape.
     pub regions: BTreeSet<RegionId>,
+    /// How long leases hold.
+    pub leases: LeaseTerms,
     /// What opens its HTTP interface.
     pub access: Access,
     /// Whether it gets its facts back from the mesh at this start.
@@ -87,7 +89,7 @@ impl Service {
             streams: Layout::new(options.regions.iter().cloned()).words_of(Role::Cmk),
             from_the_beginning: rebuild,
         };
-        let landscape = watch::Sender::new(Arc::new(Landscape { regions: options.regions }));
+        let landscape = watch::Sender::new(Arc::new(Landscape { regions: options.regions, leases: options.leases }));
         let mut registry = metrics_registry(COMPONENT);
         let metrics = Metrics::register(&mut registry);
         let traffic = Traffic::default();
@@ -96,6 +98,7 @@ impl Service {
             metrics: metrics.clone(),
             traffic: traffic.clone(),
             clock: common.clock.clone(),
+            entropy: common.entropy.clone(),
             landscape: landscape.subscribe(),
         };
         let plan = Plan {
@@ -152,7 +155,8 @@ impl Handle {
 
     /// The regions of the landscape from now on.
     pub fn set_regions(&self, regions: BTreeSet<RegionId>) {
-        self.landscape.send_replace(Arc::new(Landscape { regions }));
+        let leases = self.landscape.borrow().leases.clone();
+        self.landscape.send_replace(Arc::new(Landscape { regions, leases }));
     }
 
     /// Waits until it has compared its store with its own last words. Never returns while the mesh is away.

@@ -17,6 +17,6 @@ mod unit;
 
 pub use changes::Changes;
 pub use look::{Difference, MOST_LISTED, Narrowed};
-pub use shelf::{BUCKETS, Buckets, BucketsError, Shelf};
+pub use shelf::{BUCKETS, Buckets, BucketsError, Shelf, bucket_of};
 pub use sum::Sum;
 pub use unit::Unit;

@@ -107,6 +107,15 @@ impl Shelf {
         Ok(Buckets(digests))
     }
 
+    /// The units of a view that lie in a bucket.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn units_in(&self, store: &dyn Read, view: &str, bucket: u8) -> Result<Vec<String>, StoreError> {
+        let units = self.units_at(store, view, &[bucket], usize::MAX)?;
+        Ok(units.into_iter().map(|(name, _)| name).collect())
+    }
+
     /// The units of a view whose place begins so, at most so many.
     ///
     /// # Errors
@@ -157,6 +166,11 @@ impl Shelf {
     }
 }
 
+/// The bucket that a unit lies in.
+pub fn bucket_of(unit: &str) -> u8 {
+    place_of(unit)[0]
+}
+
 fn add(totals: &mut BTreeMap<String, Sum>, view: &str, unit: &str, difference: Sum) {
     let total = totals.entry(format!("{view}/{:02x}", place_of(unit)[0])).or_default();
     *total = total.plus(difference);
@@ -168,6 +182,21 @@ fn place_key(unit: &str) -> String {
 }
 
 impl Buckets {
+    /// Those of a view that holds nothing.
+    pub fn of_nothing() -> Self {
+        Self(vec![[0; 16]; BUCKETS])
+    }
+
+    /// The same, as if a unit held something else: digests, none for nothing. What is no digest counts as nothing.
+    pub fn replace(&mut self, unit: &str, held: Option<&str>, instead: Option<&str>) {
+        let value = |digest: Option<&str>| {
+            digest.and_then(|digest| u128::from_str_radix(digest, 16).ok()).unwrap_or_default()
+        };
+        let bucket = &mut self.0[usize::from(bucket_of(unit))];
+        let changed = u128::from_be_bytes(*bucket).wrapping_sub(value(held)).wrapping_add(value(instead));
+        *bucket = changed.to_be_bytes();
+    }
+
     /// As a manifest has them.
     pub fn to_text(&self) -> String {
         STANDARD_NO_PAD.encode(self.0.as_flattened())

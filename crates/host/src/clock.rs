@@ -6,11 +6,15 @@
 //!
 //! Not for waiting, and not for measuring how fast something is.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use openkcm_contracts::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::{OsEntropy, random_array};
 
 /// Where the time comes from.
 pub trait Clock: Send + Sync {
@@ -19,7 +23,54 @@ pub trait Clock: Send + Sync {
 
     /// The boot clock. Within one boot it never runs backwards.
     fn boottime(&self) -> BootInstant;
+
+    /// Which boot the boot clock counts from.
+    fn boot(&self) -> BootId;
 }
+
+/// One boot of one machine, as the kernel names it: a random number, written as 32 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BootId(u128);
+
+impl BootId {
+    /// From its number.
+    pub const fn from_number(number: u128) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for BootId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// A text is no boot id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BootIdError;
+
+impl fmt::Display for BootIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a boot id is expected: 32 hexadecimal digits, with or without hyphens")
+    }
+}
+
+impl std::error::Error for BootIdError {}
+
+impl FromStr for BootId {
+    type Err = BootIdError;
+
+    fn from_str(text: &str) -> Result<Self, BootIdError> {
+        let digits: String = text.trim().chars().filter(|digit| *digit != '-').collect();
+        if digits.len() != 32 {
+            return Err(BootIdError);
+        }
+        u128::from_str_radix(&digits, 16).map(Self).map_err(|_| BootIdError)
+    }
+}
+
+/// Where the kernel tells its boot (random(4)).
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A moment on the machine's boot clock (CLOCK_BOOTTIME): nanoseconds since the machine started.
 ///
@@ -69,6 +120,15 @@ impl Clock for SystemClock {
         let since_boot = Duration::try_from(reading).expect("the kernel's boot clock is never negative");
         BootInstant::from_nanos(0).after(since_boot)
     }
+
+    fn boot(&self) -> BootId {
+        static BOOT: OnceLock<BootId> = OnceLock::new();
+        *BOOT.get_or_init(|| {
+            let told = std::fs::read_to_string(BOOT_ID).ok().and_then(|text| text.parse().ok());
+            // Where the kernel does not tell, each process counts as a boot of its own: that is on the safe side.
+            told.unwrap_or_else(|| BootId(u128::from_be_bytes(random_array(&OsEntropy::new()))))
+        })
+    }
 }
 
 /// Clocks that stand still until they are moved: for tests and for the simulator.
@@ -85,12 +145,14 @@ struct Readings {
     /// Since the Unix epoch; finer than a [`Timestamp`], so that many small advances add up.
     wall: Duration,
     boot: BootInstant,
+    boots: u128,
 }
 
 impl ManualClock {
     /// Clocks that show these two moments.
     pub fn new(wall: Timestamp, boottime: BootInstant) -> Self {
-        let readings = Readings { wall: Duration::from_millis(wall.as_millis()), boot: boottime };
+        let wall = Duration::from_millis(wall.as_millis());
+        let readings = Readings { wall, boot: boottime, boots: 1 };
         Self { readings: Arc::new(Mutex::new(readings)) }
     }
 
@@ -99,9 +161,16 @@ impl ManualClock {
         self.readings().wall = Duration::from_millis(wall.as_millis());
     }
 
-    /// Sets the boot clock alone. Setting it back is a reboot, and nothing else is.
+    /// Sets the boot clock alone, within the same boot: back, as a machine that was put back from a snapshot.
     pub fn set_boottime(&self, boottime: BootInstant) {
         self.readings().boot = boottime;
+    }
+
+    /// The machine starts anew: another boot, whose clock begins at nothing. The wall clock stays.
+    pub fn reboot(&self) {
+        let mut readings = self.readings();
+        readings.boots += 1;
+        readings.boot = BootInstant::from_nanos(0);
     }
 
     /// Lets time pass, awake or suspended: both clocks go forward together.
@@ -124,6 +193,10 @@ impl Clock for ManualClock {
 
     fn boottime(&self) -> BootInstant {
         self.readings().boot
+    }
+
+    fn boot(&self) -> BootId {
+        BootId(self.readings().boots)
     }
 }
 
@@ -182,11 +255,23 @@ mod tests {
     }
 
     #[test]
-    fn a_reboot_leaves_the_wall_clock_alone() {
+    fn a_reboot_leaves_the_wall_clock_alone_and_is_another_boot() {
         let clock = manual();
-        clock.set_boottime(BootInstant::from_nanos(0));
+        let before = clock.boot();
+        clock.reboot();
         assert_eq!(clock.boottime(), BootInstant::from_nanos(0));
         assert_eq!(clock.now(), Timestamp::from_millis(1_000_000));
+        assert_ne!(clock.boot(), before);
+    }
+
+    #[test]
+    fn the_system_is_in_one_boot_and_a_boot_id_is_read_back() {
+        let boot = SystemClock.boot();
+        assert_eq!(SystemClock.boot(), boot);
+        assert_eq!(boot.to_string().parse(), Ok(boot));
+        let hyphens = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0\n".parse::<BootId>().expect("as the kernel writes it");
+        assert_eq!(hyphens.to_string(), "0f1e2d3c4b5a69788796a5b4c3d2e1f0");
+        assert_eq!("0f1e".parse::<BootId>(), Err(BootIdError));
     }
 
     #[test]

@@ -10,6 +10,6 @@ mod clock;
 mod entropy;
 mod process;
 
-pub use clock::{BootInstant, Clock, ManualClock, SystemClock};
+pub use clock::{BootId, BootIdError, BootInstant, Clock, ManualClock, SystemClock};
 pub use entropy::{Entropy, OsEntropy, SeededEntropy, random_array, random_hex};
 pub use process::{HardenError, Hardening, harden};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
@@ -12,12 +13,13 @@ use crate::service::Handle;
 
 /// Registers what a Core measures.
 pub(crate) fn register(registry: &mut Registry, handle: &Handle) {
-    registry.register_collector(Box::new(Gauges { keyring: handle.keyring() }));
+    registry.register_collector(Box::new(Gauges { keyring: handle.keyring(), handle: handle.clone() }));
 }
 
 #[derive(Debug)]
 struct Gauges {
     keyring: Arc<Keyring>,
+    handle: Handle,
 }
 
 impl Collector for Gauges {
@@ -35,9 +37,28 @@ impl Collector for Gauges {
             ("locked_memory_bytes", "Memory that the process has locked for keys.", memory.bytes_locked),
         ];
         for (name, help, value) in gauges {
-            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            let gauge = ConstGauge::new(count(value));
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
-        Ok(())
+        // Left out while a step is under way, which is for some milliseconds.
+        let Some((lease, expired)) = self.handle.lease() else { return Ok(()) };
+        let used = lease.used_percent.map_or(-1, i64::from);
+        let gauges = [
+            ("lease_used_percent", "Part of the region's lease that is used; -1 without one.", used),
+            ("tenants_without_lease", "Tenants that wait for a lease.", count(lease.waiting)),
+            ("tenants_in_dispute", "Tenants that the CMK Server does not renew.", count(lease.apart)),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        let expirations = ConstCounter::new(expired);
+        let help = "Leases of tenants that have run out here.";
+        let kind = expirations.metric_type();
+        expirations.encode(encoder.encode_descriptor("leases_expired", help, None, kind)?)
     }
+}
+
+fn count(value: usize) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }

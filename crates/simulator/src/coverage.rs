@@ -133,6 +133,10 @@ reached! {
     RebuildBrokenOff => "a crash in the middle of a rebuild",
     /// A change gave way to the mesh's word in a rebuild.
     DroppedByRebuild => "a change that gives way in a rebuild",
+    /// A lease ran out while its tenant was served.
+    LeaseExpired => "a lease that runs out",
+    /// A Core's machine was started anew.
+    Rebooted => "a machine started anew",
     /// A Core's wall clock was set back.
     ClockSetBack => "a wall clock set back",
 }

@@ -3,7 +3,7 @@
 //! Not for key material: the actors have entropy of their own, derived from the same seed. What always
 //! holds: the same seed and the same questions give the same answers.
 
-use openkcm_host::{SeededEntropy, random_array};
+use openkcm_host::{SeededEntropy, random_array, random_hex};
 
 /// A source of choices.
 #[derive(Debug)]
@@ -43,6 +43,11 @@ impl Dice {
             drawn -= weight;
         }
         0
+    }
+
+    /// A random word, as questions have one.
+    pub(crate) fn nonce(&self) -> String {
+        random_hex::<16>(&self.entropy)
     }
 
     /// Puts a list into another order.

@@ -28,6 +28,7 @@ pub(crate) enum Action {
     Replay(Who, Reading),
     Forge(usize),
     Work(usize),
+    TellManifest(usize),
     Due(usize),
     GiveUpOnMesh(usize),
     Answer,
@@ -40,6 +41,7 @@ pub(crate) enum Action {
     Crash(Who),
     LightFuse(usize),
     Restart(Who),
+    Reboot(usize),
     StepClock(usize),
     Conclude(Who),
     CopyDisk(Who),
@@ -84,6 +86,9 @@ impl World {
             let now = core.post.now();
             if running.was_set_back(now) || running.core.next_due().is_some_and(|at| at <= now) {
                 enabled.push((12, Action::Due(index)));
+            }
+            if core.has_to_tell() {
+                enabled.push((10, Action::TellManifest(index)));
             }
             let connected = core.post.can_send && core.post.can_hear;
             let waited = now.since(running.started_at);
@@ -136,6 +141,7 @@ impl World {
                 continue;
             };
             enabled.push((1, Action::LightFuse(index)));
+            enabled.push((1, Action::Reboot(index)));
             enabled.push((1, Action::StepClock(index)));
             if !post.can_hear {
                 continue;
@@ -179,6 +185,10 @@ impl World {
             Action::Replay(who, reading) => self.replay(who, &reading),
             Action::Forge(index) => self.forge(index),
             Action::Work(index) => self.work(index),
+            Action::TellManifest(index) => {
+                self.tell(format!("core {}: puts a manifest together", REGIONS[index]));
+                self.cores[index].tell_manifest();
+            }
             Action::Due(index) => {
                 self.tell(format!("core {}: does what is due", REGIONS[index]));
                 self.with_core(index, |core, around| core.due(around));
@@ -195,6 +205,7 @@ impl World {
             Action::Crash(who) => self.stop(who),
             Action::LightFuse(index) => self.light_fuse(index),
             Action::Restart(who) => self.restart(who),
+            Action::Reboot(index) => self.reboot(index),
             Action::StepClock(index) => self.step_clock(index),
             Action::Conclude(who) => self.conclude(who),
             Action::CopyDisk(who) => self.copy_disk(who),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use openkcm_cmk::store as cmk_store;
-use openkcm_contracts::{RegionId, TenantId};
+use openkcm_contracts::{Period, RegionId, TenantId};
 use openkcm_host::{Entropy, SeededEntropy, random_array};
 use openkcm_orbital::{Letter, Signer, TrustBundle, Verifier};
 use openkcm_registry::rules::Landscape;
@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub(crate) lives: BTreeMap<Who, Life>,
     /// Whether disks of authorities are lost in this history.
     pub(crate) disks_fail: bool,
+    /// How long leases hold in this history.
+    pub(crate) lease_ttl: Period,
     /// Regions that a tenant has left.
     pub(crate) left: BTreeMap<TenantId, Vec<RegionId>>,
     pub(crate) ledger: Ledger,
@@ -78,6 +80,7 @@ impl World {
             calm: 1,
             lives: BTreeMap::new(),
             disks_fail: false,
+            lease_ttl: Period::from_secs(3_600).expect("a period"),
             left: BTreeMap::new(),
             ledger: Ledger { cores: REGIONS.map(|_| Known::default()).into(), ..Ledger::default() },
             needles: Needles::default(),
@@ -87,6 +90,8 @@ impl World {
         };
         world.calm = *world.dice.pick(&[1, 4, 4, 12]);
         world.disks_fail = world.dice.percent(50);
+        let ttl = *world.dice.pick(&[20, 120, 3_600, 86_400]);
+        world.lease_ttl = Period::from_secs(ttl).expect("a period");
         world.start_authority(Who::Registry, false);
         world.start_authority(Who::Cmk, false);
         (0..REGIONS.len()).for_each(|index| world.start_core(index));

@@ -105,7 +105,7 @@ impl Taker {
             spaces: &[store::SPACES, openkcm_orbital::SPACES],
         };
         let store = Store::open(&options)?;
-        let core = Core::new(facts::region()?, Arc::new(Keyring::default()), Arc::new(OsEntropy::new()));
+        let core = Core::new(facts::region()?, keyring(), Arc::new(OsEntropy::new()));
         Ok(Self {
             store,
             core: Arc::new(Mutex::new(core)),
@@ -136,7 +136,7 @@ impl Taker {
 
     /// Forgets all but what is on disk, and settles it.
     async fn start_again(&mut self) -> anyhow::Result<()> {
-        let core = Core::new(facts::region()?, Arc::new(Keyring::default()), Arc::new(OsEntropy::new()));
+        let core = Core::new(facts::region()?, keyring(), Arc::new(OsEntropy::new()));
         self.core = Arc::new(Mutex::new(core));
         self.longest = Duration::ZERO;
         self.step(|core, view, now| core.start(view, now)).await?;

@@ -4,6 +4,7 @@
 //! command to the store's writer, and shows what came of it.
 
 mod bodies;
+mod cores;
 mod pointer;
 mod refusal;
 mod status;
@@ -26,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::rules::Landscape;
 use crate::status::Observer;
 
+pub use cores::{CoreBody, CoresBody, LeaseBody, SupersededBody};
 pub use bodies::{HealthBody, LinkBody, PointerBody, RootBody, TenantBody};
 
 /// What the handlers work with.
@@ -57,6 +59,7 @@ fn routes() -> OpenApiRouter<Arc<Context>> {
     OpenApiRouter::default()
         .routes(routes!(pointer::link, pointer::show, pointer::unlink))
         .routes(routes!(tenants::list))
+        .routes(routes!(cores::list))
         .routes(routes!(status::show))
         .merge(openkcm_component::quarantine::routes())
 }

@@ -29,7 +29,7 @@ fn code_of(refusal: &Refusal) -> Code {
     match refusal {
         Refusal::NotYetKnown => Code::NotYetKnown,
         Refusal::TenantOffboarded => Code::TenantOffboarded,
-        Refusal::Stale => Code::AuthorityStale,
+        Refusal::Stale | Refusal::Behind { .. } => Code::AuthorityStale,
         Refusal::NotLinked => Code::NotLinked,
         Refusal::PreconditionRequired => Code::PreconditionRequired,
         Refusal::PreconditionFailed { .. } => Code::PreconditionFailed,

@@ -7,7 +7,8 @@
 //! (`If-Match`); whoever was ever told of a pointer is told of its end; and a store that is, or may be, behind
 //! what the CMK Server has said can always unlink, also what it does not know, and never link.
 
-mod letters;
+pub mod lease;
+pub(crate) mod letters;
 mod link;
 mod precondition;
 pub mod rebuild;
@@ -23,6 +24,7 @@ use openkcm_orbital::words::Standing;
 
 use crate::store::{Pointer, Tenant};
 
+pub use lease::LeaseTerms;
 pub use link::{link, may_link};
 pub use precondition::Precondition;
 pub use request::{LinkRequest, MAX_ROOTS, RequestFault};
@@ -37,6 +39,8 @@ pub const BEFORE_THE_FIRST: Revision = Revision::new(1, 0);
 pub struct Landscape {
     /// The regions that there are: one that has forgotten whom it told of a pointer tells them all of its end.
     pub regions: BTreeSet<RegionId>,
+    /// How long leases hold.
+    pub leases: LeaseTerms,
 }
 
 /// What the authority holds of one tenant when it decides.
@@ -96,6 +100,18 @@ pub enum Refusal {
          put the newest copy of the store back, or start it with --rebuild-from-mesh"
     )]
     Stale,
+    /// A Core has applied a later word than this CMK Server's last.
+    #[error(
+        "the Core of region {region} says that it has applied {claims} of this CMK Server, which is later than its \
+         last word: its store is behind, or that Core lies; nothing is linked until a start with \
+         --rebuild-from-mesh has raised the term"
+    )]
+    Behind {
+        /// Whose Core.
+        region: RegionId,
+        /// What it says.
+        claims: Revision,
+    },
     /// There never was a pointer.
     #[error("the tenant was never linked")]
     NotLinked,

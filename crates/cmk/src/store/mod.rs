@@ -3,15 +3,30 @@
 //! Not for decisions: records go in and out as they are. What always holds: a caller that changes a
 //! pointer saves the revision of the change in the same transaction.
 
+mod cores;
+mod digests;
 mod v1;
 
 use openkcm_contracts::{Revision, TenantId};
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 
+pub use cores::{Asked, Core, Difference, Given, Heard, Incarnation, claims, core, cores};
+pub(crate) use cores::{save_core, told};
+pub use digests::{buckets, digest, narrow};
 pub use v1::{Health, Pointer, ProbeOutcome, Tenant, UnlinkReason, Unlinked};
 
 /// The spaces that the CMK Server needs in its store, beside those of the mesh.
-pub const SPACES: &[Space] = &[AUTHORITY.space(), TENANTS.space(), POINTERS.space(), UNTOLD.space()];
+pub const SPACES: &[Space] = &[
+    AUTHORITY.space(),
+    TENANTS.space(),
+    POINTERS.space(),
+    UNTOLD.space(),
+    cores::CORES.space(),
+    cores::TOLD.space(),
+    digests::SPACES[0],
+    digests::SPACES[1],
+    digests::SPACES[2],
+];
 
 const AUTHORITY: Table<Revision> = Table::new("authority");
 const TENANTS: Table<Tenant> = Table::new("tenants");
@@ -91,7 +106,8 @@ pub(crate) fn set_revision(tx: &mut dyn Write, revision: Revision) -> Result<(),
 /// # Errors
 /// When the store can't be written.
 pub fn save_tenant(tx: &mut dyn Write, tenant: &Tenant) -> Result<(), StoreError> {
-    TENANTS.put(tx, tenant.fact.tenant.as_str(), tenant)
+    TENANTS.put(tx, tenant.fact.tenant.as_str(), tenant)?;
+    digests::tenant(tx, &tenant.fact.tenant)
 }
 
 /// Keeps a pointer, and that the authority has come at least as far as its revision.
@@ -102,5 +118,9 @@ pub fn save_pointer(tx: &mut dyn Write, pointer: &Pointer) -> Result<(), StoreEr
     if revision(tx.as_read())? < Some(pointer.revision) {
         set_revision(tx, pointer.revision)?;
     }
-    POINTERS.put(tx, pointer.tenant.as_str(), pointer)
+    let before = POINTERS.get(tx.as_read(), pointer.tenant.as_str())?;
+    POINTERS.put(tx, pointer.tenant.as_str(), pointer)?;
+    let told = pointer.told.iter().filter(|(_, revision)| **revision == pointer.revision);
+    cores::note_told(tx, told.map(|(region, _)| region), pointer.revision)?;
+    digests::pointer(tx, before.as_ref(), pointer)
 }

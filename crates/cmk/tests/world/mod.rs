@@ -74,7 +74,7 @@ impl Told {
 
 impl Default for World {
     fn default() -> Self {
-        let landscape = Landscape { regions: ["a", "b", "c"].map(region).into() };
+        let landscape = Landscape { regions: ["a", "b", "c"].map(region).into(), ..Landscape::default() };
         Self { store: Memory::default(), landscape, now: Timestamp::from_millis(1_770_019_200_000) }
     }
 }

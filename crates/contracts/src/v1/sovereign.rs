@@ -49,6 +49,8 @@ pub struct L1Revoke {
 }
 
 /// A tenant on which the CMK Server and a Core do not agree, with what the CMK Server says.
+///
+/// Where that is that nothing may be used, every link up to `epoch` is dead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dispute {
@@ -74,4 +76,6 @@ pub struct SovereignLease {
     pub ttl: Period,
     /// The tenants that it does not renew.
     pub disputes: Vec<Dispute>,
+    /// The buckets of links that differ, and that were not looked into yet: of the tenants in them none is renewed.
+    pub unsettled: Vec<u8>,
 }

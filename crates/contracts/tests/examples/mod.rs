@@ -145,6 +145,7 @@ fn cmk_servers() -> Vec<Named> {
             epoch: LinkEpoch(Revision::new(2, 6)),
             state: LinkState::Unlinked,
         }],
+        unsettled: vec![7],
     };
     vec![
         ("L1.Reference", Event::L1Reference(linked)),

@@ -2,11 +2,12 @@
 
 use openkcm_component::MeshStatus;
 use openkcm_contracts::v1::LinkState;
-use openkcm_contracts::{Timestamp, VersionState};
+use openkcm_contracts::{Period, Timestamp, VersionState};
 use openkcm_http::Base64;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::control::LeaseView;
 use crate::rules::Refusal;
 
 /// What is to be encrypted.
@@ -161,6 +162,10 @@ pub(crate) struct Tenant {
     pub(crate) serving: bool,
     /// Why not.
     pub(crate) refusal: Option<Reason>,
+    /// When the lease that it is served under runs out, by the wall clock; absent while it is not served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    pub(crate) lease_deadline: Option<Timestamp>,
 }
 
 /// A link as this region sees it.
@@ -183,10 +188,48 @@ pub(crate) struct CoreStatus {
     pub(crate) now: Timestamp,
     /// The mesh, as this Core sees it.
     pub(crate) mesh: MeshStatus,
+    /// The region's lease of the CMK Server.
+    pub(crate) lease: Lease,
     pub(crate) tenants: Tenants,
     /// Versions whose sealed form would be lost with this Core's disk.
     pub(crate) versions_at_risk: usize,
     pub(crate) locked_memory: LockedMemory,
+}
+
+/// The region's lease of the CMK Server: nobody is served without one.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Lease {
+    /// `none`, `held` or `expired`.
+    #[schema(example = "held")]
+    pub(crate) state: &'static str,
+    /// When it runs out, by the wall clock; absent when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    pub(crate) deadline: Option<Timestamp>,
+    /// How long it holds in all; absent when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "1d")]
+    pub(crate) ttl: Option<Period>,
+    /// The part of it that is used, in per cent; absent when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) used_percent: Option<u32>,
+    /// Tenants that would be served, had they a lease.
+    pub(crate) waiting: usize,
+    /// Tenants that the CMK Server does not renew at present, since it does not agree on them.
+    pub(crate) in_dispute: usize,
+}
+
+impl From<LeaseView> for Lease {
+    fn from(view: LeaseView) -> Self {
+        let state = match view.used_percent {
+            None => "none",
+            Some(used) if used >= 100 => "expired",
+            Some(_) => "held",
+        };
+        let LeaseView { until: deadline, ttl, used_percent, waiting, apart: in_dispute } = view;
+        Self { state, deadline, ttl, used_percent, waiting, in_dispute }
+    }
 }
 
 /// How many tenants there are.

@@ -32,6 +32,7 @@ pub(super) async fn read_tenant(
         link,
         serving: view.standing.is_ok(),
         refusal: view.standing.err().map(Reason::from),
+        lease_deadline: view.leased_until,
     }))
 }
 
@@ -45,6 +46,7 @@ pub(super) async fn read(State(handle): State<Handle>) -> Answer<Json<CoreStatus
         region: status.region.to_string(),
         now: status.now,
         mesh: status.mesh,
+        lease: status.lease.into(),
         tenants: Tenants { serving, known },
         versions_at_risk: status.versions_at_risk,
         locked_memory: LockedMemory {

@@ -22,6 +22,7 @@ mod answers;
 mod effects;
 mod held;
 mod l2;
+mod lease;
 mod make;
 mod patience;
 mod plan;
@@ -34,6 +35,7 @@ mod view;
 
 pub use agenda::{Agenda, Thing};
 pub use effects::{Effects, RotateError, SealJob, Sealed, UnsealJob, Unsealed};
+pub use lease::LeaseView;
 pub use view::VersionView;
 
 use std::collections::{BTreeSet, HashSet};
@@ -51,6 +53,7 @@ use openkcm_store::{Read, StoreError};
 use crate::keyring::Keyring;
 use crate::store::{self, Changes};
 use l2::LONGEST_RETRY;
+use lease::Leasing;
 use patience::Patience;
 use step::{Left, Rest, Step};
 use systems::Systems;
@@ -77,6 +80,7 @@ pub struct Core {
     /// Systems of tenants that are served.
     systems: Systems,
     agenda: Agenda,
+    leasing: Leasing,
     /// How long another region is waited for where a key has no version.
     patience: Patience,
     /// Versions whose sealed form is not yet known to be durable on the mesh.
@@ -104,6 +108,7 @@ impl Core {
             entropy,
             systems: Systems::default(),
             agenda: Agenda::default(),
+            leasing: Leasing::default(),
             patience: Patience::default(),
             at_risk: HashSet::new(),
             hydrated: false,
@@ -140,6 +145,7 @@ impl Core {
     /// # Errors
     /// When the store can't be read.
     pub fn settle_all(&mut self, view: &dyn Read, now: Timestamp) -> Result<Effects, StoreError> {
+        self.load_leases(view)?;
         let tenants = store::tenants(view)?;
         // What is not come to in this step is being loaded, and not unknown.
         tenants.iter().for_each(|id| drop(self.keyring.tenant_or_new(id)));
@@ -178,7 +184,10 @@ impl Core {
     }
 
     fn settle_changes(&mut self, step: &mut Step<'_>, changes: &Changes) -> Result<(), StoreError> {
-        let Changes { tenants, systems, l2s, services, replayed: _ } = changes;
+        let Changes { tenants, systems, l2s, services, leased, replayed: _ } = changes;
+        if *leased {
+            self.settle_leases(step)?;
+        }
         for id in tenants {
             self.settle_tenant(step, id, None)?;
         }
@@ -215,6 +224,7 @@ impl Core {
     /// When the store can't be read.
     pub fn due(&mut self, view: &dyn Read, now: Timestamp) -> Result<Effects, StoreError> {
         self.step(view, now, |core, step| {
+            core.end_leases(step)?;
             // Where there is a rest, both get on.
             let most = if core.rest.is_empty() { core.share } else { core.share / 2 };
             let due = core.agenda.take_due(now, most);
@@ -276,7 +286,10 @@ impl Core {
 
     /// When something becomes due next: long ago, while a step has left something.
     pub fn next_due(&self) -> Option<Timestamp> {
-        if self.rest.is_empty() { self.agenda.next_due() } else { Some(Timestamp::from_millis(0)) }
+        match self.rest.is_empty() {
+            true => self.agenda.next_due().into_iter().chain(self.next_end()).min(),
+            false => Some(Timestamp::from_millis(0)),
+        }
     }
 
     /// New versions are committed: they come into use.

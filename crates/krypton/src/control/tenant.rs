@@ -9,7 +9,7 @@ use openkcm_store::{Read, StoreError};
 
 use super::Core;
 use super::step::Step;
-use crate::keyring::ServiceRing;
+use crate::keyring::{ServiceRing, TenantRing};
 use crate::rules::{Refusal, tenant_standing};
 use crate::store;
 
@@ -75,13 +75,20 @@ impl Core {
         let served = match self.served(step.view, id)? {
             Ok(served) => served,
             Err(refusal) => {
-                ring.close(refusal);
-                self.systems.forget(id);
-                self.patience.forget(id);
+                self.unleased(id);
+                self.shut(id, &ring, refusal);
                 return Ok(());
             }
         };
         let epoch = served.link.epoch;
+        let link = store::link(step.view, id)?.unwrap_or_default();
+        let until = match self.leased(id, &link) {
+            Ok(until) => until,
+            Err(refusal) => {
+                self.shut(id, &ring, refusal);
+                return Ok(());
+            }
+        };
         // What an earlier step came to was for the link that it found.
         let after = after.filter(|_| ring.epoch() == Some(epoch));
         if ring.epoch() != Some(epoch) {
@@ -92,6 +99,7 @@ impl Core {
             // A revoke overtook this link; its own intake settles the tenant.
             return Ok(());
         }
+        ring.lease(until);
         let limit = step.share();
         let definitions = store::definitions(step.view, id, after.as_deref(), limit)?;
         let rings = self.settle_definitions(step, &served, &definitions)?;
@@ -103,6 +111,13 @@ impl Core {
             self.rest.leave_tenant(id, last.or(after));
         }
         Ok(())
+    }
+
+    /// Closes a tenant, and wipes what is open of it.
+    fn shut(&mut self, id: &TenantId, ring: &TenantRing, refusal: Refusal) {
+        ring.close(refusal);
+        self.systems.forget(id);
+        self.patience.forget(id);
     }
 
     /// Settles systems and services, each system before its services: so they lie in the store.

@@ -3,6 +3,7 @@
 //! The control loop builds rings and puts them in; requests only read. A tenant's gate stands before
 //! all its services: closing it is one store of one value, seen by every request that begins later
 //! and by every request that is under way, since the gate is looked at before the cipher and after it.
+//! An open gate stands only as long as the tenant's lease, which is looked at with it, on both clocks.
 //!
 //! What always holds: once a gate was closed for a link epoch, no ring of that epoch is served again.
 
@@ -16,17 +17,35 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use openkcm_contracts::{LinkEpoch, ServicePath, TenantId};
+use openkcm_host::Clock;
 use rpds::HashTrieMapSync;
 
 use crate::rules::Refusal;
 
 /// All tenants that this Core has heard of.
-#[derive(Debug, Default)]
 pub struct Keyring {
     tenants: ArcSwap<HashTrieMapSync<TenantId, Arc<TenantRing>>>,
+    /// What leases run out on.
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keyring").field("tenants", &self.tenants.load().size()).finish_non_exhaustive()
+    }
 }
 
 impl Keyring {
+    /// No tenants yet.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { tenants: ArcSwap::default(), clock }
+    }
+
+    /// What leases run out on.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// The ring of a tenant.
     pub fn tenant(&self, id: &TenantId) -> Option<Arc<TenantRing>> {
         self.tenants.load().get(id).cloned()
@@ -38,7 +57,7 @@ impl Keyring {
         if let Some(ring) = self.tenant(id) {
             return ring;
         }
-        let ring = Arc::new(TenantRing::closed(Refusal::HYDRATING));
+        let ring = Arc::new(TenantRing::closed(Refusal::HYDRATING, self.clock.clone()));
         self.tenants.rcu(|tenants| match tenants.contains_key(id) {
             true => Arc::clone(tenants),
             false => Arc::new(tenants.insert(id.clone(), ring.clone())),
@@ -81,8 +100,9 @@ mod tests {
 
     #[test]
     fn two_who_need_a_tenants_ring_at_once_get_the_same_one() {
+        let clock: Arc<dyn Clock> = Arc::new(openkcm_host::SystemClock);
         for round in 0..2_000 {
-            let (keyring, start) = (Keyring::default(), Barrier::new(2));
+            let (keyring, start) = (Keyring::new(clock.clone()), Barrier::new(2));
             let id = TenantId::new(&format!("t-{round}")).expect("valid");
             let first = || {
                 start.wait();

@@ -1,24 +1,64 @@
 //! A tenant's ring: its gate, and its services.
 
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
-use openkcm_contracts::{LinkEpoch, ServiceId, SystemId};
+use openkcm_contracts::{LinkEpoch, ServiceId, SystemId, Timestamp};
+use openkcm_host::{BootInstant, Clock};
 use rpds::HashTrieMapSync;
 
 use super::ServiceRing;
-use crate::rules::Refusal;
+use crate::rules::{Deadline, Refusal};
 
 type Services = HashTrieMapSync<(SystemId, ServiceId), Arc<ServiceRing>>;
 
 /// A tenant's gate and services.
-#[derive(Debug)]
 pub struct TenantRing {
     /// `None` when open.
     gate: ArcSwap<Option<Refusal>>,
+    lease: Lease,
+    clock: Arc<dyn Clock>,
     services: ArcSwap<Services>,
     /// Serializes the writers: the control loop, and a revoke that overtakes it.
     epochs: Mutex<Epochs>,
+}
+
+/// When the tenant's lease runs out. Both parts only rise while the gate is open, so that whoever reads one before
+/// a renewal and the other after it finds nothing later than the new one.
+#[derive(Debug, Default)]
+struct Lease {
+    /// Nanoseconds on the boot clock.
+    boot: AtomicU64,
+    /// Milliseconds on the wall clock.
+    wall: AtomicU64,
+}
+
+impl Lease {
+    fn stands(&self, clock: &dyn Clock) -> bool {
+        clock.boottime().as_nanos() < self.boot.load(Ordering::Acquire)
+            && clock.now().as_millis() < self.wall.load(Ordering::Acquire)
+    }
+
+    fn set(&self, until: Deadline) {
+        self.boot.store(until.boot.as_nanos(), Ordering::Release);
+        self.wall.store(until.wall.as_millis(), Ordering::Release);
+    }
+
+    fn until(&self) -> Deadline {
+        Deadline {
+            boot: BootInstant::from_nanos(self.boot.load(Ordering::Acquire)),
+            wall: Timestamp::from_millis(self.wall.load(Ordering::Acquire)),
+        }
+    }
+}
+
+impl fmt::Debug for TenantRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (gate, lease) = (&self.gate, &self.lease);
+        f.debug_struct("TenantRing").field("gate", gate).field("lease", lease).finish_non_exhaustive()
+    }
 }
 
 /// A gate that was found open. It is one that is open again only by being the same: whoever holds this
@@ -61,9 +101,11 @@ struct Epochs {
 
 impl TenantRing {
     /// A ring that serves nothing yet.
-    pub(super) fn closed(refusal: Refusal) -> Self {
+    pub(super) fn closed(refusal: Refusal, clock: Arc<dyn Clock>) -> Self {
         Self {
             gate: ArcSwap::from_pointee(Some(refusal)),
+            lease: Lease::default(),
+            clock,
             services: ArcSwap::default(),
             epochs: Mutex::default(),
         }
@@ -75,9 +117,20 @@ impl TenantRing {
     /// Why not.
     pub fn standing(&self) -> Result<(), Refusal> {
         match **self.gate.load() {
-            None => Ok(()),
+            None if self.lease.stands(&*self.clock) => Ok(()),
+            None => Err(Refusal::LEASE_EXPIRED),
             Some(refusal) => Err(refusal),
         }
+    }
+
+    /// When the lease that it is served under runs out; none while it is not served.
+    pub fn leased_until(&self) -> Option<Deadline> {
+        self.standing().is_ok().then(|| self.lease.until())
+    }
+
+    /// The tenant is served until then, as long as its gate is open.
+    pub fn lease(&self, until: Deadline) {
+        self.lease.set(until);
     }
 
     /// As [`standing`](Self::standing), with a proof of it that tells later whether the gate was shut
@@ -88,7 +141,8 @@ impl TenantRing {
     pub fn enter(self: Arc<Self>) -> Result<Entered, Refusal> {
         let gate = self.gate.load();
         match **gate {
-            None => Ok(Entered { ring: self, gate }),
+            None if self.lease.stands(&*self.clock) => Ok(Entered { ring: self, gate }),
+            None => Err(Refusal::LEASE_EXPIRED),
             Some(refusal) => Err(refusal),
         }
     }
@@ -121,7 +175,7 @@ impl TenantRing {
     /// Opens the gate for a link that was prepared and not revoked since.
     pub fn admit(&self, epoch: LinkEpoch) {
         let epochs = self.epochs();
-        if epochs.open == Some(epoch) && self.standing().is_err() {
+        if epochs.open == Some(epoch) && self.gate.load().is_some() {
             self.gate.store(Arc::new(None));
         }
     }
@@ -173,8 +227,11 @@ impl TenantRing {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use openkcm_contracts::Revision;
     use openkcm_contracts::problem::Code;
+    use openkcm_host::ManualClock;
 
     use super::*;
 
@@ -182,9 +239,42 @@ mod tests {
         LinkEpoch(Revision::new(1, counter))
     }
 
+    /// A closed ring, with a lease that does not end.
+    fn ring() -> TenantRing {
+        let clock = ManualClock::new(Timestamp::from_millis(1_000), BootInstant::from_nanos(1_000));
+        leased(clock, Deadline { boot: BootInstant::from_nanos(u64::MAX), wall: Timestamp::from_millis(u64::MAX) })
+    }
+
+    fn leased(clock: ManualClock, until: Deadline) -> TenantRing {
+        let ring = TenantRing::closed(Refusal::HYDRATING, Arc::new(clock));
+        ring.lease(until);
+        ring
+    }
+
+    #[test]
+    fn an_open_gate_stands_as_long_as_the_lease_for_who_comes_and_for_who_is_in() {
+        let clock = ManualClock::new(Timestamp::from_millis(1_000), BootInstant::from_nanos(1_000_000_000));
+        let until = Deadline { boot: BootInstant::from_nanos(3_000_000_000), wall: Timestamp::from_millis(3_000) };
+        let ring = Arc::new(leased(clock.clone(), until));
+        assert!(ring.prepare(epoch(1)));
+        ring.admit(epoch(1));
+        let entered = ring.clone().enter().expect("open");
+        assert_eq!(ring.leased_until(), Some(until));
+        clock.advance(Duration::from_secs(2));
+        assert_eq!(entered.still_stands(), Err(Refusal::LEASE_EXPIRED));
+        assert_eq!(ring.clone().enter().err(), Some(Refusal::LEASE_EXPIRED));
+        clock.set_wall(Timestamp::from_millis(0));
+        assert_eq!(ring.standing(), Err(Refusal::LEASE_EXPIRED), "the boot clock can't be set back");
+        let renewed = Deadline { boot: BootInstant::from_nanos(9_000_000_000), wall: Timestamp::from_millis(9_000) };
+        ring.lease(renewed);
+        assert_eq!(entered.still_stands(), Ok(()), "a renewal opens no other gate");
+        clock.set_wall(Timestamp::from_millis(9_000));
+        assert_eq!(ring.standing(), Err(Refusal::LEASE_EXPIRED), "whichever clock gets there first");
+    }
+
     #[test]
     fn a_revoke_that_overtakes_its_link_keeps_the_gate_shut() {
-        let ring = TenantRing::closed(Refusal::HYDRATING);
+        let ring = ring();
         ring.revoke(epoch(3));
         assert!(!ring.prepare(epoch(3)), "the stale link never opens it");
         ring.admit(epoch(3));
@@ -197,7 +287,7 @@ mod tests {
 
     #[test]
     fn who_entered_under_one_link_gets_no_answer_under_the_next() {
-        let ring = Arc::new(TenantRing::closed(Refusal::HYDRATING));
+        let ring = Arc::new(ring());
         assert!(ring.prepare(epoch(1)));
         ring.admit(epoch(1));
         let entered = ring.clone().enter().expect("open");
@@ -216,7 +306,7 @@ mod tests {
 
     #[test]
     fn closing_forgets_every_service() {
-        let ring = TenantRing::closed(Refusal::HYDRATING);
+        let ring = ring();
         assert!(ring.prepare(epoch(1)));
         let names = (SystemId::new("hr").expect("valid"), ServiceId::new("payroll").expect("valid"));
         let service = Arc::new(ServiceRing::refused(Refusal::HYDRATING));

@@ -147,6 +147,7 @@ mod tests {
         };
         LinkRecord {
             reference: Some(Held { revision: Revision::new(1, 9), fact }),
+            since: Revision::ZERO,
             revoked: revoked.map(|counter| LinkEpoch(Revision::new(1, counter))),
         }
     }
@@ -196,7 +197,7 @@ mod tests {
             assert_eq!(code(tenant_standing(Some(&active), Some(&link), &region())), expected);
         }
         let heard_only_the_revoke =
-            LinkRecord { reference: None, revoked: Some(LinkEpoch(Revision::new(1, 3))) };
+            LinkRecord { revoked: Some(LinkEpoch(Revision::new(1, 3))), ..LinkRecord::default() };
         let standing = tenant_standing(Some(&active), Some(&heard_only_the_revoke), &region());
         assert_eq!(code(standing), Some(Code::TenantUnlinked));
     }

@@ -9,12 +9,13 @@ use openkcm_contracts::{
     KeyPath, LinkEpoch, RegionId, Revision, ServicePath, SystemPath, TenantId, Timestamp, VersionId,
 };
 use openkcm_host::Clock;
+use openkcm_http::Readiness;
 use openkcm_secrets::LockedMemoryError;
 use openkcm_store::{Read, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::control_loop::Input;
-use crate::control::{Core, VersionView};
+use crate::control::{Core, LeaseView, VersionView};
 use crate::data::DataPlane;
 use crate::keyring::{Keyring, ServiceRing};
 use crate::rules::{REPLICATION_PATIENCE, Refusal};
@@ -57,6 +58,8 @@ pub struct TenantView {
     pub link: Option<(LinkEpoch, LinkState, Revision)>,
     /// Whether it is served.
     pub standing: Result<(), Refusal>,
+    /// When the lease that it is served under runs out, told by the wall clock.
+    pub leased_until: Option<Timestamp>,
 }
 
 /// An L2, as this Core sees it.
@@ -77,6 +80,8 @@ pub struct Status {
     pub mesh: MeshStatus,
     /// Tenants that are served, and that are known.
     pub tenants: (usize, usize),
+    /// The region's lease.
+    pub lease: LeaseView,
     /// Versions that would be lost with this Core's disk.
     pub versions_at_risk: usize,
     /// Plaintext keys in locked memory, and the bytes that are locked.
@@ -158,8 +163,10 @@ impl Handle {
                 if definition.is_none() && link.is_none() {
                     return Ok(None);
                 }
-                let standing = keyring.tenant(&of).map_or(Err(Refusal::UNKNOWN), |ring| ring.standing());
-                Ok(Some(TenantView { definition, link, standing }))
+                let ring = keyring.tenant(&of);
+                let standing = ring.as_ref().map_or(Err(Refusal::UNKNOWN), |ring| ring.standing());
+                let leased_until = ring.and_then(|ring| ring.leased_until()).map(|until| until.wall);
+                Ok(Some(TenantView { definition, link, standing, leased_until }))
             })
             .await
     }
@@ -202,22 +209,51 @@ impl Handle {
     pub async fn status(&self) -> Result<Status, StoreError> {
         let (core, mesh) = (self.core.clone(), self.mesh.clone());
         // A step may hold the control state for a while: waited for where waiting is fine.
-        let (mesh, versions_at_risk) = self
+        let (mesh, versions_at_risk, lease) = self
             .store
             .read(move |view: &dyn Read| {
-                let at_risk = core.lock().unwrap_or_else(PoisonError::into_inner).versions_at_risk();
+                let core = core.lock().unwrap_or_else(PoisonError::into_inner);
+                let (at_risk, lease) = (core.versions_at_risk(), core.lease());
+                drop(core);
                 let store::Applied { registry, cmk } = store::applied(view)?;
-                Ok::<_, StoreError>((mesh.status(view, Applied { registry, cmk })?, at_risk))
+                Ok::<_, StoreError>((mesh.status(view, Applied { registry, cmk })?, at_risk, lease))
             })
             .await?;
         Ok(Status {
             region: self.region.clone(),
             mesh,
             tenants: self.keyring.count(),
+            lease,
             versions_at_risk,
             locked_memory: openkcm_secrets::usage(),
             now: self.clock.now(),
         })
+    }
+
+    /// The region's lease, as far as it can be told without waiting for a step.
+    pub(crate) fn lease(&self) -> Option<(LeaseView, u64)> {
+        let core = self.core.try_lock().ok()?;
+        Some((core.lease(), core.leases_expired()))
+    }
+
+    pub(super) fn lease_readiness(&self) -> Readiness {
+        // While a step is under way nothing is known to be wrong; whoever asks asks again.
+        let Some((lease, _)) = self.lease() else { return Readiness::ready() };
+        match (lease.used_percent, lease.until) {
+            (Some(used), _) if used >= 100 => Readiness::not_ready(
+                "lease_expired: the CMK Server's lease has run out; serving resumes with the next one",
+            ),
+            (Some(_), Some(until)) if lease.waiting > 0 => {
+                let waiting = lease.waiting;
+                Readiness::ready().with_reason(format!(
+                    "{waiting} tenants wait for a lease of their own; the region's holds until {until}"
+                ))
+            }
+            (Some(_), _) => Readiness::ready(),
+            (None, _) => Readiness::not_ready(
+                "lease_expired: there is no lease of the CMK Server; nobody is served before the first one",
+            ),
+        }
     }
 
     pub(crate) fn keyring(&self) -> Arc<Keyring> {

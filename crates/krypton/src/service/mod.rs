@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use openkcm_component::{Mesh, MeshHandle, Plan, Running, StartError, Traffic, http_options, open_store};
 use openkcm_contracts::{Audience, Lane, RegionId};
-use openkcm_http::{Access, Limits, metrics_registry};
+use openkcm_http::{Access, Limits, Readiness, metrics_registry};
 use openkcm_orbital::{Receiver, Stream};
 use openkcm_roots::Roots;
 use openkcm_store::Store;
@@ -31,6 +31,7 @@ use crate::api;
 use crate::control::Core;
 use crate::data::DataPlane;
 use crate::keyring::Keyring;
+use crate::rules::{LeasePolicy, Moment};
 use crate::store;
 use control_loop::{ControlLoop, Input};
 use manifests::Manifests;
@@ -60,6 +61,8 @@ pub struct Options {
     pub region: RegionId,
     /// What opens the HTTP interface.
     pub access: Access,
+    /// How leases are dealt with here.
+    pub leases: LeasePolicy,
 }
 
 /// What the component is handed: the providers, and what every component is.
@@ -84,13 +87,13 @@ impl Service {
     /// # Errors
     /// When the data directory or the store can't be used.
     pub async fn start(options: Options, surroundings: Surroundings) -> Result<Self, StartError> {
-        let Options { data_dir, region, access } = options;
+        let Options { data_dir, region, access, leases } = options;
         let Surroundings { roots, common } = surroundings;
         let store = open_store(&data_dir, COMPONENT, format!("{COMPONENT}/{region}"), store::SPACES)?;
-        let now = common.clock.now();
-        store.write(move |tx| store::manifest::begin(tx, now)).await?;
-        let keyring = Arc::new(Keyring::default());
-        let core = Core::new(region.clone(), keyring.clone(), common.entropy.clone());
+        let now = Moment::of(&*common.clock);
+        store.write(move |tx| store::manifest::begin(tx, &leases, &now)).await?;
+        let keyring = Arc::new(Keyring::new(common.clock.clone()));
+        let core = Core::new(region.clone(), keyring.clone(), common.entropy.clone()).with_leases(leases);
         let core = Arc::new(Mutex::new(core));
         let (inputs, queue) = mpsc::channel(MAX_WAITING_INPUTS);
         let (settled_sender, settled) = watch::channel(0);
@@ -116,6 +119,7 @@ impl Service {
         tasks.spawn(control.run());
         let manifests = Manifests {
             store: store.clone(),
+            core: core.clone(),
             region: region.clone(),
             clock: common.clock.clone(),
             entropy: common.entropy.clone(),
@@ -137,6 +141,7 @@ impl Service {
         crate::metrics::register(&mut registry, &handle);
         let mut http = http_options(COMPONENT, access, common.clock, &handle.mesh, registry);
         http.limits = Limits::DATA_PLANE;
+        http.ready = ready(&handle);
         let (router, document) = api::router(handle.clone());
         Ok(Self { handle, running: Running::new((router, &document), http, mesh, tasks) })
     }
@@ -188,4 +193,10 @@ async fn tell_when_hydrated(mesh: MeshHandle, inputs: mpsc::Sender<Input>) {
     }
     // The loop has ended: the Core is stopping.
     let _ = inputs.send(Input::Hydrated).await;
+}
+
+/// A Core is ready while it has a lease, whatever becomes of the mesh.
+fn ready(handle: &Handle) -> Arc<dyn Fn() -> Readiness + Send + Sync> {
+    let handle = handle.clone();
+    Arc::new(move || handle.mesh.readiness().and(handle.lease_readiness()))
 }

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 
 use super::digests::Gathered;
 use super::slices::Slice;
-use super::{APPLIED, Applied, DEFINITIONS, Held, LAST, LINKS, TENANTS, definition_key, versions};
+use super::{APPLIED, Applied, DEFINITIONS, Held, LAST, LINKS, TENANTS, definition_key, lease, manifest, versions};
 
 /// The highest counter that is believed of a peer: far beyond any honest rotation, and far below
 /// where counting on would overflow. This Core counts no further either, since its peers would not
@@ -39,6 +39,8 @@ pub struct Changes {
     pub l2s: BTreeSet<SystemPath>,
     /// Services whose definition or versions changed.
     pub services: BTreeSet<ServicePath>,
+    /// Whether there is another lease.
+    pub leased: bool,
     /// How many events changed nothing: they were held already, or something newer was.
     pub replayed: u64,
 }
@@ -46,8 +48,8 @@ pub struct Changes {
 impl Changes {
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
-        let Self { tenants, systems, l2s, services, replayed: _ } = self;
-        tenants.is_empty() && systems.is_empty() && l2s.is_empty() && services.is_empty()
+        let Self { tenants, systems, l2s, services, leased, replayed: _ } = self;
+        !leased && tenants.is_empty() && systems.is_empty() && l2s.is_empty() && services.is_empty()
     }
 
     /// Notes a change of a key's definition.
@@ -154,8 +156,13 @@ fn merge_one(
             }
             Ok(news)
         }
-        // Purges, leases and queries are acted on by the rules of sovereignty, which are not built
-        // yet; nothing else is told to a Core. None is lost: their state is desired state.
+        Event::SovereignLease(fact) => {
+            let Some(tenants) = lease::take(tx, fact)? else { return Ok(false) };
+            changes.tenants.extend(tenants);
+            changes.leased = true;
+            Ok(true)
+        }
+        // Purges and queries are not acted on yet; nothing else is told to a Core.
         other => {
             tracing::debug!(subject = %other.subject(), stream = %intake.stream, at = %now, "not acted on");
             Ok(true)
@@ -194,10 +201,20 @@ fn refer(
         // What its gate was told at once is also what a restart finds: this epoch is over.
         link.revoked = link.revoked.max(Some(fact.epoch));
     }
+    let goes_on = link.reference.as_ref().is_some_and(|held| is_same_link(&held.fact, fact));
+    if !goes_on {
+        link.since = manifest::next(tx.as_read())?;
+    }
     sums.link(link.reference.as_ref(), (revision, fact));
     link.reference = Some(Held { revision, fact: fact.clone() });
     LINKS.put(tx, fact.tenant.as_str(), &link)?;
     Ok(true)
+}
+
+/// Whether a word speaks of a link that stood already, so that what was agreed on it stands too.
+fn is_same_link(held: &L1Reference, fact: &L1Reference) -> bool {
+    let link = |fact: &L1Reference| (fact.epoch, fact.generation, fact.state, fact.roots.clone());
+    link(held) == link(fact)
 }
 
 fn revoke(tx: &mut dyn Write, fact: &L1Revoke) -> Result<bool, StoreError> {

@@ -102,6 +102,14 @@ pub fn buckets(store: &dyn Read, of: Kept) -> Result<Buckets, StoreError> {
     shelf.buckets(store, HELD)
 }
 
+/// The tenants whose links lie in a bucket, by name.
+///
+/// # Errors
+/// When the store can't be read.
+pub(super) fn links_in(store: &dyn Read, bucket: u8) -> Result<Vec<String>, StoreError> {
+    LINKED.units_in(store, HELD, bucket)
+}
+
 fn views_of(store: &dyn Read, unit: &str) -> Result<BTreeSet<String>, StoreError> {
     let counted = is_counted(store, unit)?;
     Ok(counted.then(|| HELD.to_owned()).into_iter().collect())

@@ -3,13 +3,14 @@
 //! What always holds: sequences of an incarnation only rise, and each start is an incarnation of its own, so that
 //! an authority can put manifests in order and tell two processes with one identity apart.
 
-use openkcm_contracts::v1::{Audience, Kept, ManifestBody, StateManifest};
+use openkcm_contracts::v1::{Audience, Kept, LeaseReport, ManifestBody, StateManifest};
 use openkcm_contracts::{Event, RegionId, Revision, Timestamp};
 use openkcm_orbital::{Letter, outbox};
 use openkcm_store::{Read, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 
-use super::{applied, buckets};
+use super::{applied, buckets, lease};
+use crate::rules::{LeasePolicy, Moment};
 
 pub(super) const TOLD: Table<Told> = Table::new("manifest");
 
@@ -39,27 +40,60 @@ struct Digests {
 ///
 /// # Errors
 /// When the store fails.
-pub fn begin(tx: &mut dyn Write, now: Timestamp) -> Result<(), StoreError> {
+pub fn begin(tx: &mut dyn Write, policy: &LeasePolicy, now: &Moment) -> Result<(), StoreError> {
+    lease::begin(tx, policy, now)?;
     let before = TOLD.get(tx.as_read(), LAST)?.map_or(0, |told| told.incarnation);
-    let by_clock = u32::try_from(now.as_millis() / 1_000).unwrap_or(u32::MAX);
+    let by_clock = u32::try_from(now.wall.as_millis() / 1_000).unwrap_or(u32::MAX);
     let incarnation = by_clock.max(before.saturating_add(1));
     TOLD.put(tx, LAST, &Told { incarnation, sequence: 0, said: None })
 }
 
-/// Whether a manifest would say something else than the last one did.
+/// The present incarnation.
+pub(super) fn incarnation(store: &dyn Read) -> Result<u32, StoreError> {
+    Ok(TOLD.get(store, LAST)?.unwrap_or_default().incarnation)
+}
+
+/// The manifest that is told next.
+pub(super) fn next(store: &dyn Read) -> Result<Revision, StoreError> {
+    let told = TOLD.get(store, LAST)?.unwrap_or_default();
+    Ok(Revision::new(told.incarnation, told.sequence + 1))
+}
+
+/// What a manifest would say that the last one did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// Nothing.
+    Nothing,
+    /// Other definitions, or that more words were applied.
+    Definitions,
+    /// Other links, which are served only when a lease has agreed on them.
+    Links,
+}
+
+/// What a manifest would say that the last one did not.
 ///
 /// # Errors
 /// When the store can't be read.
-pub fn has_news(store: &dyn Read) -> Result<bool, StoreError> {
-    let said = TOLD.get(store, LAST)?.and_then(|told| told.said);
-    Ok(said != Some(digests(store)?))
+pub fn news(store: &dyn Read) -> Result<News, StoreError> {
+    let (said, held) = (TOLD.get(store, LAST)?.and_then(|told| told.said), digests(store)?);
+    Ok(match said {
+        Some(said) if said == held => News::Nothing,
+        Some(said) if said.links == held.links => News::Definitions,
+        _ => News::Links,
+    })
 }
 
-/// Tells what is held now.
+/// Tells what is held now, and until when the present lease holds.
 ///
 /// # Errors
 /// When the store fails.
-pub fn tell(tx: &mut dyn Write, region: &RegionId, nonce: String, now: Timestamp) -> Result<(), StoreError> {
+pub fn tell(
+    tx: &mut dyn Write,
+    region: &RegionId,
+    nonce: String,
+    until: Option<Timestamp>,
+    now: &Moment,
+) -> Result<(), StoreError> {
     let told = TOLD.get(tx.as_read(), LAST)?.unwrap_or_default();
     let said = digests(tx.as_read())?;
     let told = Told { sequence: told.sequence + 1, said: Some(said.clone()), ..told };
@@ -70,11 +104,12 @@ pub fn tell(tx: &mut dyn Write, region: &RegionId, nonce: String, now: Timestamp
         incarnation: u64::from(told.incarnation),
         sequence: told.sequence,
         nonce,
-        lease: None,
+        lease: until.map(|until| LeaseReport { until }),
         body: ManifestBody::Digests { definitions, links, registry, cmk },
     };
     let revision = Revision::new(told.incarnation, told.sequence);
-    outbox::put(tx, &Letter::new(&Event::StateManifest(manifest), Audience::Authorities, revision, now))
+    lease::sent(tx, revision, &manifest.nonce, now)?;
+    outbox::put(tx, &Letter::new(&Event::StateManifest(manifest), Audience::Authorities, revision, now.wall))
 }
 
 fn digests(store: &dyn Read) -> Result<Digests, StoreError> {

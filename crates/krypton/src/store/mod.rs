@@ -5,6 +5,7 @@
 
 mod absorb;
 mod digests;
+pub mod lease;
 pub mod manifest;
 mod slices;
 mod v1;
@@ -12,6 +13,7 @@ mod versions;
 
 pub use absorb::{Changes, MAX_COUNTER, absorb, absorb_slice, ends_at_latest};
 pub use digests::buckets;
+pub use lease::{Leases, leases};
 pub use slices::{SLICE, Slice, Slices};
 pub use v1::{Applied, Held, LinkRecord};
 pub use versions::{keep, key_versions, service_versions, system_versions};
@@ -43,6 +45,10 @@ pub const SPACES: &[Space] = &[
     L3_VERSIONS.space(),
     APPLIED.space(),
     manifest::TOLD.space(),
+    lease::SENT.space(),
+    lease::LEASE.space(),
+    lease::APART.space(),
+    lease::NOTED.space(),
     digests::SPACES[0][0],
     digests::SPACES[0][1],
     digests::SPACES[0][2],

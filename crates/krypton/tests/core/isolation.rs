@@ -65,7 +65,7 @@ async fn a_version_is_at_risk_only_while_its_sealed_form_is_not_on_the_mesh() {
 #[tokio::test]
 async fn a_core_that_is_cut_off_from_its_start_makes_what_it_lacks_after_its_patience() {
     let world = World::defined().await;
-    let way = Way::new(world.mesh.clone(), Link::Deaf);
+    let way = Way::new(world.mesh.clone(), Link::Mute);
     let a = world.start_on("a", &way).await;
     let first = a
         .as_time_passes(&world, REPLICATION_PATIENCE, "a first version at risk", async || {
@@ -88,8 +88,8 @@ async fn a_core_that_is_cut_off_from_its_start_makes_what_it_lacks_after_its_pat
 #[tokio::test]
 async fn a_crash_between_commit_and_publication_sends_the_letters_and_makes_nothing_twice() {
     let world = World::defined().await;
-    let deaf = Way::new(world.mesh.clone(), Link::Deaf);
-    let a = world.start_on("a", &deaf).await;
+    let mute = Way::new(world.mesh.clone(), Link::Mute);
+    let a = world.start_on("a", &mute).await;
     eventually("an L2 that is kept and not told", async || {
         let status = a.handle.status().await.expect("the store can be read");
         // Beside it a manifest may wait, on its own lane.
@@ -101,7 +101,7 @@ async fn a_crash_between_commit_and_publication_sends_the_letters_and_makes_noth
     drop(a);
     assert_eq!(world.sealed_on_mesh().await, []);
     // Still cut off after the crash: it knows that the version is at risk, and makes no other.
-    let a = world.start_on("a", &deaf).await;
+    let a = world.start_on("a", &mute).await;
     world.heard_by(&a).await;
     assert_eq!(a.handle.status().await.expect("the store can be read").versions_at_risk, 1);
     assert_eq!(a.versions(SYSTEM).await, made);

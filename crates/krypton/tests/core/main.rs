@@ -8,6 +8,7 @@ mod bench;
 mod border;
 mod golden;
 mod isolation;
+mod leases;
 mod lifecycle;
 mod many;
 mod providers;

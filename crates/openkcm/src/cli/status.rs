@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use openkcm_client::{Call, Client, Component};
+use openkcm_contracts::Timestamp;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -25,12 +26,13 @@ const COLUMNS: &[Column] = &[
     ("APPLIED", "/applied"),
     ("DROPPED", "/dropped"),
     ("QUARANTINED", "/quarantined"),
+    ("LEASE", "/lease"),
     ("TENANTS", "/tenants"),
     ("AT RISK", "/at_risk"),
 ];
 
-/// Show how all components are: reachable, mesh, outbox, revisions, events dropped and quarantined, tenants served,
-/// versions at risk
+/// Show how all components are: reachable, mesh, outbox, revisions, events dropped and quarantined, leases, tenants
+/// served, versions at risk
 #[derive(Args)]
 pub(crate) struct Arguments {}
 
@@ -114,10 +116,27 @@ fn row(answer: &Value) -> Value {
             reasons.values().filter_map(Value::as_u64).sum::<u64>()
         }),
         "quarantined": mesh["quarantined"],
+        "lease": lease(status),
         "tenants": status["tenants"]["serving"].as_u64().map(|serving| {
             format!("{serving} of {} served", status["tenants"]["known"])
         }),
         "at_risk": status["versions_at_risk"],
+    })
+}
+
+/// How much of a Core's lease is left.
+fn lease(status: &Value) -> Option<String> {
+    let lease = status["lease"].as_object()?;
+    let state = lease.get("state")?.as_str()?;
+    let moment = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    let left = moment(&status["now"]).zip(lease.get("deadline").and_then(moment));
+    let used = lease.get("used_percent").and_then(Value::as_u64);
+    Some(match (state, left, used) {
+        ("held", Some((now, until)), Some(used)) => {
+            let left = Duration::from_secs(until.since(now).as_secs());
+            format!("{} left ({used} % used)", humantime::format_duration(left))
+        }
+        _ => state.to_owned(),
     })
 }
 
@@ -139,7 +158,8 @@ mod tests {
                 "connected": false, "since": "2026-02-02T08:00:00.000Z", "outbox": {"letters": 0, "lanes": []},
                 "applied": {"registry": "1.7", "cmk": "1.2"}, "dropped": {}, "quarantined": 2,
             },
-            "tenants": {"serving": 1, "known": 2}, "versions_at_risk": 3,
+            "tenants": {"serving": 1, "known": 2}, "versions_at_risk": 3, "now": "2026-02-02T08:00:00.000Z",
+            "lease": {"state": "held", "deadline": "2026-02-02T09:30:00.000Z", "used_percent": 93},
         }});
         let gone = json!({"component": "cmk", "reachable": false, "error": "unreachable"});
         let text = render::table(COLUMNS, &[row(&registry), row(&gone), row(&core)]);
@@ -147,7 +167,7 @@ mod tests {
         for (line, words) in [
             (1, &["connected", "1.7", "stale", "3, for 1m 15s", " 5 "][..]),
             (2, &["no"]),
-            (3, &["cut off since 2026-02-02T08:00:00.000Z", "cmk=1.2,registry=1.7", "1 of 2 served"]),
+            (3, &["cut off since 2026-02-02T08:00:00.000Z", "cmk=1.2,registry=1.7", "1 of 2 served", "1h 30m left (93 % used)"]),
         ] {
             for word in words {
                 assert!(lines[line].contains(word), "{word:?} is not in line {line} of\n{text}");

@@ -1,19 +1,22 @@
-//! The configuration of `dev`: how to reach L1 providers.
+//! The configuration of `dev`: how to reach L1 providers, and how long leases hold.
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use openkcm_cmk::LeaseTerms;
 use openkcm_roots::{LocalConfig, RootsConfig};
 use serde::Deserialize;
 
 use super::DevArguments;
 use super::files::Home;
+use crate::run::GivenLeases;
 
 /// What the file may say.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
     roots: RootsConfig,
+    lease: GivenLeases,
 }
 
 /// The providers, and the directory that relative paths in their sections start from.
@@ -22,9 +25,12 @@ pub(super) struct ConfiguredRoots {
     pub(super) directory: PathBuf,
 }
 
-/// Reads the configuration. The provider `local` is always there, with its keys in the landscape's
+/// Reads the configuration: the providers, and how long leases hold. The provider `local` is always there, with its keys in the landscape's
 /// directory and made at their first link.
-pub(super) fn roots(arguments: &DevArguments, home: &Home) -> anyhow::Result<ConfiguredRoots> {
+pub(super) fn read(
+    arguments: &DevArguments,
+    home: &Home,
+) -> anyhow::Result<(ConfiguredRoots, LeaseTerms)> {
     let default = home.directory().join("dev.toml");
     let path = match &arguments.config {
         Some(path) => Some(path.clone()),
@@ -42,5 +48,5 @@ pub(super) fn roots(arguments: &DevArguments, home: &Home) -> anyhow::Result<Con
     let keys = std::path::absolute(home.of("local-roots")).context("the current directory can't be told")?;
     let local = file.roots.local.unwrap_or(LocalConfig { directory: keys, ..LocalConfig::default() });
     let config = RootsConfig { local: Some(LocalConfig { auto_create: true, ..local }), ..file.roots };
-    Ok(ConfiguredRoots { config, directory })
+    Ok((ConfiguredRoots { config, directory }, file.lease.into()))
 }

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use openkcm_client::{Landscape, Region};
+use openkcm_cmk::LeaseTerms;
 use openkcm_contracts::{RegionId, Role};
 use openkcm_host::{Clock, Entropy, SystemClock};
 use openkcm_http::Access;
+use openkcm_krypton::LeasePolicy;
 use openkcm_orbital::{Embedded, Signer, Transport, TrustBundle, Verifier};
 use openkcm_roots::Roots;
 use tokio::net::TcpListener;
@@ -28,6 +30,7 @@ pub(super) struct Parts<'a> {
     pub(super) home: &'a Home,
     pub(super) regions: Vec<RegionId>,
     pub(super) roots: ConfiguredRoots,
+    pub(super) leases: LeaseTerms,
     pub(super) entropy: Arc<dyn Entropy>,
 }
 
@@ -156,6 +159,7 @@ impl Common<'_> {
             regions: self.parts.regions.iter().cloned().collect::<BTreeSet<_>>(),
             access: access_to(self.parts.home),
             rebuild: false,
+            leases: self.parts.leases.clone(),
         };
         let surroundings =
             openkcm_cmk::Surroundings { roots: self.roots.clone(), common: self.surroundings(signer) };
@@ -177,6 +181,7 @@ impl Common<'_> {
             data_dir: self.parts.home.of(&format!("krypton-{region}")),
             region: region.clone(),
             access: access_to(self.parts.home),
+            leases: LeasePolicy::default(),
         };
         let surroundings =
             openkcm_krypton::Surroundings { roots: self.roots.clone(), common: self.surroundings(signer) };

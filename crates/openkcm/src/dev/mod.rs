@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use openkcm_contracts::RegionId;
+use openkcm_contracts::{Period, RegionId};
 use openkcm_host::{Entropy, OsEntropy};
 
 use crate::cli::output;
@@ -49,6 +49,10 @@ pub(crate) struct DevArguments {
     /// [default: DIR/dev.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// How long a lease of the CMK Server holds: with the CMK Server away for so long nothing is served [default: 1d, or
+    /// what the configuration says]
+    #[arg(long, value_name = "PERIOD")]
+    pub(crate) lease_ttl: Option<Period>,
     /// Make no sample tenant at the first start
     #[arg(long)]
     pub(crate) no_sample: bool,
@@ -65,10 +69,13 @@ pub(crate) fn run(arguments: DevArguments) -> anyhow::Result<()> {
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::new());
     let home = files::Home::prepare(&arguments.data_dir, &*entropy)?;
     let regions = home.regions(&arguments.regions)?;
-    let roots = config::roots(&arguments, &home)?;
+    let (roots, mut leases) = config::read(&arguments, &home)?;
+    if let Some(ttl) = arguments.lease_ttl {
+        leases.ttl = ttl;
+    }
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
     let outcome = runtime.block_on(async {
-        let parts = landscape::Parts { arguments: &arguments, home: &home, regions, roots, entropy };
+        let parts = landscape::Parts { arguments: &arguments, home: &home, regions, roots, leases, entropy };
         let running = landscape::start(parts).await?;
         if arguments.no_sample {
             // A tenant `demo` that is made from now on is its owner's, and no later start touches it.

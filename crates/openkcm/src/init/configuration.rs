@@ -113,6 +113,13 @@ fn roots(component: &Component) -> &'static str {
 [roots.local]
 directory = "data/local-roots"
 auto_create = true
+
+# The deadman switch: a region that hears nothing of the CMK Server for so long serves nobody. A tenant may ask for
+# less when it is linked, and a Core for less still.
+[lease]
+ttl = "1d"
+# [lease.regions]
+# eu-1 = "1h"
 "#
         }
         _ => {
@@ -121,6 +128,12 @@ auto_create = true
 # The CMK Server makes them when a tenant is linked, so both have to see the same directory.
 [roots.local]
 directory = "data/local-roots"
+
+# The deadman switch: a lease of the CMK Server holds no longer than `longest` here, whatever it grants. A reboot ends
+# every lease, unless the machine's wall clock is trusted: then nobody can set it back, while the machine is down too.
+[lease]
+# longest = "1h"
+trusted_wall_clock = false
 "#
         }
     }

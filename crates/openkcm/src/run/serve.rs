@@ -124,6 +124,7 @@ impl Start<'_> {
             regions: self.config.regions.iter().cloned().collect(),
             access: self.parts.access.clone(),
             rebuild: self.rebuild,
+            leases: self.config.lease_terms.clone(),
         };
         let (roots, common) = (self.parts.roots.clone(), self.parts.surroundings());
         Ok(openkcm_cmk::Service::start(options, openkcm_cmk::Surroundings { roots, common }).await?)
@@ -134,6 +135,7 @@ impl Start<'_> {
             data_dir: self.config.data_dir.clone(),
             region: region.clone(),
             access: self.parts.access.clone(),
+            leases: self.config.lease_policy,
         };
         let (roots, common) = (self.parts.roots.clone(), self.parts.surroundings());
         let surroundings = openkcm_krypton::Surroundings { roots, common };

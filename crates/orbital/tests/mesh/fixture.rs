@@ -139,6 +139,7 @@ pub(crate) fn event(kind: EventType) -> Event {
             nonce: "n-1".into(),
             ttl,
             disputes: Vec::new(),
+            unsettled: Vec::new(),
         }),
         EventType::StateManifest => Event::StateManifest(StateManifest {
             region: region_id("a"),

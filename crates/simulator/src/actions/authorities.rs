@@ -6,8 +6,10 @@
 
 use openkcm_cmk::store as cmk_store;
 use openkcm_cmk::words as cmk_words;
-use openkcm_contracts::{Revision, Role};
-use openkcm_orbital::outbox::Waiting;
+use openkcm_contracts::v1::Audience;
+use openkcm_contracts::{Event, EventType, Lane, Revision, Role};
+use openkcm_host::Clock as _;
+use openkcm_orbital::outbox::{self, Waiting};
 use openkcm_orbital::words::{self, Standing};
 use openkcm_orbital::{Intake, Published};
 use openkcm_registry::commands::words as registry_words;
@@ -18,6 +20,7 @@ use crate::actors::Who;
 use crate::actors::post::{Fate, Next, Phase};
 use crate::actors::spoil_words as spoil;
 use crate::coverage::Reached;
+use crate::landscape::{self, REGIONS};
 use crate::ledger::Pointers;
 use crate::mesh;
 use crate::teeth::Bug;
@@ -146,6 +149,11 @@ impl World {
     fn concluded(&mut self, who: Who, rebuilding: bool, stale: bool) {
         self.post_mut(who).phase = Phase::Speaking;
         self.tell(format!("{who}: may speak, {:?}", self.standing(who)));
+        if who == Who::Cmk {
+            let (now, landscape, nonce) = (self.cmk.now(), self.cmk_landscape(), self.dice.nonce());
+            self.commit(who, |tx| openkcm_cmk::cores::answer_all(tx, &landscape, &nonce, now));
+            self.note_leases();
+        }
         if rebuilding {
             self.life(who).behind = false;
             self.reach(Reached::Rebuilt);
@@ -195,7 +203,37 @@ impl World {
         self.ledger.authorities.said(role(who), self.last_revision(who));
         if who == Who::Cmk {
             let after = Pointers::of(&self.cmk.disk);
-            self.ledger.authorities.decided(before, &after, self.last_revision(who));
+            let now = self.cmk.clock.boottime();
+            self.ledger.authorities.decided(before, &after, self.last_revision(who), now);
+        }
+    }
+
+    /// Notes on which links leases agree that were decided on just now.
+    pub(crate) fn note_leases(&mut self) {
+        for index in 0..REGIONS.len() {
+            let region = landscape::region(index);
+            let letters = outbox::waiting_for(
+                self.cmk.disk.view(),
+                Lane::Urgent,
+                &Audience::Region(region.clone()),
+                usize::MAX,
+            );
+            for Waiting { number, letter } in letters.expect("memory does not fail") {
+                let event = EventType::from_wire_name(&letter.kind)
+                    .and_then(|kind| Event::from_body(kind, letter.body.as_bytes()).ok());
+                let Some(Event::SovereignLease(lease)) = event else { continue };
+                if !self.ledger.authorities.noted.insert((number, lease.nonce.clone())) {
+                    continue;
+                }
+                for tenant in landscape::tenants() {
+                    let is_excluded = lease.disputes.iter().any(|dispute| dispute.tenant == tenant)
+                        || lease.unsettled.contains(&openkcm_digests::bucket_of(tenant.as_str()));
+                    let pointer = self.pointer(&tenant).filter(|pointer| pointer.is_linked());
+                    if let Some(pointer) = pointer.filter(|_| !is_excluded) {
+                        self.ledger.authorities.leased.insert((index, tenant, pointer.epoch));
+                    }
+                }
+            }
         }
     }
 
@@ -301,7 +339,8 @@ impl World {
 
     /// What the CMK Server knows of the landscape.
     pub(crate) fn cmk_landscape(&self) -> openkcm_cmk::rules::Landscape {
-        openkcm_cmk::rules::Landscape { regions: self.landscape.regions.clone() }
+        let leases = openkcm_cmk::LeaseTerms { ttl: self.lease_ttl, regions: [].into() };
+        openkcm_cmk::rules::Landscape { regions: self.landscape.regions.clone(), leases }
     }
 
     fn dropped(&self, who: Who) -> u64 {

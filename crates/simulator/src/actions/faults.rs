@@ -67,6 +67,14 @@ impl World {
         self.cores[index].fuse = Some(self.dice.below(5));
     }
 
+    /// A Core's machine is started anew; the Core comes back later.
+    pub(crate) fn reboot(&mut self, index: usize) {
+        self.stop(Who::Core(index));
+        self.cores[index].post.clock.reboot();
+        self.reach(Reached::Rebooted);
+        self.tell(format!("the machine of core {} is started anew", REGIONS[index]));
+    }
+
     /// A component that crashed starts again.
     pub(crate) fn restart(&mut self, who: Who) {
         self.tell(format!("{who} starts"));

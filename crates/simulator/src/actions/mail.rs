@@ -7,7 +7,6 @@ use openkcm_cmk::inbox as cmk_inbox;
 use openkcm_contracts::v1::{Audience, L1Reference, LinkState};
 use openkcm_contracts::{Event, Generation, Lane, LinkEpoch, Revision};
 use openkcm_orbital::{Batch, Delivered, Intake, Letter, Position, Published, Reading, Stream};
-use openkcm_store::StoreError;
 
 use crate::actors::Who;
 use crate::actors::post::Fate;
@@ -200,14 +199,9 @@ impl World {
     }
 
     fn cmk_receives(&mut self, intake: &Intake) {
-        let (now, landscape) = (self.cmk.now(), self.cmk_landscape());
-        self.commit(Who::Cmk, |tx| {
-            for event in &intake.events {
-                cmk_inbox::apply(tx, &landscape, event, now)?;
-            }
-            intake.record(tx)?;
-            Ok::<_, StoreError>(())
-        });
+        let (now, landscape, nonce) = (self.cmk.now(), self.cmk_landscape(), self.dice.nonce());
+        self.commit(Who::Cmk, |tx| cmk_inbox::take(tx, &landscape, intake, &nonce, now).map(drop));
+        self.note_leases();
         self.cmk.received(&intake.reading(), intake.caught_up);
     }
 }

@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use openkcm_contracts::v1::{KeySealed, LinkState};
 use openkcm_contracts::{Event, KeyPath, Lane, RegionId, ServicePath, Timestamp};
-use openkcm_host::SeededEntropy;
+use openkcm_host::{BootInstant, Clock, SeededEntropy, random_hex};
 use openkcm_krypton::control::{Core, Effects, Unsealed};
 use openkcm_krypton::data::DataPlane;
 use openkcm_krypton::keyring::Keyring;
-use openkcm_krypton::store;
+use openkcm_krypton::rules::{LeasePolicy, Moment};
+use openkcm_krypton::store::{self, manifest};
 use openkcm_orbital::Intake;
 use openkcm_orbital::outbox::Waiting;
 use openkcm_store::{Read, StoreError};
@@ -67,6 +68,8 @@ pub(crate) struct Running {
     pub(crate) started_at: Timestamp,
     /// Whether it was told that the mesh was read, or is away.
     pub(crate) hydrated: bool,
+    /// When it told its last manifest.
+    told_at: Option<BootInstant>,
     /// The latest time at which a step was taken.
     seen: Timestamp,
 }
@@ -115,12 +118,17 @@ impl CoreNode {
 
     /// Starts from what is on the disk.
     pub(crate) fn start(&mut self, around: &mut Around<'_>) -> Result<(), Crashed> {
-        let keyring = Arc::new(Keyring::default());
+        let clock: Arc<dyn Clock> = Arc::new(self.post.clock.clone());
+        let begun = Moment::of(&*clock);
+        self.post.disk.commit(|tx| manifest::begin(tx, &LeasePolicy::default(), &begun));
+        let keyring = Arc::new(Keyring::new(clock));
         let core = Core::new(self.region.clone(), keyring.clone(), self.entropy.clone());
         let (data, now) = (DataPlane::new(keyring.clone(), self.entropy.clone()), self.post.now());
         let queue = VecDeque::new();
         let hydrated = false;
-        self.running = Some(Running { core, keyring, data, queue, started_at: now, hydrated, seen: now });
+        let (started_at, told_at) = (now, None);
+        self.running =
+            Some(Running { core, keyring, data, queue, started_at, hydrated, told_at, seen: now });
         self.life += 1;
         self.post.up = true;
         self.step(around, |core, view, now| core.start(view, now))
@@ -135,6 +143,24 @@ impl CoreNode {
         if bug == Some(Bug::LoseKeptVersion) {
             lose_one(&mut self.post.disk);
         }
+    }
+
+    /// Whether a manifest is due: there is something new to tell, or a lease to be renewed.
+    pub(crate) fn has_to_tell(&self) -> bool {
+        let Some(running) = &self.running else { return false };
+        let news = manifest::news(self.post.disk.view()).expect("memory does not fail");
+        let waited = running.told_at.map(|told_at| self.post.clock.boottime().since(told_at));
+        news != manifest::News::Nothing
+            || waited.is_none_or(|waited| waited >= running.core.renewed_after())
+    }
+
+    /// Tells a manifest.
+    pub(crate) fn tell_manifest(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        let (nonce, until) = (random_hex::<16>(&*self.entropy), running.core.lease().until);
+        let (region, now) = (self.region.clone(), Moment::of(&self.post.clock));
+        running.told_at = Some(now.boot);
+        self.post.disk.commit(|tx| manifest::tell(tx, &region, nonce, until, &now));
     }
 
     /// What was delivered: a revoke takes effect before anything waits for anything.
@@ -208,7 +234,12 @@ impl CoreNode {
         self.keep_late();
         self.look_at_clock(around)?;
         self.by_time = true;
+        let expired = |node: &Self| node.running.as_ref().map_or(0, |running| running.core.leases_expired());
+        let before = expired(self);
         let outcome = self.step(around, Core::due);
+        if expired(self) > before {
+            around.coverage.reach(Reached::LeaseExpired);
+        }
         self.by_time = false;
         if around.bug == Some(Bug::NeverRest)
             && let Some(running) = &mut self.running

@@ -96,10 +96,14 @@ impl Post {
         let own = |lane| Stream { lane, audience: region.clone().map_or(Audience::Cmk, Audience::Region) };
         let (role, sends, reads) = match who {
             Who::Registry => (Role::Registry, vec![Lane::Urgent, Lane::Facts], Vec::new()),
-            Who::Cmk => (Role::Cmk, vec![Lane::Urgent, Lane::Facts], vec![own(Lane::Facts)]),
+            Who::Cmk => {
+                let manifests = Stream { lane: Lane::Manifests, audience: Audience::Authorities };
+                let sends = vec![Lane::Urgent, Lane::Facts, Lane::Manifests];
+                (Role::Cmk, sends, vec![own(Lane::Facts), manifests])
+            }
             Who::Core(_) => {
                 let sealed = Stream { lane: Lane::Sealed, audience: Audience::Cores };
-                (Role::Krypton, vec![Lane::Sealed], vec![own(Lane::Urgent), own(Lane::Facts), sealed])
+                (Role::Krypton, vec![Lane::Sealed, Lane::Manifests], vec![own(Lane::Urgent), own(Lane::Facts), sealed])
             }
         };
         let seed = Signer::new_seed(entropy);

@@ -2,7 +2,7 @@
 //! Core ever committed, it holds the newest, and serves by no other; and it serves a tenant that was defined anew
 //! by no link of the one that had its name before.
 //!
-//! That a Core serves a link only after a lease agreed on its epoch comes with the lease.
+//! A Core serves a link only after a lease of the CMK Server agreed with that Core on exactly that epoch.
 
 use openkcm_contracts::Event;
 use openkcm_contracts::v1::LinkState;
@@ -14,6 +14,12 @@ pub(crate) const NAME: &str = "no zombie";
 
 pub(crate) fn check(world: &World, index: usize) -> Result<(), String> {
     let core = &world.cores[index];
+    for (tenant, ring) in core.running.iter().flat_map(|running| running.keyring.tenants()) {
+        let (Ok(()), Some(epoch)) = (ring.standing(), ring.epoch()) else { continue };
+        if !world.ledger.authorities.leased.contains(&(index, tenant.clone(), epoch)) {
+            return Err(format!("{tenant} is served under {epoch}, and no lease ever agreed on that"));
+        }
+    }
     for (revision, event) in world.ledger.cores[index].newest.values() {
         let Event::L1Reference(newest) = event else { continue };
         let link = store::link(core.post.disk.view(), &newest.tenant).expect("memory does not fail");

@@ -3,8 +3,11 @@
 //! serves nothing of that tenant under that epoch or an earlier one, whatever is delivered again, in
 //! whatever order, and also after a restart.
 //!
-//! The other half of the promise, that *no* Core serves longer than its lease, comes with the lease.
+//! And *no* Core serves it later than the lease's length after the Unlink, whatever fails.
 
+use openkcm_host::Clock as _;
+
+use crate::actors::core::Running;
 use crate::landscape;
 use crate::world::World;
 
@@ -12,6 +15,7 @@ pub(crate) const NAME: &str = "sovereignty";
 
 pub(crate) fn check(world: &World, index: usize) -> Result<(), String> {
     let Some(running) = &world.cores[index].running else { return Ok(()) };
+    within_the_lease(world, running)?;
     let known = &world.ledger.cores[index];
     for (tenant, ended) in &known.ended {
         let Some(ring) = running.keyring.tenant(tenant) else { continue };
@@ -24,6 +28,24 @@ pub(crate) fn check(world: &World, index: usize) -> Result<(), String> {
         if !(told_a_later_link && serves_a_later_link) {
             let epoch = ring.epoch();
             return Err(format!("{tenant} is served under {epoch:?}, and was unlinked up to {ended}"));
+        }
+    }
+    Ok(())
+}
+
+/// No link is served longer after its Unlink than a lease holds: on the clock of the world, which nobody sets back.
+fn within_the_lease(world: &World, running: &Running) -> Result<(), String> {
+    let now = world.cmk.clock.boottime();
+    let authorities = &world.ledger.authorities;
+    for (tenant, ring) in running.keyring.tenants() {
+        let (Ok(()), Some(epoch)) = (ring.standing(), ring.epoch()) else { continue };
+        if authorities.muddled.contains(&tenant) {
+            continue;
+        }
+        let Some(ended_at) = authorities.ended_at(&tenant, epoch) else { continue };
+        if now >= ended_at.after(world.lease_ttl.duration()) {
+            let late = now.since(ended_at);
+            return Err(format!("{tenant} is served under {epoch} {late:?} after its unlink"));
         }
     }
     Ok(())

@@ -8,6 +8,8 @@ use openkcm_cmk::store as cmk_store;
 use openkcm_contracts::v1::{L1Reference, LinkState};
 use openkcm_contracts::{Event, LinkEpoch, Revision, Role, TenantId};
 
+use openkcm_host::BootInstant;
+
 use crate::disk::Disk;
 use crate::landscape;
 use crate::mesh::is_revocation;
@@ -21,6 +23,10 @@ pub(crate) struct Authorities {
     pub(crate) newest: BTreeMap<Role, Revision>,
     /// When each link was made.
     pub(crate) links: BTreeMap<(TenantId, LinkEpoch), u64>,
+    /// On which links the CMK Server has ever agreed with a region's Core.
+    pub(crate) leased: BTreeSet<(usize, TenantId, LinkEpoch)>,
+    /// The leases whose agreement was noted.
+    pub(crate) noted: BTreeSet<(u64, String)>,
     /// The Unlinks that are not lost.
     pub(crate) unlinks: Vec<Unlink>,
     /// Words about pointers of a lost life that came to the mesh when another life had begun.
@@ -39,6 +45,8 @@ pub(crate) struct Unlink {
     pub(crate) revision: Revision,
     /// When.
     pub(crate) at: u64,
+    /// When, on a clock that goes on for ever.
+    pub(crate) time: BootInstant,
     /// Whether any word of it is on the mesh.
     pub(crate) durable: bool,
 }
@@ -66,7 +74,13 @@ impl Authorities {
 
     /// The CMK Server's pointers changed. What carries its last revision was decided now; all else was taken
     /// back from the mesh.
-    pub(crate) fn decided(&mut self, before: &Pointers, after: &Pointers, last: Revision) {
+    pub(crate) fn decided(
+        &mut self,
+        before: &Pointers,
+        after: &Pointers,
+        last: Revision,
+        time: BootInstant,
+    ) {
         self.clock += 1;
         for (tenant, now) in &after.0 {
             let Some((revision, epoch, linked)) = now.filter(|_| before.0.get(tenant) != Some(now)) else {
@@ -77,7 +91,7 @@ impl Authorities {
                 self.links.insert((tenant.clone(), epoch), self.clock);
             } else if !linked && decided_now {
                 let (tenant, at) = (tenant.clone(), self.clock);
-                self.unlinks.push(Unlink { tenant, revision, at, durable: false });
+                self.unlinks.push(Unlink { tenant, revision, at, time, durable: false });
             }
         }
     }
@@ -128,6 +142,14 @@ impl Authorities {
             link && *revision > Some(unlink.revision)
         };
         unlinks.retain(|unlink| !late_words.iter().any(|word| later(unlink, word)));
+    }
+
+    /// The first Unlink that ended a tenant's link of this epoch and is not lost: when it was decided on the clock that
+    /// goes on for ever.
+    pub(crate) fn ended_at(&self, tenant: &TenantId, epoch: LinkEpoch) -> Option<BootInstant> {
+        let made_at = self.links.get(&(tenant.clone(), epoch))?;
+        let ended = self.unlinks.iter().filter(|unlink| unlink.tenant == *tenant && unlink.at > *made_at);
+        ended.map(|unlink| unlink.time).min()
     }
 
     /// When the last Unlink of a tenant was decided that is not lost.

@@ -21,9 +21,10 @@ const READERS: usize = 8;
 
 fn control_loop(store: Store) -> ControlLoop {
     let entropy = Arc::new(SeededEntropy::new(1));
-    let core = Core::new(RegionId::new("a").expect("valid"), Arc::new(Keyring::default()), entropy);
     let (inputs, queue) = mpsc::channel(8);
     let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_000), BootInstant::from_nanos(0)));
+    let keyring = Arc::new(Keyring::new(clock.clone()));
+    let core = Core::new(RegionId::new("a").expect("valid"), keyring, entropy);
     ControlLoop {
         core: Arc::new(Mutex::new(core)),
         store,

@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openkcm_contracts::v1::{KeySealed, Seal, SealedBy};
-use openkcm_contracts::{Audience, Event, Lane, Revision, Timestamp, VersionId};
-use openkcm_host::{Entropy, SeededEntropy};
+use openkcm_contracts::v1::{KeySealed, Seal, SealedBy, SovereignLease};
+use openkcm_contracts::{Audience, Event, Lane, Period, Revision, Timestamp, VersionId};
+use openkcm_host::{BootInstant, Entropy, ManualClock, SeededEntropy, random_array};
 use openkcm_krypton::control::{Core, Effects, SealJob, Sealed, UnsealJob, Unsealed};
 use openkcm_krypton::data::{DataPlane, Decrypted, Encrypted};
 use openkcm_krypton::keyring::Keyring;
-use openkcm_krypton::rules::Refusal;
+use openkcm_krypton::rules::{Moment, Refusal};
 use openkcm_krypton::store::{self, Changes};
 use openkcm_orbital::{Intake, Stream, Verified, outbox};
 use openkcm_secrets::SecretKey;
@@ -72,7 +72,8 @@ impl Bench {
 
     fn on(name: &str, store: Memory, now: Timestamp, seed: u64) -> Self {
         let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(seed));
-        let keyring = Arc::new(Keyring::default());
+        let clock = ManualClock::new(START, BootInstant::from_nanos(0));
+        let keyring = Arc::new(Keyring::new(Arc::new(clock)));
         Self {
             core: Core::new(region(name), keyring.clone(), entropy.clone()),
             data: DataPlane::new(keyring.clone(), entropy.clone()),
@@ -138,8 +139,43 @@ impl Bench {
         self.step(|core, view, now| core.settle(view, &changes, now));
     }
 
-    /// Commits what was heard, and settles nothing.
+    /// Commits what was heard, and settles nothing. The CMK Server agrees at once on a link that it tells of.
     pub(crate) fn absorbs(&mut self, counter: u64, event: Event, maker: Option<&str>) -> Changes {
+        let is_link = matches!(event, Event::L1Reference(_));
+        let mut changes = self.absorbs_one(counter, event, maker);
+        if is_link {
+            let agreed = self.agrees();
+            changes.leased |= agreed.leased;
+            changes.tenants.extend(agreed.tenants);
+        }
+        changes
+    }
+
+    /// The Core tells a manifest, and the CMK Server agrees with all of it, for a hundred years.
+    fn agrees(&mut self) -> Changes {
+        let nonce = format!("{:032x}", self.entropy_word());
+        let now = Moment::of(&**self.keyring.clock());
+        let region = region(&self.region);
+        let told: Result<(), StoreError> =
+            self.store.write(|tx| store::manifest::tell(tx, &region, nonce.clone(), None, &now));
+        told.expect("memory does not fail");
+        let ttl = Period::from_secs(Period::MAX_SECS).expect("a period");
+        let lease = SovereignLease {
+            region,
+            incarnation: 0,
+            nonce,
+            ttl,
+            disputes: Vec::new(),
+            unsettled: Vec::new(),
+        };
+        self.absorbs_one(1, Event::SovereignLease(lease), None)
+    }
+
+    fn entropy_word(&self) -> u128 {
+        u128::from_be_bytes(random_array(&*self.entropy))
+    }
+
+    fn absorbs_one(&mut self, counter: u64, event: Event, maker: Option<&str>) -> Changes {
         let audience = if maker.is_some() { Audience::Cores } else { Audience::Region(region(&self.region)) };
         let lane: Lane = event.kind().lane();
         let verified = Verified {

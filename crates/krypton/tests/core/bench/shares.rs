@@ -116,6 +116,7 @@ fn add(to: &mut Changes, more: Changes) {
     to.systems.extend(more.systems);
     to.l2s.extend(more.l2s);
     to.services.extend(more.services);
+    to.leased |= more.leased;
 }
 
 impl Bench {

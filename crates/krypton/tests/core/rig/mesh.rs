@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use openkcm_contracts::Lane;
 use openkcm_orbital::{
     Batch, Embedded, Message, Position, Published, Reading, Subscription, Transport, TransportError,
 };
@@ -12,8 +13,8 @@ use tokio::sync::watch;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Link {
     Up,
-    /// It hears, and can't tell.
-    Deaf,
+    /// It hears, and tells manifests; what it makes it can't tell.
+    Mute,
     /// It neither hears nor tells.
     Cut,
 }
@@ -42,7 +43,9 @@ impl Way {
 #[async_trait]
 impl Transport for Way {
     async fn publish(&self, messages: Vec<Message>) -> Result<Vec<Published>, TransportError> {
-        if *self.link.borrow() != Link::Up {
+        let link = *self.link.borrow();
+        let are_manifests = messages.iter().all(|message| message.address.stream.lane == Lane::Manifests);
+        if link == Link::Cut || (link == Link::Mute && !are_manifests) {
             return Err(Self::away());
         }
         self.mesh.publish(messages).await

@@ -4,10 +4,12 @@
 //! waits looks for what it waits for, and fails loudly when that does not come.
 
 pub(crate) mod facts;
+mod lessor;
 mod mesh;
 mod root;
 mod running;
 
+pub(crate) use lessor::Lessor;
 pub(crate) use mesh::{Link, Way};
 pub(crate) use root::{Mood, Moody};
 pub(crate) use running::{Reply, Running};
@@ -61,6 +63,8 @@ pub(crate) struct World {
     pub(crate) roots: Roots,
     /// The provider `moody`, which has the keys of `local`.
     pub(crate) moody: Arc<Moody>,
+    /// Who gives leases.
+    pub(crate) lessor: Lessor,
     signers: BTreeMap<String, Arc<Signer>>,
     verifier: Arc<Verifier>,
     markers: AtomicUsize,
@@ -92,14 +96,18 @@ impl World {
         let config = RootsConfig { local: Some(local), ..RootsConfig::default() };
         let roots = Roots::build(&config, directory.path(), entropy, Arc::new(clock.clone())).expect("roots");
         let moody = Arc::new(Moody::new(roots.get("local").expect("it is configured")));
+        let verifier = Arc::new(Verifier::new(&bundle).expect("a bundle"));
+        let signer = Arc::clone(&signers["cmk"]);
+        let lessor = Lessor::new(mesh.clone(), signer, verifier.clone(), clock.clone());
         Self {
             directory,
             mesh,
             clock,
+            lessor,
             roots: roots.with("moody", moody.clone()),
             moody,
             signers,
-            verifier: Arc::new(Verifier::new(&bundle).expect("a bundle")),
+            verifier,
             markers: AtomicUsize::new(0),
         }
     }

@@ -46,6 +46,8 @@ pub(super) fn check(file: File, layers: Layers) -> Result<Config, ConfigError> {
         listen,
         mesh,
         roots: file.roots,
+        lease_terms: file.lease_terms,
+        lease_policy: file.lease_policy,
         directory,
         shown: layers.table,
         overridden: layers.overridden,

@@ -2,11 +2,14 @@
 //!
 //! One struct for each component, since a key that one of them has is unknown to another.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use openkcm_cmk::LeaseTerms;
 use openkcm_contracts::{Period, RegionId, Role};
 use openkcm_http::SpiffeId;
+use openkcm_krypton::LeasePolicy;
 use openkcm_orbital::nats::Storage;
 use openkcm_roots::RootsConfig;
 use serde::de::{DeserializeOwned, Error as _};
@@ -24,6 +27,10 @@ pub(super) struct File {
     pub(super) listen: Listen,
     pub(super) orbital: Orbital,
     pub(super) roots: RootsConfig,
+    /// Of the CMK Server.
+    pub(super) lease_terms: LeaseTerms,
+    /// Of a Core.
+    pub(super) lease_policy: LeasePolicy,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +51,8 @@ struct Cmk {
     orbital: Orbital,
     #[serde(default)]
     roots: RootsConfig,
+    #[serde(default)]
+    lease: GivenLeases,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +64,43 @@ struct Krypton {
     orbital: Orbital,
     #[serde(default)]
     roots: RootsConfig,
+    #[serde(default)]
+    lease: HeldLeases,
+}
+
+/// `[lease]` of the CMK Server.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a section with keys of its own")]
+pub(crate) struct GivenLeases {
+    ttl: Period,
+    regions: BTreeMap<RegionId, Period>,
+}
+
+impl Default for GivenLeases {
+    fn default() -> Self {
+        let LeaseTerms { ttl, regions } = LeaseTerms::default();
+        Self { ttl, regions }
+    }
+}
+
+impl From<GivenLeases> for LeaseTerms {
+    fn from(GivenLeases { ttl, regions }: GivenLeases) -> Self {
+        Self { ttl, regions }
+    }
+}
+
+/// `[lease]` of a Core.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a section with keys of its own")]
+pub(crate) struct HeldLeases {
+    longest: Option<Period>,
+    trusted_wall_clock: bool,
+}
+
+impl From<HeldLeases> for LeasePolicy {
+    fn from(HeldLeases { longest, trusted_wall_clock }: HeldLeases) -> Self {
+        Self { longest, trusted_wall_clock }
+    }
 }
 
 /// `[listen]`.
@@ -136,15 +182,20 @@ pub(super) fn of(role: Role, layers: &Layers) -> Result<File, ConfigError> {
     Ok(match role {
         Role::Registry => {
             let Registry { data_dir, regions, listen, orbital } = shaped(layers)?;
-            File { role, data_dir, regions, listen, orbital, roots: RootsConfig::default() }
+            let (lease_terms, lease_policy) = Default::default();
+            let roots = RootsConfig::default();
+            File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy }
         }
         Role::Cmk => {
-            let Cmk { data_dir, regions, listen, orbital, roots } = shaped(layers)?;
-            File { role, data_dir, regions, listen, orbital, roots }
+            let Cmk { data_dir, regions, listen, orbital, roots, lease } = shaped(layers)?;
+            let (lease_terms, lease_policy) = (lease.into(), LeasePolicy::default());
+            File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy }
         }
         Role::Krypton => {
-            let Krypton { data_dir, region, listen, orbital, roots } = shaped(layers)?;
-            File { role, data_dir, regions: vec![region], listen, orbital, roots }
+            let Krypton { data_dir, region, listen, orbital, roots, lease } = shaped(layers)?;
+            let (lease_terms, lease_policy) = (LeaseTerms::default(), lease.into());
+            let regions = vec![region];
+            File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy }
         }
     })
 }

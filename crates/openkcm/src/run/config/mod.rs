@@ -13,13 +13,16 @@ mod layers;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use openkcm_cmk::LeaseTerms;
 use openkcm_contracts::{RegionId, Role};
 use openkcm_http::{SpiffeId, TlsOptions};
+use openkcm_krypton::LeasePolicy;
 use openkcm_orbital::nats::Provision;
 use openkcm_roots::RootsConfig;
 
 pub(crate) use self::check::others_may_use;
 pub(crate) use self::error::ConfigError;
+pub(crate) use self::file::GivenLeases;
 pub(crate) use self::layers::{Flag, FlagValue, Sources};
 use crate::component::Component;
 
@@ -38,6 +41,10 @@ pub(crate) struct Config {
     pub(crate) mesh: Mesh,
     /// How to reach L1 providers.
     pub(crate) roots: RootsConfig,
+    /// How long leases hold that a CMK Server gives.
+    pub(crate) lease_terms: LeaseTerms,
+    /// How a Core deals with leases.
+    pub(crate) lease_policy: LeasePolicy,
     /// Where relative paths of `roots` start.
     pub(crate) directory: PathBuf,
     /// All of it as it came together, for people.

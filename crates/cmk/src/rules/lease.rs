@@ -1,0 +1,152 @@
+//! What a lease renews: the links on which a Core and the CMK Server agree, and no other.
+//!
+//! A Core's manifest has the digests of its buckets of links. Where one is not as it is to be, and the tenants that
+//! make the difference are known from an earlier look, the bucket is *explained* by them: they are in dispute, the
+//! others are renewed. Where it is not explained, none of the bucket is renewed until it was looked into. So every
+//! lease is honest about what is known, and no difference delays the lease of anyone elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use openkcm_contracts::v1::{Dispute, LinkState};
+use openkcm_contracts::{LinkEpoch, Period, RegionId, Revision, TenantId};
+use openkcm_digests::{Buckets, bucket_of};
+
+use crate::store::Pointer;
+
+/// Most tenants that a lease names; where there are more, whole buckets are not renewed.
+pub const MOST_DISPUTES: usize = 1_000;
+
+/// How long leases hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseTerms {
+    /// In every region.
+    pub ttl: Period,
+    /// In these regions instead.
+    pub regions: BTreeMap<RegionId, Period>,
+}
+
+impl Default for LeaseTerms {
+    fn default() -> Self {
+        Self { ttl: Period::from_secs(86_400).expect("a day is a period"), regions: BTreeMap::new() }
+    }
+}
+
+impl LeaseTerms {
+    /// How long a lease of this region holds.
+    pub fn of(&self, region: &RegionId) -> Period {
+        self.regions.get(region).copied().unwrap_or(self.ttl)
+    }
+}
+
+/// What a Core holds otherwise, by tenant: the digest of what it holds, and of what it is to hold.
+pub type Differences = BTreeMap<TenantId, (Option<String>, Option<String>)>;
+
+/// How a manifest stands to what a region is to hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Agreement {
+    /// Tenants that explain why their buckets differ.
+    pub disputed: BTreeSet<TenantId>,
+    /// Buckets that nothing explains.
+    pub unsettled: BTreeSet<u8>,
+}
+
+/// Compares what a manifest says with what the region is to hold, given what is known to differ.
+pub fn compare(told: &Buckets, expected: &Buckets, known: &Differences) -> Agreement {
+    let differing: BTreeSet<u8> = told.differing(expected).into_iter().collect();
+    let known: Vec<_> = known
+        .iter()
+        .filter(|(id, (theirs, ours))| theirs != ours && differing.contains(&bucket_of(id.as_str())))
+        .collect();
+    let mut explained = expected.clone();
+    for (id, (theirs, ours)) in &known {
+        explained.replace(id.as_str(), ours.as_deref(), theirs.as_deref());
+    }
+    let mut unsettled: BTreeSet<u8> = told.differing(&explained).into_iter().collect();
+    let mut disputed: BTreeSet<TenantId> = known.into_iter().map(|(id, _)| id.clone()).collect();
+    if disputed.len() > MOST_DISPUTES {
+        unsettled.extend(disputed.iter().map(|id| bucket_of(id.as_str())));
+    }
+    disputed.retain(|id| !unsettled.contains(&bucket_of(id.as_str())));
+    Agreement { disputed, unsettled }
+}
+
+/// What the CMK Server says of a tenant in dispute, to a region that the tenant has or has not. `last`: the revision
+/// of its last change, up to which it knows every link that was ever made.
+pub fn dispute(id: &TenantId, pointer: Option<&Pointer>, has_region: bool, last: Revision) -> Dispute {
+    let (epoch, state) = match pointer {
+        Some(pointer) if !has_region => {
+            // The Registry withdraws the tenant there; the link itself may stand, and the tenant come back.
+            let epoch = if pointer.is_linked() { LinkEpoch(Revision::ZERO) } else { LinkEpoch(pointer.revision) };
+            (epoch, LinkState::Unlinked)
+        }
+        Some(pointer) if pointer.is_linked() => (pointer.epoch, LinkState::Linked),
+        Some(pointer) => (LinkEpoch(pointer.revision), LinkState::Unlinked),
+        None => (LinkEpoch(last), LinkState::Unlinked),
+    };
+    Dispute { tenant: id.clone(), epoch, state }
+}
+
+#[cfg(test)]
+mod tests {
+    use openkcm_digests::Sum;
+
+    use super::*;
+
+    fn id(name: &str) -> TenantId {
+        TenantId::new(name).expect("a label")
+    }
+
+    fn digest(of: &str, counter: u64) -> String {
+        Sum::of(of, Revision::new(1, counter), b"link").digest()
+    }
+
+    /// Buckets that hold these links.
+    fn holding(links: &[(&str, u64)]) -> Buckets {
+        let mut buckets = Buckets::of_nothing();
+        links.iter().for_each(|(name, counter)| buckets.replace(name, None, Some(&digest(name, *counter))));
+        buckets
+    }
+
+    fn known(differences: &[(&str, Option<u64>, Option<u64>)]) -> Differences {
+        let entry = |(name, theirs, ours): &(&str, Option<u64>, Option<u64>)| {
+            let of = |counter: &Option<u64>| counter.map(|counter| digest(name, counter));
+            (id(name), (of(theirs), of(ours)))
+        };
+        differences.iter().map(entry).collect()
+    }
+
+    #[test]
+    fn the_same_links_are_agreed_on_whatever_was_known_before() {
+        let both = holding(&[("acme", 1), ("beta", 2)]);
+        assert_eq!(compare(&both, &both, &known(&[])), Agreement::default());
+        let healed = known(&[("acme", Some(7), Some(1))]);
+        assert_eq!(compare(&both, &both, &healed), Agreement::default());
+    }
+
+    #[test]
+    fn a_bucket_is_settled_when_what_is_known_explains_it_exactly() {
+        let (theirs, ours) = (holding(&[("acme", 1), ("beta", 2)]), holding(&[("acme", 3), ("beta", 2)]));
+        let bucket = bucket_of("acme");
+        let unknown = compare(&theirs, &ours, &known(&[]));
+        assert_eq!((unknown.disputed, unknown.unsettled), ([].into(), [bucket].into()));
+        let explained = compare(&theirs, &ours, &known(&[("acme", Some(1), Some(3))]));
+        assert_eq!((explained.disputed, explained.unsettled), ([id("acme")].into(), [].into()));
+        let another = compare(&theirs, &ours, &known(&[("acme", Some(9), Some(3))]));
+        assert_eq!((another.disputed, another.unsettled), ([].into(), [bucket].into()), "it has changed since");
+    }
+
+    #[test]
+    fn what_either_side_lacks_can_be_known_too() {
+        let (theirs, ours) = (holding(&[("acme", 1)]), holding(&[("beta", 2)]));
+        let all = known(&[("acme", Some(1), None), ("beta", None, Some(2))]);
+        let agreement = compare(&theirs, &ours, &all);
+        assert_eq!((agreement.disputed, agreement.unsettled), ([id("acme"), id("beta")].into(), [].into()));
+    }
+
+    #[test]
+    fn whoever_was_never_linked_is_dead_up_to_now_and_whoever_left_is_only_not_renewed() {
+        let last = Revision::new(1, 9);
+        let unknown = dispute(&id("acme"), None, true, last);
+        assert_eq!((unknown.epoch, unknown.state), (LinkEpoch(last), LinkState::Unlinked));
+    }
+}

@@ -1,0 +1,202 @@
+//! Leases: what the CMK Server has agreed on, and the moments that they count from.
+//!
+//! Of each manifest that was told lately the nonce and the moment are kept; a lease that echoes one counts from then.
+//! What always holds: the present lease answers the latest manifest that any did; a link that it does not cover keeps
+//! the one that it had before, which is kept apart, and nothing else; an older lease changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use openkcm_contracts::v1::{Dispute, LinkState, SovereignLease};
+use openkcm_contracts::{Revision, TenantId};
+use openkcm_store::{Read, StoreError, Table, Write};
+use serde::{Deserialize, Serialize};
+
+use super::{LINKS, LinkRecord, digests, manifest};
+use crate::rules::{Grant, LeasePolicy, Moment, Standing, moment_standing};
+
+pub(super) const SENT: Table<Sent> = Table::new("manifests_sent");
+pub(super) const LEASE: Table<Grant> = Table::new("lease");
+pub(super) const APART: Table<Apart> = Table::new("leases_apart");
+pub(super) const NOTED: Table<Moment> = Table::new("latest_moment");
+
+/// Of [`LEASE`] and [`NOTED`].
+const THE: &str = "the";
+
+/// Manifests whose answers are waited for: more than are told while a lease is under way.
+const MOST_SENT: u64 = 64;
+
+/// A manifest that was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Sent {
+    nonce: String,
+    at: Moment,
+}
+
+/// A tenant that the present lease does not cover.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Apart {
+    tenant: TenantId,
+    /// The lease that it has from before, which may have run out.
+    grant: Option<Grant>,
+}
+
+/// What is kept of leases.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leases {
+    /// The present one.
+    pub grant: Option<Grant>,
+    /// Tenants that it does not cover, and which one they have instead.
+    pub apart: BTreeMap<TenantId, Option<Grant>>,
+}
+
+/// Begins an incarnation at this moment: of manifests before it none is answered any more. Where the machine was
+/// started anew, or put back, no earlier lease holds, as the policy has it.
+pub(super) fn begin(tx: &mut dyn Write, policy: &LeasePolicy, now: &Moment) -> Result<(), StoreError> {
+    for (key, _) in SENT.list(tx.as_read(), "", None, usize::MAX)? {
+        SENT.delete(tx, &key)?;
+    }
+    let noted = NOTED.get(tx.as_read(), THE)?;
+    let is_void = match moment_standing(noted.as_ref(), now) {
+        Standing::Onward => false,
+        Standing::Rebooted => !policy.trusted_wall_clock,
+        Standing::PutBack => true,
+    };
+    if is_void && LEASE.get(tx.as_read(), THE)?.is_some() {
+        tracing::warn!("the machine was started anew, or its clocks were put back: no earlier lease holds");
+        void(tx)?;
+    }
+    NOTED.put(tx, THE, now)
+}
+
+/// No lease holds any more.
+///
+/// # Errors
+/// When the store fails.
+pub fn void(tx: &mut dyn Write) -> Result<(), StoreError> {
+    LEASE.delete(tx, THE)?;
+    for (key, _) in APART.list(tx.as_read(), "", None, usize::MAX)? {
+        APART.delete(tx, &key)?;
+    }
+    Ok(())
+}
+
+/// Notes the present moment, so that a later one that is earlier is found out.
+///
+/// # Errors
+/// When the store fails.
+pub fn note(tx: &mut dyn Write, now: &Moment) -> Result<(), StoreError> {
+    match moment_standing(NOTED.get(tx.as_read(), THE)?.as_ref(), now) {
+        Standing::Onward => NOTED.put(tx, THE, now),
+        Standing::Rebooted | Standing::PutBack => Ok(()),
+    }
+}
+
+/// A manifest is told at this moment.
+pub(super) fn sent(
+    tx: &mut dyn Write,
+    manifest: Revision,
+    nonce: &str,
+    now: &Moment,
+) -> Result<(), StoreError> {
+    let key = |sequence: u64| format!("{sequence:016x}");
+    if let Some(old) = manifest.counter.checked_sub(MOST_SENT) {
+        SENT.delete(tx, &key(old))?;
+    }
+    SENT.put(tx, &key(manifest.counter), &Sent { nonce: nonce.to_owned(), at: *now })?;
+    note(tx, now)
+}
+
+/// Takes a lease. Says whose lease or link is another one by it, beside those that the present one covers; nothing
+/// when it changes nothing.
+pub(super) fn take(
+    tx: &mut dyn Write,
+    fact: &SovereignLease,
+) -> Result<Option<BTreeSet<TenantId>>, StoreError> {
+    let incarnation = manifest::incarnation(tx.as_read())?;
+    let answered = SENT.list(tx.as_read(), "", None, usize::MAX)?;
+    let answered = answered.into_iter().find(|(_, sent)| sent.nonce == fact.nonce);
+    let Some((key, sent)) = answered.filter(|_| fact.incarnation == u64::from(incarnation)) else {
+        return Ok(None);
+    };
+    let sequence = u64::from_str_radix(&key, 16).unwrap_or_default();
+    let grant = Grant { manifest: Revision::new(incarnation, sequence), from: sent.at, ttl: fact.ttl };
+    let before = LEASE.get(tx.as_read(), THE)?;
+    if before.is_some_and(|before| before.manifest >= grant.manifest) {
+        return Ok(None);
+    }
+    let excluded = excluded(tx.as_read(), fact)?;
+    let mut touched = set_apart(tx, &excluded, before)?;
+    for dispute in &fact.disputes {
+        if correct(tx, dispute)? {
+            touched.insert(dispute.tenant.clone());
+        }
+    }
+    LEASE.put(tx, THE, &grant)?;
+    Ok(Some(touched))
+}
+
+/// The tenants that a lease does not renew, of those that have a link here.
+fn excluded(view: &dyn Read, fact: &SovereignLease) -> Result<BTreeSet<TenantId>, StoreError> {
+    let mut excluded: BTreeSet<TenantId> = BTreeSet::new();
+    for dispute in &fact.disputes {
+        if LINKS.get(view, dispute.tenant.as_str())?.is_some() {
+            excluded.insert(dispute.tenant.clone());
+        }
+    }
+    for bucket in &fact.unsettled {
+        let units = digests::links_in(view, *bucket)?;
+        excluded.extend(units.iter().filter_map(|name| TenantId::new(name).ok()));
+    }
+    Ok(excluded)
+}
+
+/// Sets tenants apart with the lease that they had, and lets those that are covered again go on with the others.
+fn set_apart(
+    tx: &mut dyn Write,
+    excluded: &BTreeSet<TenantId>,
+    before: Option<Grant>,
+) -> Result<BTreeSet<TenantId>, StoreError> {
+    let mut touched = BTreeSet::new();
+    let mut known = BTreeSet::new();
+    for (key, apart) in APART.list(tx.as_read(), "", None, usize::MAX)? {
+        if excluded.contains(&apart.tenant) {
+            known.insert(apart.tenant);
+        } else {
+            APART.delete(tx, &key)?;
+            touched.insert(apart.tenant);
+        }
+    }
+    for tenant in excluded.difference(&known) {
+        APART.put(tx, tenant.as_str(), &Apart { tenant: tenant.clone(), grant: before })?;
+        touched.insert(tenant.clone());
+    }
+    Ok(touched)
+}
+
+/// The CMK Server says which link of a tenant holds, or that none does: the others are dead.
+fn correct(tx: &mut dyn Write, dispute: &Dispute) -> Result<bool, StoreError> {
+    let key = dispute.tenant.as_str();
+    let Some(link) = LINKS.get(tx.as_read(), key)? else { return Ok(false) };
+    let held = link.reference.as_ref().map(|held| held.fact.epoch);
+    let dead = match dispute.state {
+        LinkState::Unlinked => Some(dispute.epoch),
+        LinkState::Linked => held.filter(|held| *held < dispute.epoch),
+    };
+    if dead.is_none() || link.revoked >= dead {
+        return Ok(false);
+    }
+    LINKS.put(tx, key, &LinkRecord { revoked: dead, ..link })?;
+    Ok(true)
+}
+
+/// What is kept of leases.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn leases(view: &dyn Read) -> Result<Leases, StoreError> {
+    let apart = APART.list(view, "", None, usize::MAX)?.into_iter();
+    Ok(Leases {
+        grant: LEASE.get(view, THE)?,
+        apart: apart.map(|(_, apart)| (apart.tenant, apart.grant)).collect(),
+    })
+}
