@@ -7,10 +7,10 @@
 //!
 //! Leases carry the revision of the authority's last change: a store that was put back can't say more than it knows.
 
+use openkcm_contracts::v1::Contents;
 use openkcm_contracts::v1::{
     Kept, Listed, ManifestBody, ManifestQuery, Node, NodeDigest, SovereignLease, StateManifest,
 };
-use openkcm_contracts::v1::Contents;
 use openkcm_contracts::{Audience, Event, RegionId, Revision, TenantId, Timestamp};
 use openkcm_digests::Buckets;
 use openkcm_orbital::words::{self, Standing};
@@ -265,8 +265,7 @@ fn query(
 ) -> Result<(), StoreError> {
     let nonce = nonce.to_owned();
     core.asked = Some(Asked { nonce: nonce.clone(), at: now });
-    let query =
-        Event::ManifestQuery(ManifestQuery { region: region.clone(), nonce, of: Kept::Links, nodes });
+    let query = Event::ManifestQuery(ManifestQuery { region: region.clone(), nonce, of: Kept::Links, nodes });
     outbox::put(tx, &Letter::new(&query, Audience::Region(region.clone()), last, now))
 }
 
@@ -313,12 +312,7 @@ fn digest_in(contents: &Contents, wanted: &Node) -> Option<String> {
 
 /// Tells a region again what holds of a tenant's link: a link again as it is; of one that is dead, that it is. Says
 /// whether there was anything to tell.
-fn correct(
-    tx: &mut dyn Write,
-    region: &RegionId,
-    id: &TenantId,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
+fn correct(tx: &mut dyn Write, region: &RegionId, id: &TenantId, now: Timestamp) -> Result<bool, StoreError> {
     if words::standing(tx.as_read())? != Standing::Current {
         return Ok(false);
     }

@@ -23,7 +23,8 @@ pub mod store;
 pub mod words;
 
 pub use api::{
-    CoreBody, CoresBody, HealthBody, LeaseBody, LinkBody, PointerBody, RootBody, SupersededBody, TenantBody, openapi,
+    CoreBody, CoresBody, HealthBody, LeaseBody, LinkBody, PointerBody, RootBody, SupersededBody, TenantBody,
+    openapi,
 };
 pub use openkcm_component::StartError;
 pub use rules::LeaseTerms;

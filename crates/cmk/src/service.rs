@@ -89,7 +89,8 @@ impl Service {
             streams: Layout::new(options.regions.iter().cloned()).words_of(Role::Cmk),
             from_the_beginning: rebuild,
         };
-        let landscape = watch::Sender::new(Arc::new(Landscape { regions: options.regions, leases: options.leases }));
+        let landscape =
+            watch::Sender::new(Arc::new(Landscape { regions: options.regions, leases: options.leases }));
         let mut registry = metrics_registry(COMPONENT);
         let metrics = Metrics::register(&mut registry);
         let traffic = Traffic::default();

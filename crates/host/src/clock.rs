@@ -269,7 +269,8 @@ mod tests {
         let boot = SystemClock.boot();
         assert_eq!(SystemClock.boot(), boot);
         assert_eq!(boot.to_string().parse(), Ok(boot));
-        let hyphens = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0\n".parse::<BootId>().expect("as the kernel writes it");
+        let hyphens =
+            "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0\n".parse::<BootId>().expect("as the kernel writes it");
         assert_eq!(hyphens.to_string(), "0f1e2d3c4b5a69788796a5b4c3d2e1f0");
         assert_eq!("0f1e".parse::<BootId>(), Err(BootIdError));
     }

@@ -38,6 +38,10 @@ pub enum Bug {
     WaitForMesh,
     /// What was due is put on the agenda again for the same moment.
     NeverRest,
+    /// A lease counts for a thousand times as long as it was granted.
+    LongerLease,
+    /// A lease agrees on links that the Core heard of after the manifest that it answers.
+    LeaseOfLaterLinks,
     /// An authority sends before it has compared its store with its own words.
     SpeakBeforeComparing,
     /// A CMK Server that knows that it is stale links all the same.
@@ -54,7 +58,7 @@ pub enum Bug {
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::ForgetBeforePublish,
         Self::LoseOutboxOnCrash,
         Self::ForgetNewerLetter,
@@ -71,6 +75,8 @@ impl Bug {
         Self::BelieveAnyone,
         Self::WaitForMesh,
         Self::NeverRest,
+        Self::LongerLease,
+        Self::LeaseOfLaterLinks,
         Self::SpeakBeforeComparing,
         Self::LinkWhileStale,
         Self::KeepTerm,

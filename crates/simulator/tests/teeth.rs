@@ -7,7 +7,7 @@
 use openkcm_simulator::{Bug, Options, run};
 
 /// Histories that a bug may live through.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 240;
 
 /// Steps of each.
 const STEPS: u32 = 400;
@@ -38,7 +38,8 @@ fn a_newer_letter_that_is_forgotten_with_an_older_one_is_missed() {
 
 #[test]
 fn a_missing_revision_check_is_caught() {
-    assert!(["no zombie", "authority", "sovereignty"].contains(&caught(Bug::SkipRevisionCheck)));
+    let caught = caught(Bug::SkipRevisionCheck);
+    assert!(["no zombie", "authority", "sovereignty", "convergence"].contains(&caught));
 }
 
 #[test]
@@ -129,4 +130,14 @@ fn a_restart_that_takes_new_changes_for_common_ones_is_caught() {
 #[test]
 fn a_rebuild_that_puts_older_words_over_newer_ones_is_caught() {
     assert!(["convergence", "no zombie"].contains(&caught(Bug::RebuildByOverwriting)));
+}
+
+#[test]
+fn a_lease_that_counts_longer_than_it_was_granted_is_caught() {
+    assert_eq!(caught(Bug::LongerLease), "sovereignty");
+}
+
+#[test]
+fn a_lease_that_is_taken_for_links_that_came_later_is_caught() {
+    assert_eq!(caught(Bug::LeaseOfLaterLinks), "no zombie");
 }

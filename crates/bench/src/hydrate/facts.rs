@@ -40,6 +40,7 @@ pub(super) struct Facts {
     /// How many services are defined.
     pub(super) services: usize,
     trusted: Vec<TrustedKey>,
+    cmk: Arc<Signer>,
 }
 
 impl Facts {
@@ -75,12 +76,17 @@ impl Facts {
         sign(&mut parents.skip(2).chain(numbers.into_iter().map(service)))?;
         let trusted = vec![registry.trusted_key(), cmk.trusted_key()];
         let before = 3 + DEFINED_BEFORE.min(services);
-        Ok(Self { order, messages: messages.into(), before, services, trusted })
+        Ok(Self { order, messages: messages.into(), before, services, trusted, cmk: Arc::new(cmk) })
     }
 
     /// What a Core believes, that has this key of its own.
     pub(super) fn bundle(&self, own: Option<TrustedKey>) -> TrustBundle {
         TrustBundle { keys: self.trusted.iter().cloned().chain(own).collect() }
+    }
+
+    /// Who gives leases.
+    pub(super) fn lessor(&self) -> Arc<Signer> {
+        self.cmk.clone()
     }
 
     /// How many messages are the backlog.

@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use openkcm_contracts::v1::{Seal, SealedBy};
-use openkcm_contracts::{Timestamp, VersionId};
-use openkcm_host::OsEntropy;
+use openkcm_contracts::v1::{Audience, Lane, Seal, SealedBy, SovereignLease};
+use openkcm_contracts::{Event, Period, Revision, Timestamp, VersionId};
+use openkcm_host::{OsEntropy, SystemClock, random_hex};
 use openkcm_krypton::control::{Core, Effects, SealJob, Sealed, Unsealed};
 use openkcm_krypton::keyring::Keyring;
+use openkcm_krypton::rules::Moment;
 use openkcm_krypton::store::{self, Slices};
-use openkcm_orbital::{Intake, Reading, Verifier};
+use openkcm_orbital::{Intake, Reading, Stream, Verified, Verifier};
 use openkcm_secrets::SecretKey;
 use openkcm_store::{OpenOptions, Read, Store, StoreError};
 
@@ -83,6 +84,11 @@ pub(super) async fn take_in(
     Ok(())
 }
 
+/// An empty keyring.
+fn keyring() -> Arc<Keyring> {
+    Arc::new(Keyring::new(Arc::new(SystemClock)))
+}
+
 /// A Core without a shell.
 struct Taker {
     store: Store,
@@ -121,8 +127,12 @@ impl Taker {
     async fn take(&mut self, intake: Intake) -> anyhow::Result<()> {
         for slice in Slices::of(intake) {
             let meter = Meter::start();
-            let changes = self.store.write(move |tx| store::absorb_slice(tx, &slice, now())).await?;
+            let mut changes = self.store.write(move |tx| store::absorb_slice(tx, &slice, now())).await?;
             self.committing += meter.stop();
+            if !changes.tenants.is_empty() {
+                self.agree().await?;
+                changes.leased = true;
+            }
             self.log = self.log.max(std::fs::metadata(&self.log_file).map_or(0, |file| file.len()));
             let meter = Meter::start();
             self.step(move |core, view, now| core.settle(view, &changes, now)).await?;
@@ -132,6 +142,45 @@ impl Taker {
             self.settling += meter.stop();
         }
         Ok(())
+    }
+
+    /// The Core tells a manifest, and is leased: not a part of what is measured.
+    async fn agree(&mut self) -> anyhow::Result<()> {
+        let region = facts::region()?;
+        let nonce = random_hex::<16>(&OsEntropy::new());
+        let ttl = Period::from_secs(86_400)?;
+        let lease = SovereignLease {
+            region: region.clone(),
+            incarnation: 0,
+            nonce: nonce.clone(),
+            ttl,
+            disputes: Vec::new(),
+            unsettled: Vec::new(),
+        };
+        let audience = Audience::Region(region.clone());
+        let leased = Verified {
+            event: Event::SovereignLease(lease),
+            revision: Revision::new(1, 3),
+            audience: audience.clone(),
+            region: None,
+        };
+        let intake = Intake {
+            stream: Stream { lane: Lane::Urgent, audience },
+            words_of: None,
+            events: vec![leased],
+            poison: Vec::new(),
+            dropped: [].into(),
+            unbelieved: None,
+            position: None,
+            caught_up: true,
+            releases: None,
+        };
+        let agreed = self.store.write(move |tx| {
+            let moment = Moment::of(&SystemClock);
+            store::manifest::tell(tx, &region, nonce, None, &moment)?;
+            store::absorb(tx, &intake, moment.wall).map(drop)
+        });
+        Ok(agreed.await?)
     }
 
     /// Forgets all but what is on disk, and settles it.

@@ -1,24 +1,55 @@
-//! A mesh that holds what is to be measured in memory, and gives as much of it as it was told to.
+//! A mesh that holds what is to be measured in memory, and gives as much of it as it was told to. It answers manifests
+//! with leases, as a CMK Server that agrees would.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use openkcm_contracts::v1::{Audience, Lane, SovereignLease};
+use openkcm_contracts::{Event, EventType, Period, Revision};
 use openkcm_orbital::{
-    Batch, Delivered, Message, Position, Published, Reading, Stream, Subscription, Transport, TransportError,
+    Batch, Delivered, Letter, Message, Position, Published, Reading, Signer, Stream, Subscription, Transport,
+    TransportError,
 };
 use tokio::sync::watch;
 
-/// A mesh in memory: one stream has messages, the others are empty; what is published goes nowhere.
+use super::facts::now;
+
+/// A mesh in memory: one stream has messages, another the leases, the others are empty; what is published goes nowhere
+/// else.
 pub(super) struct Shelf {
     stream: Stream,
     messages: Arc<[Message]>,
     /// How many of the messages there are by now.
     there: watch::Sender<usize>,
+    lessor: Arc<Signer>,
+    /// The last lease, and how many there were.
+    lease: watch::Sender<(u64, Option<Message>)>,
 }
 
 impl Shelf {
-    pub(super) fn new(stream: Stream, messages: Arc<[Message]>, there: usize) -> Self {
-        Self { stream, messages, there: watch::channel(there).0 }
+    pub(super) fn new(stream: Stream, messages: Arc<[Message]>, there: usize, lessor: Arc<Signer>) -> Self {
+        let (there, lease) = (watch::channel(there).0, watch::channel((0, None)).0);
+        Self { stream, messages, there, lessor, lease }
+    }
+
+    /// Answers a manifest.
+    fn answer(&self, message: &Message) {
+        let Ok(Event::StateManifest(manifest)) = Event::from_body(EventType::StateManifest, &message.body)
+        else {
+            return;
+        };
+        let lease = Event::SovereignLease(SovereignLease {
+            region: manifest.region.clone(),
+            incarnation: manifest.incarnation,
+            nonce: manifest.nonce,
+            ttl: Period::from_secs(86_400).expect("a day is a period"),
+            disputes: Vec::new(),
+            unsettled: Vec::new(),
+        });
+        let audience = Audience::Region(manifest.region);
+        let number = self.lease.borrow().0 + 1;
+        let letter = Letter::new(&lease, audience, Revision::new(1, 3), now());
+        self.lease.send_replace((number, Some(self.lessor.sign(&letter))));
     }
 
     /// From now on all of the messages are there.
@@ -30,6 +61,7 @@ impl Shelf {
 #[async_trait]
 impl Transport for Shelf {
     async fn publish(&self, messages: Vec<Message>) -> Result<Vec<Published>, TransportError> {
+        messages.iter().for_each(|message| self.answer(message));
         Ok(messages.iter().map(|_| Published::Stored).collect())
     }
 
@@ -38,6 +70,9 @@ impl Transport for Shelf {
         reading: &Reading,
         after: Option<Position>,
     ) -> Result<Box<dyn Subscription>, TransportError> {
+        if reading.stream.lane == Lane::Urgent {
+            return Ok(Box::new(Leases { lease: self.lease.subscribe(), told: false }));
+        }
         let messages = if reading.stream == self.stream { self.messages.clone() } else { [].into() };
         let at = after.map_or(0, |position| position.sequence as usize);
         Ok(Box::new(Reader { messages, there: self.there.subscribe(), at, told: false }))
@@ -63,6 +98,28 @@ impl Subscription for Reader {
         self.at = until;
         self.told = true;
         Ok(batch(&self.messages, at..until, until == there))
+    }
+}
+
+/// A reader of leases.
+struct Leases {
+    lease: watch::Receiver<(u64, Option<Message>)>,
+    told: bool,
+}
+
+#[async_trait]
+impl Subscription for Leases {
+    async fn next(&mut self, _max: usize) -> Result<Batch, TransportError> {
+        let gone = |_| TransportError::Unavailable("the shelf is gone".into());
+        if std::mem::replace(&mut self.told, true) {
+            self.lease.changed().await.map_err(gone)?;
+        }
+        let (number, message) = self.lease.borrow_and_update().clone();
+        let delivered = message.map(|message| Delivered {
+            position: Position { mesh: "shelf".into(), sequence: number },
+            message,
+        });
+        Ok(Batch { messages: delivered.into_iter().collect(), caught_up: true })
     }
 }
 

@@ -9,7 +9,7 @@ use openkcm_contracts::{Role, ServicePath};
 use openkcm_harness::until;
 use openkcm_host::{Clock, Entropy, OsEntropy, SystemClock};
 use openkcm_http::{Access, Token};
-use openkcm_krypton::{Handle, Options, Service, StartError, Surroundings};
+use openkcm_krypton::{Handle, LeasePolicy, Options, Service, StartError, Surroundings};
 use openkcm_orbital::{Signer, Transport, Verifier};
 use openkcm_roots::{LocalConfig, Roots, RootsConfig};
 use openkcm_store::StoreError;
@@ -33,7 +33,7 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// Hydrates a Core, uses it meanwhile, and starts it once more.
 pub(super) async fn measure(facts: &Facts, directory: &Path, table: &mut Table) -> anyhow::Result<()> {
     let name = |what: &str| format!("{:?}: {what}", facts.order);
-    let shelf = Arc::new(Shelf::new(facts::stream()?, facts.messages.clone(), facts.before));
+    let shelf = Arc::new(Shelf::new(facts::stream()?, facts.messages.clone(), facts.before, facts.lessor()));
     let before = memory_mib("VmRSS");
     let core = start(facts, shelf.clone(), directory).await?.0;
     let (path, last) = (facts::served()?, facts::served_last()?);
@@ -85,7 +85,8 @@ async fn start(
         },
     };
     let access = Access::Token(Token::new("nobody-asks-over-http-in-this-measurement")?);
-    let options = Options { data_dir: directory.join("core"), region, access, leases: LeasePolicy::default() };
+    let options =
+        Options { data_dir: directory.join("core"), region, access, leases: LeasePolicy::default() };
     let begun = elapsed();
     loop {
         let meter = Meter::start();

@@ -27,8 +27,8 @@ use crate::metrics::Metrics;
 use crate::rules::Landscape;
 use crate::status::Observer;
 
-pub use cores::{CoreBody, CoresBody, LeaseBody, SupersededBody};
 pub use bodies::{HealthBody, LinkBody, PointerBody, RootBody, TenantBody};
+pub use cores::{CoreBody, CoresBody, LeaseBody, SupersededBody};
 
 /// What the handlers work with.
 pub(crate) struct Context {

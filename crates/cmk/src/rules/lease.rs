@@ -76,7 +76,8 @@ pub fn dispute(id: &TenantId, pointer: Option<&Pointer>, has_region: bool, last:
     let (epoch, state) = match pointer {
         Some(pointer) if !has_region => {
             // The Registry withdraws the tenant there; the link itself may stand, and the tenant come back.
-            let epoch = if pointer.is_linked() { LinkEpoch(Revision::ZERO) } else { LinkEpoch(pointer.revision) };
+            let epoch =
+                if pointer.is_linked() { LinkEpoch(Revision::ZERO) } else { LinkEpoch(pointer.revision) };
             (epoch, LinkState::Unlinked)
         }
         Some(pointer) if pointer.is_linked() => (pointer.epoch, LinkState::Linked),
@@ -132,7 +133,11 @@ mod tests {
         let explained = compare(&theirs, &ours, &known(&[("acme", Some(1), Some(3))]));
         assert_eq!((explained.disputed, explained.unsettled), ([id("acme")].into(), [].into()));
         let another = compare(&theirs, &ours, &known(&[("acme", Some(9), Some(3))]));
-        assert_eq!((another.disputed, another.unsettled), ([].into(), [bucket].into()), "it has changed since");
+        assert_eq!(
+            (another.disputed, another.unsettled),
+            ([].into(), [bucket].into()),
+            "it has changed since"
+        );
     }
 
     #[test]

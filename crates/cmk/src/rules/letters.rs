@@ -105,7 +105,8 @@ pub(crate) fn again(
             vec![Letter::new(&Event::L1Revoke(revoke), audience, last, now)]
         }
         Some(pointer) => {
-            let ended = pointer.unlinked.map(|ended| letter(revoke(pointer, ended.reason), pointer, region, now));
+            let ended =
+                pointer.unlinked.map(|ended| letter(revoke(pointer, ended.reason), pointer, region, now));
             let fact = || letter(reference(pointer, has_region), pointer, region, now);
             let is_told = has_region || ended.is_some();
             ended.into_iter().chain(is_told.then(fact)).collect()

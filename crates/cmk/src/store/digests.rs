@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
+use openkcm_contracts::v1::Listed;
 use openkcm_contracts::{RegionId, TenantId};
 use openkcm_digests::{Buckets, Changes, Narrowed, Shelf, Sum};
-use openkcm_contracts::v1::Listed;
 use openkcm_store::{Read, Space, StoreError, Write};
 
 use super::Pointer;

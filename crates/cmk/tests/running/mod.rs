@@ -8,7 +8,7 @@ mod away;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use openkcm_cmk::{Handle, Options, Service, StartError, Surroundings};
+use openkcm_cmk::{Handle, LeaseTerms, Options, Service, StartError, Surroundings};
 use openkcm_contracts::v1::TenantDefine;
 use openkcm_contracts::{Audience, Event, Generation, Lane, RegionId, Revision, Role, TenantId, TenantState};
 use openkcm_host::{Clock, Entropy, OsEntropy, SystemClock};
@@ -144,7 +144,8 @@ impl Place {
             let access = Access::Token(token.clone());
             let regions = ["a", "b"].map(|name| RegionId::new(name).unwrap()).into();
             let data_dir = self.directory.path().join("cmk");
-            let options = Options { data_dir, regions, access, rebuild: false };
+            let leases = LeaseTerms::default();
+            let options = Options { data_dir, regions, access, leases, rebuild: false };
             match Service::start(options, self.surroundings(transport.clone())).await {
                 Ok(service) => break service,
                 // The one before ends in the background; the lock is free when it has.

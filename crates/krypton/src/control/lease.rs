@@ -149,9 +149,11 @@ impl Core {
         }
         let ended = self.renew(&now);
         if !ended.is_empty() {
-            tracing::error!(tenants = ended.len(),
+            tracing::error!(
+                tenants = ended.len(),
                 "leases have run out: their tenants are not served, and their keys are wiped, until the CMK Server \
-                 gives the next one");
+                 gives the next one"
+            );
             self.leasing.expired += ended.len() as u64;
         }
         ended.iter().try_for_each(|id| self.settle_tenant(step, id, None))

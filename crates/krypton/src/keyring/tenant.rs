@@ -242,7 +242,10 @@ mod tests {
     /// A closed ring, with a lease that does not end.
     fn ring() -> TenantRing {
         let clock = ManualClock::new(Timestamp::from_millis(1_000), BootInstant::from_nanos(1_000));
-        leased(clock, Deadline { boot: BootInstant::from_nanos(u64::MAX), wall: Timestamp::from_millis(u64::MAX) })
+        leased(
+            clock,
+            Deadline { boot: BootInstant::from_nanos(u64::MAX), wall: Timestamp::from_millis(u64::MAX) },
+        )
     }
 
     fn leased(clock: ManualClock, until: Deadline) -> TenantRing {
@@ -254,7 +257,8 @@ mod tests {
     #[test]
     fn an_open_gate_stands_as_long_as_the_lease_for_who_comes_and_for_who_is_in() {
         let clock = ManualClock::new(Timestamp::from_millis(1_000), BootInstant::from_nanos(1_000_000_000));
-        let until = Deadline { boot: BootInstant::from_nanos(3_000_000_000), wall: Timestamp::from_millis(3_000) };
+        let until =
+            Deadline { boot: BootInstant::from_nanos(3_000_000_000), wall: Timestamp::from_millis(3_000) };
         let ring = Arc::new(leased(clock.clone(), until));
         assert!(ring.prepare(epoch(1)));
         ring.admit(epoch(1));
@@ -265,7 +269,8 @@ mod tests {
         assert_eq!(ring.clone().enter().err(), Some(Refusal::LEASE_EXPIRED));
         clock.set_wall(Timestamp::from_millis(0));
         assert_eq!(ring.standing(), Err(Refusal::LEASE_EXPIRED), "the boot clock can't be set back");
-        let renewed = Deadline { boot: BootInstant::from_nanos(9_000_000_000), wall: Timestamp::from_millis(9_000) };
+        let renewed =
+            Deadline { boot: BootInstant::from_nanos(9_000_000_000), wall: Timestamp::from_millis(9_000) };
         ring.lease(renewed);
         assert_eq!(entered.still_stands(), Ok(()), "a renewal opens no other gate");
         clock.set_wall(Timestamp::from_millis(9_000));

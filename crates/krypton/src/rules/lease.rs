@@ -184,7 +184,10 @@ mod boot_id {
 mod nanos {
     use super::{BootInstant, Deserialize};
 
-    pub(super) fn serialize<S: serde::Serializer>(at: &BootInstant, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: serde::Serializer>(
+        at: &BootInstant,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(at.as_nanos())
     }
 
@@ -282,6 +285,9 @@ mod tests {
         assert_eq!(grant.used_percent(&POLICY, &Moment::of(&clock)), 50);
         clock.set_wall(Timestamp::from_millis(1_000_000 + 57_000));
         assert_eq!(grant.used_percent(&POLICY, &Moment::of(&clock)), 95);
-        assert_eq!(grant.used_percent(&LeasePolicy { longest: Some(period(30)), ..POLICY }, &Moment::of(&clock)), 190);
+        assert_eq!(
+            grant.used_percent(&LeasePolicy { longest: Some(period(30)), ..POLICY }, &Moment::of(&clock)),
+            190
+        );
     }
 }

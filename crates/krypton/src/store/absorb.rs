@@ -17,7 +17,10 @@ use serde::de::DeserializeOwned;
 
 use super::digests::Gathered;
 use super::slices::Slice;
-use super::{APPLIED, Applied, DEFINITIONS, Held, LAST, LINKS, TENANTS, definition_key, lease, manifest, versions};
+use super::{
+    APPLIED, Applied, DEFINITIONS, Held, LAST, LINKS, LinkRecord, TENANTS, definition_key, lease, manifest,
+    versions,
+};
 
 /// The highest counter that is believed of a peer: far beyond any honest rotation, and far below
 /// where counting on would overflow. This Core counts no further either, since its peers would not
@@ -130,7 +133,10 @@ fn merge_one(
         Event::TenantDefine(fact) => {
             let key = fact.tenant.as_str();
             let Some(before) = replaced(tx, &TENANTS, key, revision, fact)? else { return Ok(false) };
-            sums.tenant(before.as_ref(), (revision, fact), &verified.event);
+            if sums.tenant(before.as_ref(), (revision, fact), &verified.event) {
+                // Its link counts from now on, or no more: no manifest has told of it as it is now.
+                told_anew(tx, &fact.tenant)?;
+            }
             TENANTS.put(tx, key, &Held { revision, fact: fact.clone() })?;
             Ok(changes.tenant(true, &fact.tenant))
         }
@@ -209,6 +215,13 @@ fn refer(
     link.reference = Some(Held { revision, fact: fact.clone() });
     LINKS.put(tx, fact.tenant.as_str(), &link)?;
     Ok(true)
+}
+
+/// A lease covers a tenant's link only if it answers a manifest that is told from now on.
+fn told_anew(tx: &mut dyn Write, tenant: &TenantId) -> Result<(), StoreError> {
+    let Some(link) = LINKS.get(tx.as_read(), tenant.as_str())? else { return Ok(()) };
+    let since = manifest::next(tx.as_read())?;
+    LINKS.put(tx, tenant.as_str(), &LinkRecord { since, ..link })
 }
 
 /// Whether a word speaks of a link that stood already, so that what was agreed on it stands too.

@@ -31,23 +31,25 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// A tenant's word is replaced by what an event tells.
+    /// A tenant's word is replaced by what an event tells. Says whether something else of it is counted from now on.
     pub(super) fn tenant(
         &mut self,
         held: Option<&Held<TenantDefine>>,
         (revision, fact): (Revision, &TenantDefine),
         event: &Event,
-    ) {
+    ) -> bool {
         let name = fact.tenant.as_str();
         let before = held.map(|held| Sum::of_event(&Event::TenantDefine(held.fact.clone()), held.revision));
         let after = Sum::of_event(event, revision);
         self.definitions.replace(name, before, Some(after));
         let decides = |fact: &TenantDefine| (fact.generation, fact.state == TenantState::Withdrawn);
-        if held.is_none_or(|held| decides(&held.fact) != decides(fact)) {
+        let is_another = held.is_none_or(|held| decides(&held.fact) != decides(fact));
+        if is_another {
             self.definitions.moved(&format!("{name}@"));
             self.definitions.moved(&format!("{name}/"));
             self.links.replace(name, None, None);
         }
+        is_another
     }
 
     /// A key's definition is replaced by what an event tells.

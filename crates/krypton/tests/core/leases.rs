@@ -66,7 +66,11 @@ async fn a_lease_that_is_not_renewed_runs_out_and_serving_resumes_with_the_next(
     a.opens(SERVICE, &sealed, b"hello").await;
     pass(&world, 2);
     let refused = a.decrypt(SERVICE, &sealed).await;
-    assert_eq!((refused.code(), refused.status), ("lease_expired", 503), "at once, before anything was settled");
+    assert_eq!(
+        (refused.code(), refused.status),
+        ("lease_expired", 503),
+        "at once, before anything was settled"
+    );
     assert!(refused.retry_after.is_some());
     is_wiped(&a).await;
     assert!(!is_ready(&a).await);

@@ -167,7 +167,15 @@ mod tests {
         for (line, words) in [
             (1, &["connected", "1.7", "stale", "3, for 1m 15s", " 5 "][..]),
             (2, &["no"]),
-            (3, &["cut off since 2026-02-02T08:00:00.000Z", "cmk=1.2,registry=1.7", "1 of 2 served", "1h 30m left (93 % used)"]),
+            (
+                3,
+                &[
+                    "cut off since 2026-02-02T08:00:00.000Z",
+                    "cmk=1.2,registry=1.7",
+                    "1 of 2 served",
+                    "1h 30m left (93 % used)",
+                ],
+            ),
         ] {
             for word in words {
                 assert!(lines[line].contains(word), "{word:?} is not in line {line} of\n{text}");

@@ -27,10 +27,7 @@ pub(super) struct ConfiguredRoots {
 
 /// Reads the configuration: the providers, and how long leases hold. The provider `local` is always there, with its keys in the landscape's
 /// directory and made at their first link.
-pub(super) fn read(
-    arguments: &DevArguments,
-    home: &Home,
-) -> anyhow::Result<(ConfiguredRoots, LeaseTerms)> {
+pub(super) fn read(arguments: &DevArguments, home: &Home) -> anyhow::Result<(ConfiguredRoots, LeaseTerms)> {
     let default = home.directory().join("dev.toml");
     let path = match &arguments.config {
         Some(path) => Some(path.clone()),

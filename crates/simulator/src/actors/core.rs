@@ -127,8 +127,7 @@ impl CoreNode {
         let queue = VecDeque::new();
         let hydrated = false;
         let (started_at, told_at) = (now, None);
-        self.running =
-            Some(Running { core, keyring, data, queue, started_at, hydrated, told_at, seen: now });
+        self.running = Some(Running { core, keyring, data, queue, started_at, hydrated, told_at, seen: now });
         self.life += 1;
         self.post.up = true;
         self.step(around, |core, view, now| core.start(view, now))
@@ -150,8 +149,7 @@ impl CoreNode {
         let Some(running) = &self.running else { return false };
         let news = manifest::news(self.post.disk.view()).expect("memory does not fail");
         let waited = running.told_at.map(|told_at| self.post.clock.boottime().since(told_at));
-        news != manifest::News::Nothing
-            || waited.is_none_or(|waited| waited >= running.core.renewed_after())
+        news != manifest::News::Nothing || waited.is_none_or(|waited| waited >= running.core.renewed_after())
     }
 
     /// Tells a manifest.

@@ -103,7 +103,11 @@ impl Post {
             }
             Who::Core(_) => {
                 let sealed = Stream { lane: Lane::Sealed, audience: Audience::Cores };
-                (Role::Krypton, vec![Lane::Sealed, Lane::Manifests], vec![own(Lane::Urgent), own(Lane::Facts), sealed])
+                (
+                    Role::Krypton,
+                    vec![Lane::Sealed, Lane::Manifests],
+                    vec![own(Lane::Urgent), own(Lane::Facts), sealed],
+                )
             }
         };
         let seed = Signer::new_seed(entropy);

@@ -5,11 +5,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use openkcm_contracts::v1::{KeySealed, LinkState};
-use openkcm_contracts::{Event, Timestamp};
+use openkcm_contracts::{Event, Period, Revision, TenantId, Timestamp};
 use openkcm_krypton::control::{Core, SealJob};
-use openkcm_krypton::store;
+use openkcm_krypton::store::{self, LinkRecord};
 use openkcm_orbital::Intake;
-use openkcm_store::{Memory, Scan, Space, StoreError, Write};
+use openkcm_store::{Memory, Scan, Space, StoreError, Table, Write};
 
 use super::post::Post;
 use crate::disk::Disk;
@@ -85,6 +85,19 @@ pub(super) fn spoil(post: &mut Post, intake: &mut Intake, bug: Option<Bug>) {
             Event::L1Reference(fact) => fact.state == LinkState::Linked,
             _ => true,
         }),
+        Some(Bug::LongerLease) => {
+            for verified in &mut intake.events {
+                if let Event::SovereignLease(lease) = &mut verified.event {
+                    let longer = Period::from_secs(lease.ttl.duration().as_secs() * 1_000);
+                    lease.ttl = longer.unwrap_or(lease.ttl);
+                }
+            }
+        }
+        Some(Bug::LeaseOfLaterLinks) => {
+            for tenant in landscape::tenants() {
+                post.disk.commit(|tx| forget_since(tx, &tenant));
+            }
+        }
         Some(Bug::MergeByOverwriting) => {
             for verified in &intake.events {
                 if let Event::KeySealed(sealed) = &verified.event {
@@ -93,6 +106,15 @@ pub(super) fn spoil(post: &mut Post, intake: &mut Intake, bug: Option<Bug>) {
             }
         }
         _ => {}
+    }
+}
+
+/// A link counts as told of from the beginning.
+fn forget_since(tx: &mut dyn Write, tenant: &TenantId) -> Result<(), StoreError> {
+    const LINKS: Table<LinkRecord> = Table::new("links");
+    match LINKS.get(tx.as_read(), tenant.as_str())? {
+        Some(link) => LINKS.put(tx, tenant.as_str(), &LinkRecord { since: Revision::ZERO, ..link }),
+        None => Ok(()),
     }
 }
 

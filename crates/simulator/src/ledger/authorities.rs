@@ -74,13 +74,7 @@ impl Authorities {
 
     /// The CMK Server's pointers changed. What carries its last revision was decided now; all else was taken
     /// back from the mesh.
-    pub(crate) fn decided(
-        &mut self,
-        before: &Pointers,
-        after: &Pointers,
-        last: Revision,
-        time: BootInstant,
-    ) {
+    pub(crate) fn decided(&mut self, before: &Pointers, after: &Pointers, last: Revision, time: BootInstant) {
         self.clock += 1;
         for (tenant, now) in &after.0 {
             let Some((revision, epoch, linked)) = now.filter(|_| before.0.get(tenant) != Some(now)) else {

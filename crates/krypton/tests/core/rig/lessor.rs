@@ -27,7 +27,12 @@ struct Terms {
 }
 
 impl Lessor {
-    pub(super) fn new(mesh: Embedded, signer: Arc<Signer>, verifier: Arc<Verifier>, clock: ManualClock) -> Self {
+    pub(super) fn new(
+        mesh: Embedded,
+        signer: Arc<Signer>,
+        verifier: Arc<Verifier>,
+        clock: ManualClock,
+    ) -> Self {
         let terms = Arc::new(Terms {
             away: AtomicBool::new(false),
             ttl: Mutex::new(Period::from_secs(Period::MAX_SECS).expect("a period")),
