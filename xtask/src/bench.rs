@@ -12,6 +12,9 @@ use crate::workspace::Workspace;
 /// Builds, then runs one scenario of `crates/bench`.
 pub(crate) fn run_scenario(workspace: &Workspace, arguments: &[String]) -> anyhow::Result<ExitCode> {
     tools::install(workspace, &[Tool::Openbao, Tool::Nats])?;
+    if arguments.first().is_some_and(|scenario| scenario == "lease") {
+        tools::install(workspace, &[Tool::Faketime])?;
+    }
     let mut build = cargo(&workspace.root);
     build.args(["build", "--release", "--locked", "-p", "openkcm", "-p", "openkcm-bench"]);
     if !run(&mut build)?.success() {

@@ -6,6 +6,7 @@
 
 pub(crate) mod cargo_deny;
 mod debian;
+mod faketime;
 mod iproute2;
 mod nats;
 mod openbao;
@@ -30,6 +31,8 @@ pub(crate) enum Tool {
     Nats,
     /// The `ip` program of the machine, for tests with network partitions
     Iproute2,
+    /// Shows a process another wall clock, for the measurement of leases: `bin/libfaketime`
+    Faketime,
     /// Checks the HTTP API against its OpenAPI document: `bin/schemathesis`
     Schemathesis,
     /// Checks the dependency policy: `bin/cargo-deny`, unless a right one is on the PATH
@@ -52,6 +55,7 @@ pub(crate) fn install(workspace: &Workspace, names: &[Tool]) -> anyhow::Result<(
             Tool::Openbao => openbao::install(&shelf)?,
             Tool::Nats => nats::install(&shelf)?,
             Tool::Iproute2 => iproute2::install()?,
+            Tool::Faketime => faketime::install(&shelf)?,
             Tool::Schemathesis => schemathesis::install(&shelf)?,
             Tool::CargoDeny => cargo_deny::install(&shelf, &workspace.root)?,
         }

@@ -11,6 +11,7 @@ mod file;
 mod hydrate;
 mod kill;
 mod landscape;
+mod lease;
 mod mesh;
 mod statistics;
 mod unlink;
@@ -44,6 +45,8 @@ enum Scenario {
     Mesh(mesh::Arguments),
     /// The broker, or every component, killed a hundred times under load; nothing is lost
     Chaos(chaos::Arguments),
+    /// How long a tenant is served after its Unlink, at most, whatever fails: one line for each fault
+    Lease(lease::Arguments),
     /// A new Core takes in a million definitions, while it serves what it has
     Hydrate(hydrate::Arguments),
 }
@@ -60,6 +63,7 @@ async fn main() -> anyhow::Result<()> {
     match arguments.scenario {
         Scenario::Mesh(_) | Scenario::Hydrate(_) => unreachable!("needs no program, so it was done above"),
         Scenario::Chaos(arguments) => chaos::run(&program, &arguments).await,
+        Scenario::Lease(arguments) => lease::run(&program, &arguments).await,
         Scenario::Across(arguments) => across::run(&program, &arguments).await,
         Scenario::Usable(arguments) => usable::run(&program, &arguments).await,
         Scenario::Kill(arguments) => kill::run(&program, &arguments).await,

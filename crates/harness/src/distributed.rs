@@ -154,6 +154,11 @@ impl Distributed {
 
     /// Starts a component with further arguments for this once, and waits for nothing.
     pub fn spawn_with(&mut self, component: &str, arguments: &[&str]) {
+        self.spawn_in(component, arguments, &[]);
+    }
+
+    /// As [`Distributed::spawn_with`], with further variables in its environment.
+    pub fn spawn_in(&mut self, component: &str, arguments: &[&str], variables: &[(&str, String)]) {
         let running = self.components.get(component).is_some_and(Process::is_running);
         assert!(!running, "{component} runs");
         // Cores of all regions are one kind of component.
@@ -162,6 +167,8 @@ impl Distributed {
             .arguments([kind.as_ref(), "--config".as_ref(), self.configuration(component).as_os_str()])
             .arguments(arguments.iter().copied())
             .within_namespace(self.network.as_ref().map(|network| network.namespace(component)));
+        let launch =
+            variables.iter().fold(launch, |launch, (name, value)| launch.variable(name, value.as_str()));
         let file = |kind: &str| self.directory.join(format!("{component}.{kind}"));
         let mut process = Process::new(component, launch, file("stdout"), file("stderr"));
         process.spawn();

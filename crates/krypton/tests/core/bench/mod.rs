@@ -139,9 +139,10 @@ impl Bench {
         self.step(|core, view, now| core.settle(view, &changes, now));
     }
 
-    /// Commits what was heard, and settles nothing. The CMK Server agrees at once on a link that it tells of.
+    /// Commits what was heard, and settles nothing. The CMK Server agrees at once on every link that is held
+    /// then.
     pub(crate) fn absorbs(&mut self, counter: u64, event: Event, maker: Option<&str>) -> Changes {
-        let is_link = matches!(event, Event::L1Reference(_));
+        let is_link = matches!(event, Event::L1Reference(_) | Event::TenantDefine(_));
         let mut changes = self.absorbs_one(counter, event, maker);
         if is_link {
             let agreed = self.agrees();
