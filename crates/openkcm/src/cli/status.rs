@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use openkcm_client::{Call, Client, Component};
-use openkcm_contracts::Timestamp;
+use openkcm_contracts::{RegionId, TenantId, Timestamp};
+use openkcm_host::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -31,12 +32,28 @@ const COLUMNS: &[Column] = &[
     ("AT RISK", "/at_risk"),
 ];
 
+const TENANT_COLUMNS: &[Column] = &[
+    ("REGION", "/region"),
+    ("SERVED", "/serving"),
+    ("WHY NOT", "/refusal"),
+    ("LINK", "/link"),
+    ("EPOCH", "/epoch"),
+    ("LEASE LEFT", "/left"),
+];
+
 /// Show how all components are: reachable, mesh, outbox, revisions, events dropped and quarantined, leases, tenants
 /// served, versions at risk
 #[derive(Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// Show one tenant instead, in every region: whether it is served, and what is left of its lease
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<TenantId>,
+}
 
-pub(crate) async fn run(_: &Arguments, session: &Session) -> anyhow::Result<()> {
+pub(crate) async fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
+    if let Some(tenant) = &arguments.tenant {
+        return show_tenant(tenant, session).await;
+    }
     let landscape = session.client().landscape();
     let mut components = vec![
         ("registry".to_owned(), Component::Registry, landscape.registry.to_string()),
@@ -57,6 +74,47 @@ pub(crate) async fn run(_: &Arguments, session: &Session) -> anyhow::Result<()> 
     answers.sort_by_key(|(place, _)| *place);
     let answers: Vec<Value> = answers.into_iter().map(|(_, answer)| answer).collect();
     print(session.format, &answers)
+}
+
+/// One tenant, in every region.
+async fn show_tenant(tenant: &TenantId, session: &Session) -> anyhow::Result<()> {
+    let regions: Vec<RegionId> =
+        session.client().landscape().regions.iter().map(|region| region.name.clone()).collect();
+    let mut rows = Vec::new();
+    for region in regions {
+        let call = Call::get(Component::Core(region.clone()), &format!("/v1/tenants/{tenant}"));
+        let answer = session.asker().call(&call).await;
+        let mut row = match answer.map(|answer| answer.json::<Value>()) {
+            Ok(Ok(row)) => row,
+            Ok(Err(_)) => json!({ "serving": false, "error": "its answer is not JSON" }),
+            Err(error) => json!({ "serving": false, "error": error.to_string() }),
+        };
+        row["region"] = region.as_str().into();
+        rows.push(row);
+    }
+    match session.format {
+        Format::Json => output::result(&render::json(&json!({ "tenant": tenant, "regions": rows }))),
+        Format::Table => {
+            let now = SystemClock.now();
+            let shown: Vec<Value> = rows.iter().map(|row| tenant_row(row, now)).collect();
+            output::result(&render::table(TENANT_COLUMNS, &shown))
+        }
+    }
+}
+
+fn tenant_row(row: &Value, now: Timestamp) -> Value {
+    let until = row["lease_deadline"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    let left = until
+        .map(|until| humantime::format_duration(Duration::from_secs(until.since(now).as_secs())).to_string());
+    let why = row["refusal"]["code"].as_str().or(row["error"].as_str());
+    json!({
+        "region": row["region"],
+        "serving": row["serving"],
+        "refusal": why,
+        "link": row["link"]["state"],
+        "epoch": row["link"]["epoch"],
+        "left": left,
+    })
 }
 
 async fn ask(asker: &Client, name: String, component: Component, url: String) -> Value {
