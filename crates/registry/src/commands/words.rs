@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use openkcm_contracts::{Audience, Event, Generation, Lane, RegionId, Revision, Timestamp};
+use openkcm_contracts::v1::KeyPurge;
+use openkcm_contracts::{Audience, DefinitionState, Event, Generation, Lane, RegionId, Revision, Timestamp};
 use openkcm_orbital::outbox::{self, Waiting};
 use openkcm_orbital::words::found::{self, Found, Heard, Lost};
 use openkcm_orbital::words::{self, Facts, Standing};
@@ -133,6 +134,11 @@ fn knows(view: &dyn Read, event: &Event, revision: Revision) -> Result<bool, Sto
             let same = held.as_ref().is_some_and(|held| telling::key_word(held) == *fact);
             (held.map(|held| held.revision), same)
         }
+        Event::KeyPurge(fact) => {
+            let held = store::purges::of(view, &fact.path())?;
+            let same = held.as_ref().is_some_and(|held| held.generation == fact.generation);
+            (held.map(|held| held.revision), same)
+        }
         _ => return Ok(true),
     };
     Ok(held > Some(revision) || (held == Some(revision) && same))
@@ -201,11 +207,31 @@ fn take_one(
             }
             store::take_key(tx, &taken.record)
         }
+        Some(Event::KeyPurge(said)) => take_purge(tx, subject, &said, found.revision, rebuilding.now),
         _ => {
             tracing::warn!(subject, "a word on the mesh is none that this version can take back; left out");
             Ok(())
         }
     }
+}
+
+/// A tombstone that was found is never undone; all regions are told of it again, since nobody knows who was.
+fn take_purge(
+    tx: &mut dyn Write,
+    subject: &str,
+    said: &KeyPurge,
+    revision: Revision,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let path = said.path();
+    let held = store::purges::of(tx.as_read(), &path)?;
+    let Some(mut taken) = rebuild::tombstone(held, said.generation, revision, now) else { return Ok(()) };
+    note_taken(tx, subject, &taken)?;
+    if taken.more {
+        taken.record.revision = store::last_revision(tx.as_read())?.next();
+        store::set_last_revision(tx, taken.record.revision)?;
+    }
+    store::purges::set(tx, &path, &taken.record)
 }
 
 fn note_taken<R>(tx: &mut dyn Write, subject: &str, taken: &Taken<R>) -> Result<(), StoreError> {
@@ -296,14 +322,27 @@ fn tell_keys(
             continue;
         }
         let heard = found::heard(tx.as_read(), &subject)?;
+        let ended = ends_what_is_purged(tx, &mut record, now)?;
         let told = tenant.map(|tenant| telling::of_key(&tenant, &record)).unwrap_or_default();
-        if is_new || is_contradicted(&told, &heard, record.revision) {
+        if is_new || ended || is_contradicted(&told, &heard, record.revision) {
             record.revision = store::last_revision(tx.as_read())?.next();
             store::save_key(tx, &record)?;
         }
         tell_who_lacks_it(tx, told, &heard, record.revision, now)?;
     }
     Ok((count, last))
+}
+
+/// What a tombstone ends does not stand, whatever became of the word that had ended it before: the Registry never
+/// says that it does. Says whether that is a change.
+fn ends_what_is_purged(tx: &dyn Write, record: &mut KeyRecord, now: Timestamp) -> Result<bool, StoreError> {
+    let is_deleted = matches!(record.state, DefinitionState::Deleted { .. });
+    let purged = store::purges::of(tx.as_read(), &record.path())?;
+    if is_deleted || purged.is_none_or(|purged| purged.generation < record.generation) {
+        return Ok(false);
+    }
+    record.state = DefinitionState::Deleted { purge_at: now };
+    Ok(true)
 }
 
 /// Whether a change is one that the mesh has no word of: nobody knew of another life of the store then.
@@ -355,6 +394,9 @@ fn tell_who_lacks_it(
 }
 
 fn finish(tx: &mut dyn Write) -> Result<(), StoreError> {
+    for region in store::purges::told_regions(tx.as_read())? {
+        store::purges::forget_told(tx, &region)?;
+    }
     let (report, last) = (words::report(tx.as_read())?, store::last_revision(tx.as_read())?);
     let words::Rebuild { words, taken, dropped, told, .. } = report.rebuild.unwrap_or_default();
     tracing::info!(words, taken, dropped, told, revision = %last, "the store was rebuilt from the mesh");
