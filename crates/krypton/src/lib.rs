@@ -19,4 +19,5 @@ pub mod store;
 
 pub use api::openapi;
 pub use openkcm_component::StartError;
+pub use rules::{Brake, PurgePolicy};
 pub use service::{Handle, Options, Service, Surroundings};

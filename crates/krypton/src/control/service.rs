@@ -16,7 +16,9 @@ use super::step::Step;
 use super::tenant::Served;
 use super::{Core, KEEP_RETRY};
 use crate::keyring::{OpenVersion, ServiceRing};
-use crate::rules::{Candidate, Refusal, choose_active, service_standing, state_of, system_standing};
+use crate::rules::{
+    Candidate, PURGED, Refusal, choose_active, is_purged, service_standing, state_of, system_standing,
+};
 use crate::sealing::{Context, WrapError, unwrap_l3};
 use crate::store;
 
@@ -94,7 +96,13 @@ impl Core {
     ) -> Result<Arc<ServiceRing>, StoreError> {
         step.looked();
         let now = step.now;
-        let standing = system_standing(&served.tenant, system_definition)
+        let tombstone = store::purge::purged(step.view, path)?;
+        let standing = match is_purged(tombstone, definition.generation) {
+            true => Err(PURGED),
+            false => Ok(()),
+        };
+        let standing = standing
+            .and_then(|()| system_standing(&served.tenant, system_definition))
             .and_then(|()| system_definition.ok_or(Refusal::UNKNOWN))
             .and_then(|system| service_standing(system, Some(definition)).map(|()| system));
         let system_definition = match standing {
@@ -108,7 +116,12 @@ impl Core {
         let Some(system) = self.systems.get(&path.system_path()) else {
             return Ok(Arc::new(ServiceRing::refused(Refusal::HYDRATING)));
         };
-        let versions = self.open_versions(path, definition, system, &held);
+        let mut versions = self.open_versions(path, definition, system, &held);
+        for (version, sealed) in versions.iter_mut().zip(&held) {
+            if is_purged(tombstone, sealed.generation) {
+                version.key = Err(PURGED);
+            }
+        }
         let refusal = system.refusal();
         let l2 = system.active(self, system_definition, now);
         let candidates = candidates(&versions, |version| version.key.is_ok());
@@ -147,7 +160,12 @@ impl Core {
         if versions.is_empty() && l2.is_none() {
             return Ok(Arc::new(ServiceRing::refused(refusal)));
         }
-        Ok(Arc::new(ServiceRing::serving(with_states(versions, &candidates, active, definition))))
+        let ring = ServiceRing::serving(with_states(versions, &candidates, active, definition));
+        let destroyed = match tombstone {
+            Some(_) => store::purge::destroyed(step.view, path)?,
+            None => Vec::new(),
+        };
+        Ok(Arc::new(ring.with_destroyed(destroyed)))
     }
 
     /// The versions of an L3, of every generation.

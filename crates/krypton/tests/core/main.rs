@@ -11,6 +11,8 @@ mod isolation;
 mod lifecycle;
 mod many;
 mod providers;
+mod purge_steps;
+mod purges;
 mod quarantine;
 mod rig;
 mod rotation;

@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use openkcm_client::{Landscape, Region};
 use openkcm_contracts::{RegionId, Role};
 use openkcm_host::{Clock, Entropy, SystemClock};
 use openkcm_http::Access;
+use openkcm_krypton::PurgePolicy;
 use openkcm_orbital::{Embedded, Signer, Transport, TrustBundle, Verifier};
 use openkcm_roots::Roots;
 use tokio::net::TcpListener;
@@ -177,6 +179,8 @@ impl Common<'_> {
             data_dir: self.parts.home.of(&format!("krypton-{region}")),
             region: region.clone(),
             access: access_to(self.parts.home),
+            // What is tried out is not waited for.
+            purge: PurgePolicy { minimum_wait: Duration::ZERO, ..PurgePolicy::default() },
         };
         let surroundings =
             openkcm_krypton::Surroundings { roots: self.roots.clone(), common: self.surroundings(signer) };

@@ -134,6 +134,7 @@ impl Start<'_> {
             data_dir: self.config.data_dir.clone(),
             region: region.clone(),
             access: self.parts.access.clone(),
+            purge: self.config.purge,
         };
         let (roots, common) = (self.parts.roots.clone(), self.parts.surroundings());
         let surroundings = openkcm_krypton::Surroundings { roots, common };

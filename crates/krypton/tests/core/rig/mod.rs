@@ -21,6 +21,7 @@ use std::time::Duration;
 use openkcm_contracts::v1::KeySealed;
 use openkcm_contracts::{Audience, Event, EventType, Lane, Revision, Role, Timestamp};
 use openkcm_host::{BootInstant, Clock, Entropy, ManualClock, OsEntropy};
+use openkcm_krypton::PurgePolicy;
 use openkcm_orbital::inbox::quarantine::{Quarantined, quarantine};
 use openkcm_orbital::{Embedded, Letter, Reading, Signer, Stream, Transport, TrustBundle, Verifier};
 use openkcm_roots::{LocalConfig, Roots, RootsConfig};
@@ -61,6 +62,8 @@ pub(crate) struct World {
     pub(crate) roots: Roots,
     /// The provider `moody`, which has the keys of `local`.
     pub(crate) moody: Arc<Moody>,
+    /// How Cores that start from now on destroy.
+    pub(crate) purge: PurgePolicy,
     signers: BTreeMap<String, Arc<Signer>>,
     verifier: Arc<Verifier>,
     markers: AtomicUsize,
@@ -98,6 +101,7 @@ impl World {
             clock,
             roots: roots.with("moody", moody.clone()),
             moody,
+            purge: PurgePolicy { minimum_wait: Duration::ZERO, ..PurgePolicy::default() },
             signers,
             verifier: Arc::new(Verifier::new(&bundle).expect("a bundle")),
             markers: AtomicUsize::new(0),
@@ -253,7 +257,8 @@ impl World {
                 entropy: Arc::new(OsEntropy::new()),
             },
         };
-        Running::start(self.directory.path().join(format!("core-{region}")), region, surroundings).await
+        let data_dir = self.directory.path().join(format!("core-{region}"));
+        Running::start(data_dir, region, self.purge, surroundings).await
     }
 
     pub(crate) async fn start_both(&self) -> (Running, Running) {

@@ -4,9 +4,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use openkcm_contracts::{Period, RegionId, Role};
 use openkcm_http::SpiffeId;
+use openkcm_krypton::PurgePolicy;
 use openkcm_orbital::nats::Storage;
 use openkcm_roots::RootsConfig;
 use serde::de::{DeserializeOwned, Error as _};
@@ -24,6 +26,7 @@ pub(super) struct File {
     pub(super) listen: Listen,
     pub(super) orbital: Orbital,
     pub(super) roots: RootsConfig,
+    pub(super) purge: Purge,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +58,31 @@ struct Krypton {
     orbital: Orbital,
     #[serde(default)]
     roots: RootsConfig,
+    #[serde(default)]
+    purge: Purge,
+}
+
+/// `[purge]`, of a Core.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section with keys of its own")]
+pub(super) struct Purge {
+    pub(super) minimum_wait: Period,
+    pub(super) brake_percent: u8,
+    pub(super) brake_least: u64,
+    pub(super) brake_window: Period,
+}
+
+impl Default for Purge {
+    fn default() -> Self {
+        let PurgePolicy { minimum_wait, brake } = PurgePolicy::default();
+        let period = |span: Duration| Period::from_secs(span.as_secs()).expect("the default is a period");
+        Self {
+            minimum_wait: period(minimum_wait),
+            brake_percent: brake.percent,
+            brake_least: brake.least,
+            brake_window: period(brake.window),
+        }
+    }
 }
 
 /// `[listen]`.
@@ -136,15 +164,15 @@ pub(super) fn of(role: Role, layers: &Layers) -> Result<File, ConfigError> {
     Ok(match role {
         Role::Registry => {
             let Registry { data_dir, regions, listen, orbital } = shaped(layers)?;
-            File { role, data_dir, regions, listen, orbital, roots: RootsConfig::default() }
+            File { role, data_dir, regions, listen, orbital, roots: RootsConfig::default(), purge: Purge::default() }
         }
         Role::Cmk => {
             let Cmk { data_dir, regions, listen, orbital, roots } = shaped(layers)?;
-            File { role, data_dir, regions, listen, orbital, roots }
+            File { role, data_dir, regions, listen, orbital, roots, purge: Purge::default() }
         }
         Role::Krypton => {
-            let Krypton { data_dir, region, listen, orbital, roots } = shaped(layers)?;
-            File { role, data_dir, regions: vec![region], listen, orbital, roots }
+            let Krypton { data_dir, region, listen, orbital, roots, purge } = shaped(layers)?;
+            File { role, data_dir, regions: vec![region], listen, orbital, roots, purge }
         }
     })
 }

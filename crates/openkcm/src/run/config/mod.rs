@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 use openkcm_contracts::{RegionId, Role};
 use openkcm_http::{SpiffeId, TlsOptions};
+use openkcm_krypton::PurgePolicy;
 use openkcm_orbital::nats::Provision;
 use openkcm_roots::RootsConfig;
 
@@ -38,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) mesh: Mesh,
     /// How to reach L1 providers.
     pub(crate) roots: RootsConfig,
+    /// How long a Core waits before it destroys, and how much at once.
+    pub(crate) purge: PurgePolicy,
     /// Where relative paths of `roots` start.
     pub(crate) directory: PathBuf,
     /// All of it as it came together, for people.
