@@ -29,6 +29,9 @@ pub(crate) enum Action {
     Forge(usize),
     Work(usize),
     Due(usize),
+    PurgeDue,
+    Destroy(usize),
+    ConfirmPurges(usize),
     GiveUpOnMesh(usize),
     Answer,
     LandLate(usize),
@@ -85,6 +88,12 @@ impl World {
             if running.was_set_back(now) || running.core.next_due().is_some_and(|at| at <= now) {
                 enabled.push((12, Action::Due(index)));
             }
+            if core.may_destroy() {
+                enabled.push((12, Action::Destroy(index)));
+            }
+            if core.has_held_purges() {
+                enabled.push((2, Action::ConfirmPurges(index)));
+            }
             let connected = core.post.can_send && core.post.can_hear;
             let waited = now.since(running.started_at);
             if !running.hydrated && !connected && waited >= HYDRATION_PATIENCE {
@@ -97,6 +106,9 @@ impl World {
             silent.into_iter().filter(|(_, speaks)| !speaks).map(|(who, _)| role(who)).collect();
         if let Some(index) = self.mesh.late(&silent) {
             enabled.push((3, Action::LandLate(index)));
+        }
+        if self.may_purge() {
+            enabled.push((8, Action::PurgeDue));
         }
         if !self.provider.waiting.is_empty() {
             enabled.push((10, Action::Answer));
@@ -183,6 +195,16 @@ impl World {
                 self.tell(format!("core {}: does what is due", REGIONS[index]));
                 self.with_core(index, |core, around| core.due(around));
                 self.ledger.did_due = Some(index);
+            }
+            Action::PurgeDue => self.purge_due(),
+            Action::Destroy(index) => {
+                self.tell(format!("core {}: destroys what is due", REGIONS[index]));
+                self.with_core(index, |core, around| core.destroy(around));
+            }
+            Action::ConfirmPurges(index) => {
+                self.tell(format!("core {}: its purges are confirmed", REGIONS[index]));
+                self.cores[index].confirm_purges();
+                self.ledger.touched.insert(index);
             }
             Action::GiveUpOnMesh(index) => self.give_up_on_mesh(index),
             Action::Answer => self.answer_question(),

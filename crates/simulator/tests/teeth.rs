@@ -7,7 +7,7 @@
 use openkcm_simulator::{Bug, Options, run};
 
 /// Histories that a bug may live through.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 200;
 
 /// Steps of each.
 const STEPS: u32 = 400;
@@ -129,4 +129,14 @@ fn a_restart_that_takes_new_changes_for_common_ones_is_caught() {
 #[test]
 fn a_rebuild_that_puts_older_words_over_newer_ones_is_caught() {
     assert!(["convergence", "no zombie"].contains(&caught(Bug::RebuildByOverwriting)));
+}
+
+#[test]
+fn a_core_that_destroys_at_once_is_caught() {
+    assert_eq!(caught(Bug::HurryPurge), "no wrongful purge");
+}
+
+#[test]
+fn a_core_that_goes_on_with_what_is_purged_is_caught() {
+    assert_eq!(caught(Bug::IgnoreTombstones), "purged stays dead");
 }
