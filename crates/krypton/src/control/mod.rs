@@ -181,7 +181,9 @@ impl Core {
 
     fn settle_changes(&mut self, step: &mut Step<'_>, changes: &Changes) -> Result<(), StoreError> {
         let Changes { tenants, systems, l2s, services, dropped, received: _, replayed: _ } = changes;
-        self.at_risk.retain(|version| !dropped.contains(version));
+        if !dropped.is_empty() {
+            self.at_risk.retain(|version| !dropped.contains(version));
+        }
         for id in tenants {
             self.settle_tenant(step, id, None)?;
         }

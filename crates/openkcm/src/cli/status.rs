@@ -27,10 +27,11 @@ const COLUMNS: &[Column] = &[
     ("QUARANTINED", "/quarantined"),
     ("TENANTS", "/tenants"),
     ("AT RISK", "/at_risk"),
+    ("PURGES HELD", "/purges_held"),
 ];
 
 /// Show how all components are: reachable, mesh, outbox, revisions, events dropped and quarantined, tenants served,
-/// versions at risk
+/// versions at risk, purges held
 #[derive(Args)]
 pub(crate) struct Arguments {}
 
@@ -118,6 +119,8 @@ fn row(answer: &Value) -> Value {
             format!("{serving} of {} served", status["tenants"]["known"])
         }),
         "at_risk": status["versions_at_risk"],
+        // They wait for an operator.
+        "purges_held": status["purges"]["held"],
     })
 }
 
@@ -140,6 +143,7 @@ mod tests {
                 "applied": {"registry": "1.7", "cmk": "1.2"}, "dropped": {}, "quarantined": 2,
             },
             "tenants": {"serving": 1, "known": 2}, "versions_at_risk": 3,
+            "purges": {"waiting": 1, "held": 12, "destroyed": 0},
         }});
         let gone = json!({"component": "cmk", "reachable": false, "error": "unreachable"});
         let text = render::table(COLUMNS, &[row(&registry), row(&gone), row(&core)]);
@@ -147,7 +151,7 @@ mod tests {
         for (line, words) in [
             (1, &["connected", "1.7", "stale", "3, for 1m 15s", " 5 "][..]),
             (2, &["no"]),
-            (3, &["cut off since 2026-02-02T08:00:00.000Z", "cmk=1.2,registry=1.7", "1 of 2 served"]),
+            (3, &["cut off since 2026-02-02T08:00:00.000Z", "cmk=1.2,registry=1.7", "1 of 2 served", " 12"]),
         ] {
             for word in words {
                 assert!(lines[line].contains(word), "{word:?} is not in line {line} of\n{text}");

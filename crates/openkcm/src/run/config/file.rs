@@ -164,7 +164,15 @@ pub(super) fn of(role: Role, layers: &Layers) -> Result<File, ConfigError> {
     Ok(match role {
         Role::Registry => {
             let Registry { data_dir, regions, listen, orbital } = shaped(layers)?;
-            File { role, data_dir, regions, listen, orbital, roots: RootsConfig::default(), purge: Purge::default() }
+            File {
+                role,
+                data_dir,
+                regions,
+                listen,
+                orbital,
+                roots: RootsConfig::default(),
+                purge: Purge::default(),
+            }
         }
         Role::Cmk => {
             let Cmk { data_dir, regions, listen, orbital, roots } = shaped(layers)?;
