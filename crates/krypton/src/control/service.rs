@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use openkcm_contracts::problem::Code;
 use openkcm_contracts::v1::{KeyDefine, KeySealed, SealedBy};
-use openkcm_contracts::{KeyPath, ServiceId, ServicePath, SystemPath, VersionState};
+use openkcm_contracts::{Generation, KeyPath, ServiceId, ServicePath, SystemPath, VersionState};
 use openkcm_secrets::SecretKey;
 use openkcm_store::{Read, StoreError};
 
@@ -97,11 +97,7 @@ impl Core {
         step.looked();
         let now = step.now;
         let tombstone = store::purge::purged(step.view, path)?;
-        let standing = match is_purged(tombstone, definition.generation) {
-            true => Err(PURGED),
-            false => Ok(()),
-        };
-        let standing = standing
+        let standing = refuse_purged(tombstone, definition)
             .and_then(|()| system_standing(&served.tenant, system_definition))
             .and_then(|()| system_definition.ok_or(Refusal::UNKNOWN))
             .and_then(|system| service_standing(system, Some(definition)).map(|()| system));
@@ -117,11 +113,7 @@ impl Core {
             return Ok(Arc::new(ServiceRing::refused(Refusal::HYDRATING)));
         };
         let mut versions = self.open_versions(path, definition, system, &held);
-        for (version, sealed) in versions.iter_mut().zip(&held) {
-            if is_purged(tombstone, sealed.generation) {
-                version.key = Err(PURGED);
-            }
-        }
+        close_purged(&mut versions, &held, tombstone);
         let refusal = system.refusal();
         let l2 = system.active(self, system_definition, now);
         let candidates = candidates(&versions, |version| version.key.is_ok());
@@ -239,6 +231,18 @@ impl Core {
                 },
             })
             .collect()
+    }
+}
+
+fn refuse_purged(tombstone: Option<Generation>, definition: &KeyDefine) -> Result<(), Refusal> {
+    if is_purged(tombstone, definition.generation) { Err(PURGED) } else { Ok(()) }
+}
+
+fn close_purged(versions: &mut [OpenVersion], held: &[KeySealed], tombstone: Option<Generation>) {
+    for (version, sealed) in versions.iter_mut().zip(held) {
+        if is_purged(tombstone, sealed.generation) {
+            version.key = Err(PURGED);
+        }
     }
 }
 

@@ -145,7 +145,8 @@ impl Purges {
     async fn look(&self, ticker: &mut Ticker, is_tick: bool) -> Result<bool, StoreError> {
         let policy = self.policy;
         let (has_work, runs) = self.store.read(move |view| purge::has_work(view, &policy)).await?;
-        if !has_work && !(is_tick && runs) {
+        let must_tick = is_tick && runs;
+        if !has_work && !must_tick {
             self.show().await?;
             return Ok(true);
         }

@@ -45,22 +45,22 @@ impl Core {
             caught_up: true,
             releases: None,
         };
-        self.store.write(|tx| store::absorb(tx, &intake, NOW)).unwrap();
+        self.store.write(|tx| store::absorb(tx, &intake, NOW)).expect("memory does not fail");
     }
 
     /// Keeps versions of its own, one for each service of this system.
     fn keep(&mut self, services: u16, of: u64) {
         let made: Vec<KeySealed> = (0..services).map(|number| version(number, of)).collect();
-        self.store.write(|tx| keep(tx, &made, NOW)).unwrap();
+        self.store.write(|tx| keep(tx, &made, NOW)).expect("memory does not fail");
     }
 
     fn held(&self, number: u16, of: u64) -> bool {
-        store::holds(&self.store, &version(number, of)).unwrap()
+        store::holds(&self.store, &version(number, of)).expect("memory does not fail")
     }
 
     fn step(&mut self, ran: Duration) -> Advanced {
         let Self { store, policy } = self;
-        store.write(|tx| purge::advance(tx, &region("a"), policy, ran, NOW)).unwrap()
+        store.write(|tx| purge::advance(tx, &region("a"), policy, ran, NOW)).expect("memory does not fail")
     }
 
     /// Ticks for so long; says how many steps found more to do at once.
@@ -76,24 +76,24 @@ impl Core {
     }
 
     fn stage(&self, path: &str) -> Stage {
-        let path: KeyPath = path.parse().unwrap();
-        purge::tombstone(&self.store, &path).unwrap().expect("a tombstone").stage
+        let path: KeyPath = path.parse().expect("a name");
+        purge::tombstone(&self.store, &path).expect("memory does not fail").expect("a tombstone").stage
     }
 
     fn decide(&mut self, decision: purge::Decision) -> usize {
-        self.store.write(|tx| purge::decide(tx, decision, None, 10)).unwrap().len()
+        self.store.write(|tx| purge::decide(tx, decision, None, 10)).expect("memory does not fail").len()
     }
 }
 
 fn version(number: u16, of: u64) -> KeySealed {
-    let path: KeyPath = SYSTEM.parse().unwrap();
+    let path: KeyPath = SYSTEM.parse().expect("a name");
     let mut id = [0; 16];
     id[..2].copy_from_slice(&number.to_be_bytes());
-    id[8] = u8::try_from(of).unwrap();
+    id[8] = u8::try_from(of).expect("small");
     KeySealed {
         tenant: path.tenant().clone(),
         system: path.system().clone(),
-        service: Some(ServiceId::new(&format!("s{number:05}")).unwrap()),
+        service: Some(ServiceId::new(&format!("s{number:05}")).expect("a label")),
         generation: generation(of),
         version: VersionId::from_bytes(id),
         counter: 1,
@@ -164,13 +164,13 @@ fn a_large_purge_goes_in_steps_and_supersedes_all_that_this_core_made() {
     core.keep(1_000, 3);
     core.hear(10, facts::purge(SYSTEM, 9));
     assert_eq!(
-        outbox::waiting(&core.store, Lane::Sealed, 10).unwrap(),
+        outbox::waiting(&core.store, Lane::Sealed, 10).expect("memory does not fail"),
         [],
         "what waited is not sent any more"
     );
     assert!(core.run(WAIT + TICK) >= 3);
-    assert_eq!(purge::counts(&core.store).unwrap().destroyed, 1_000);
-    let letters = outbox::waiting(&core.store, Lane::Sealed, 2_000).unwrap();
+    assert_eq!(purge::counts(&core.store).expect("memory does not fail").destroyed, 1_000);
+    let letters = outbox::waiting(&core.store, Lane::Sealed, 2_000).expect("memory does not fail");
     assert_eq!(letters.len(), 1_000);
     assert!(letters.iter().all(|waiting| waiting.letter.revision == Revision::new(2, 1)));
     assert!(letters.iter().all(|waiting| waiting.letter.body.contains(r#""seals":[]"#)));
@@ -225,7 +225,9 @@ fn a_tombstone_that_reaches_further_takes_up_what_is_left() {
     assert!(!core.held(0, 12));
     core.hear(20, facts::purge("acme/hr/s00000", 3));
     assert_eq!(core.stage("acme/hr/s00000"), Stage::Done, "an older word changes nothing");
-    let tombstone = purge::tombstone(&core.store, &"acme/hr/s00000".parse().unwrap()).unwrap().unwrap();
+    let tombstone = purge::tombstone(&core.store, &"acme/hr/s00000".parse().expect("a name"))
+        .expect("memory does not fail")
+        .expect("it is there");
     assert_eq!((tombstone.generation, tombstone.destroyed), (Generation(Revision::new(1, 15)), 2));
 }
 
@@ -235,5 +237,5 @@ fn a_version_that_was_made_while_its_tombstone_came_is_not_kept() {
     core.hear(10, facts::purge(SYSTEM, 9));
     core.keep(1, 3);
     assert!(!core.held(0, 3));
-    assert_eq!(outbox::waiting(&core.store, Lane::Sealed, 10).unwrap(), []);
+    assert_eq!(outbox::waiting(&core.store, Lane::Sealed, 10).expect("memory does not fail"), []);
 }

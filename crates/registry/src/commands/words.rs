@@ -5,10 +5,11 @@
 //! Registry tells nothing, not even what waits since before its start, and changes nothing. A rebuild takes
 //! the records from the mesh, and tells what the mesh lacks.
 
+mod purges;
+
 use std::collections::BTreeMap;
 
-use openkcm_contracts::v1::KeyPurge;
-use openkcm_contracts::{Audience, DefinitionState, Event, Generation, Lane, RegionId, Revision, Timestamp};
+use openkcm_contracts::{Audience, Event, Generation, Lane, RegionId, Revision, Timestamp};
 use openkcm_orbital::outbox::{self, Waiting};
 use openkcm_orbital::words::found::{self, Found, Heard, Lost};
 use openkcm_orbital::words::{self, Facts, Standing};
@@ -207,31 +208,15 @@ fn take_one(
             }
             store::take_key(tx, &taken.record)
         }
-        Some(Event::KeyPurge(said)) => take_purge(tx, subject, &said, found.revision, rebuilding.now),
+        Some(Event::KeyPurge(said)) => match purges::take(tx, &said, found.revision, rebuilding.now)? {
+            Some(taken) => note_taken(tx, subject, &taken),
+            None => Ok(()),
+        },
         _ => {
             tracing::warn!(subject, "a word on the mesh is none that this version can take back; left out");
             Ok(())
         }
     }
-}
-
-/// A tombstone that was found is never undone; all regions are told of it again, since nobody knows who was.
-fn take_purge(
-    tx: &mut dyn Write,
-    subject: &str,
-    said: &KeyPurge,
-    revision: Revision,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let path = said.path();
-    let held = store::purges::of(tx.as_read(), &path)?;
-    let Some(mut taken) = rebuild::tombstone(held, said.generation, revision, now) else { return Ok(()) };
-    note_taken(tx, subject, &taken)?;
-    if taken.more {
-        taken.record.revision = store::last_revision(tx.as_read())?.next();
-        store::set_last_revision(tx, taken.record.revision)?;
-    }
-    store::purges::set(tx, &path, &taken.record)
 }
 
 fn note_taken<R>(tx: &mut dyn Write, subject: &str, taken: &Taken<R>) -> Result<(), StoreError> {
@@ -322,7 +307,7 @@ fn tell_keys(
             continue;
         }
         let heard = found::heard(tx.as_read(), &subject)?;
-        let ended = ends_what_is_purged(tx, &mut record, now)?;
+        let ended = purges::end(tx, &mut record, now)?;
         let told = tenant.map(|tenant| telling::of_key(&tenant, &record)).unwrap_or_default();
         if is_new || ended || is_contradicted(&told, &heard, record.revision) {
             record.revision = store::last_revision(tx.as_read())?.next();
@@ -331,18 +316,6 @@ fn tell_keys(
         tell_who_lacks_it(tx, told, &heard, record.revision, now)?;
     }
     Ok((count, last))
-}
-
-/// What a tombstone ends does not stand, whatever became of the word that had ended it before: the Registry never
-/// says that it does. Says whether that is a change.
-fn ends_what_is_purged(tx: &dyn Write, record: &mut KeyRecord, now: Timestamp) -> Result<bool, StoreError> {
-    let is_deleted = matches!(record.state, DefinitionState::Deleted { .. });
-    let purged = store::purges::of(tx.as_read(), &record.path())?;
-    if is_deleted || purged.is_none_or(|purged| purged.generation < record.generation) {
-        return Ok(false);
-    }
-    record.state = DefinitionState::Deleted { purge_at: now };
-    Ok(true)
 }
 
 /// Whether a change is one that the mesh has no word of: nobody knew of another life of the store then.
@@ -394,9 +367,7 @@ fn tell_who_lacks_it(
 }
 
 fn finish(tx: &mut dyn Write) -> Result<(), StoreError> {
-    for region in store::purges::told_regions(tx.as_read())? {
-        store::purges::forget_told(tx, &region)?;
-    }
+    purges::tell_all_again(tx)?;
     let (report, last) = (words::report(tx.as_read())?, store::last_revision(tx.as_read())?);
     let words::Rebuild { words, taken, dropped, told, .. } = report.rebuild.unwrap_or_default();
     tracing::info!(words, taken, dropped, told, revision = %last, "the store was rebuilt from the mesh");

@@ -9,21 +9,20 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openkcm_contracts::v1::{KeyDefine, KeySealed, LinkState};
-use openkcm_contracts::{DefinitionState, Event, KeyPath, Lane, RegionId, ServicePath, Timestamp};
-use openkcm_host::{Clock, SeededEntropy};
+use openkcm_contracts::v1::{KeySealed, LinkState};
+use openkcm_contracts::{Event, KeyPath, Lane, RegionId, ServicePath, Timestamp};
+use openkcm_host::SeededEntropy;
 use openkcm_krypton::control::{Core, Effects, Unsealed};
 use openkcm_krypton::data::DataPlane;
 use openkcm_krypton::keyring::Keyring;
 use openkcm_krypton::rules::Ticker;
 use openkcm_krypton::store;
-use openkcm_krypton::store::purge::{self, Decision};
-use openkcm_krypton::{Brake, PurgePolicy};
 use openkcm_orbital::Intake;
 use openkcm_orbital::outbox::Waiting;
 use openkcm_store::{Read, StoreError};
 
 use super::post::Post;
+use super::purges::note_purges;
 use super::spoil::{
     KEPT_LATE, as_if_kept, as_if_no_tombstones, as_if_none, demand_long_ago, leak, lose_one, spoil,
 };
@@ -33,12 +32,6 @@ use crate::landscape;
 use crate::ledger::Ledger;
 use crate::provider::{Answer, Job, Provider, Question};
 use crate::teeth::Bug;
-
-/// How Cores destroy: within a history, and never much at once.
-pub(crate) const POLICY: PurgePolicy = PurgePolicy {
-    minimum_wait: Duration::from_secs(20),
-    brake: Brake { percent: 10, least: 3, window: Duration::from_secs(120) },
-};
 
 /// Steps of the clock to an earlier time that the shell takes no notice of.
 const SET_BACK: Duration = Duration::from_secs(1);
@@ -81,7 +74,7 @@ pub(crate) struct Running {
     /// The latest time at which a step was taken.
     seen: Timestamp,
     /// What its purge clock runs by.
-    ticker: Ticker,
+    pub(super) ticker: Ticker,
 }
 
 impl Running {
@@ -233,51 +226,6 @@ impl CoreNode {
         outcome
     }
 
-    /// Whether its task of purges has something to do.
-    pub(crate) fn may_destroy(&self) -> bool {
-        let (has_work, _) = purge::has_work(self.post.disk.view(), &POLICY).expect("memory does not fail");
-        has_work
-    }
-
-    /// Lets the purge clock run on, and destroys what is due.
-    pub(crate) fn destroy(&mut self, around: &mut Around<'_>) -> Result<(), Crashed> {
-        let (now, boot) = (self.post.now(), self.post.clock.boottime());
-        let Some(running) = &mut self.running else { return Ok(()) };
-        let ran = running.ticker.tick(now, boot);
-        let (_, runs) = purge::has_work(self.post.disk.view(), &POLICY).expect("memory does not fail");
-        if !runs {
-            return Ok(());
-        }
-        let policy = match around.bug {
-            Some(Bug::HurryPurge) => PurgePolicy { minimum_wait: Duration::ZERO, ..POLICY },
-            _ => POLICY,
-        };
-        let region = self.region.clone();
-        let step = self.post.disk.commit(|tx| purge::advance(tx, &region, &policy, ran, now));
-        if !step.held.is_empty() {
-            around.coverage.reach(Reached::PurgeHeld);
-        }
-        if !step.done.is_empty() {
-            around.coverage.reach(Reached::Destroyed);
-        }
-        self.point(Reached::CrashBeforeSettle, around)?;
-        let changes = step.changes;
-        if changes.is_empty() {
-            return Ok(());
-        }
-        self.step(around, |core, view, now| core.settle(view, &changes, now))
-    }
-
-    /// An operator confirms what the brake holds.
-    pub(crate) fn confirm_purges(&mut self) {
-        self.post.disk.commit(|tx| purge::decide(tx, Decision::Confirm, None, usize::MAX));
-    }
-
-    /// Whether purges wait for an operator.
-    pub(crate) fn has_held_purges(&self) -> bool {
-        purge::counts(self.post.disk.view()).expect("memory does not fail").held > 0
-    }
-
     /// A clock that was set back far makes everything that is planned void.
     fn look_at_clock(&mut self, around: &mut Around<'_>) -> Result<(), Crashed> {
         let now = self.post.now();
@@ -335,7 +283,7 @@ impl CoreNode {
     }
 
     /// One step of the control, and what follows from it.
-    fn step(
+    pub(super) fn step(
         &mut self,
         around: &mut Around<'_>,
         step: impl FnOnce(&mut Core, &dyn Read, Timestamp) -> Result<Effects, StoreError>,
@@ -409,7 +357,7 @@ impl CoreNode {
     }
 
     /// A point between two transactions, at which the Core may crash.
-    fn point(&mut self, what: Reached, around: &mut Around<'_>) -> Result<(), Crashed> {
+    pub(super) fn point(&mut self, what: Reached, around: &mut Around<'_>) -> Result<(), Crashed> {
         match self.fuse {
             None => Ok(()),
             Some(0) => {
@@ -429,37 +377,6 @@ impl CoreNode {
         if *wait == 0 && !late.is_empty() {
             let (late, now) = (std::mem::take(late), self.post.now());
             self.post.disk.commit(|tx| store::keep(tx, &late, now));
-        }
-    }
-}
-
-/// What tombstones that arrive are to the coverage.
-fn note_purges(view: &dyn Read, intake: &Intake, coverage: &mut Coverage) {
-    for verified in &intake.events {
-        match &verified.event {
-            Event::KeyPurge(fact) => {
-                let held = match fact.path() {
-                    KeyPath::System(path) => store::system(view, &path),
-                    KeyPath::Service(path) => store::service(view, &path),
-                };
-                let held = held.expect("memory does not fail");
-                let stands = |held: &KeyDefine| {
-                    held.state == DefinitionState::Defined && held.generation <= fact.generation
-                };
-                if held.as_ref().is_some_and(stands) {
-                    coverage.reach(Reached::PurgeBeforeDeletion);
-                }
-            }
-            Event::KeySealed(fact) => {
-                let tombstone = match fact.path() {
-                    KeyPath::System(path) => purge::purged_system(view, &path),
-                    KeyPath::Service(path) => purge::purged(view, &path),
-                };
-                if tombstone.expect("memory does not fail") >= Some(fact.generation) {
-                    coverage.reach(Reached::SealedAfterPurge);
-                }
-            }
-            _ => {}
         }
     }
 }

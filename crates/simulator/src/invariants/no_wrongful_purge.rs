@@ -8,7 +8,7 @@ use openkcm_host::Clock;
 use openkcm_krypton::store::{self, purge};
 use openkcm_store::{Read, Table};
 
-use crate::actors::core::POLICY;
+use crate::actors::purges::POLICY;
 use crate::landscape;
 use crate::world::World;
 
