@@ -74,6 +74,10 @@ pub(crate) struct Known {
     pub(crate) versions: BTreeMap<Vec<u8>, (KeyPath, Generation)>,
     /// Since when, on the boot clock, it has known that a version that it holds has ended.
     pub(crate) ended_since: BTreeMap<Vec<u8>, BootInstant>,
+    /// Since when the definition of a key that it holds is deleted, while it is.
+    pub(crate) deleted_since: BTreeMap<KeyPath, BootInstant>,
+    /// The generations of a key's definition that it has held, and since when it knew of each.
+    pub(crate) generations: BTreeMap<KeyPath, Vec<(Generation, BootInstant)>>,
     /// Up to which generation its tombstones end a key, and since when.
     pub(crate) tombstones: BTreeMap<KeyPath, Vec<(Generation, BootInstant)>>,
     /// The versions that it made and kept, by key, generation and counter.

@@ -3,6 +3,7 @@
 //! Not how it happens. What always holds: only what could happen to the real components is enabled,
 //! and the choice among it is the seed's alone.
 
+use openkcm_orbital::words::Standing;
 use openkcm_orbital::{Reading, Stream};
 
 use crate::actions::HYDRATION_PATIENCE;
@@ -117,11 +118,16 @@ impl World {
     }
 
     fn add_people(&self, enabled: &mut Vec<(usize, Action)>) {
+        // What is accepted before words are compared, by a store that was put back, is what a verdict is about.
+        let in_doubt = |who| match self.standing(who) {
+            Standing::Comparing { .. } if self.lives.get(&who).is_some_and(|life| life.lost) => 4,
+            _ => 1,
+        };
         if self.registry.up {
-            enabled.push((6, Action::OperateRegistry));
+            enabled.push((6 * in_doubt(Who::Registry), Action::OperateRegistry));
         }
         if self.cmk.up {
-            enabled.push((5, Action::OperateCmk));
+            enabled.push((5 * in_doubt(Who::Cmk), Action::OperateCmk));
         }
         for index in (0..REGIONS.len()).filter(|index| self.cores[*index].running.is_some()) {
             enabled.push((4, Action::Encrypt(index)));
@@ -169,7 +175,7 @@ impl World {
             enabled.extend([(1, Action::CopyDisk(who)), (1, Action::PutBack(who))]);
         }
         if self.lives.get(&who).is_some_and(Life::has_accepted_uncompared) {
-            enabled.push((4, Action::Crash(who)));
+            enabled.push((12, Action::Crash(who)));
         }
         if self.standing(who).is_stale() && !self.is_rebuilding(who) {
             enabled.push((3, Action::Rebuild(who)));

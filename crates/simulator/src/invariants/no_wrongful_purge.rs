@@ -4,12 +4,13 @@
 
 use openkcm_contracts::v1::{KeyDefine, KeySealed};
 use openkcm_contracts::{DefinitionState, Generation, KeyPath, SystemPath, TenantState};
-use openkcm_host::Clock;
+use openkcm_host::{BootInstant, Clock};
 use openkcm_krypton::store::{self, purge};
 use openkcm_store::{Read, Table};
 
 use crate::actors::purges::POLICY;
 use crate::landscape;
+use crate::ledger::Known;
 use crate::world::World;
 
 pub(crate) const NAME: &str = "no wrongful purge";
@@ -31,9 +32,7 @@ pub(crate) fn check(world: &World, index: usize) -> Result<(), String> {
         if tombstone(view, path) < Some(*generation) {
             return Err(format!("{version} of {generation} is gone without a tombstone"));
         }
-        // What came when its tombstone was there already has ended before it came.
-        let heard = known.tombstones.get(path).into_iter().flatten().find(|(up_to, _)| up_to >= generation);
-        let since = known.ended_since.get(key).into_iter().chain(heard.map(|(_, since)| since)).min();
+        let since = ended_before_it_came(known, path, *generation).chain(known.ended_since.get(key)).min();
         let knew = since.map(|since| now.since(*since));
         if knew.is_none_or(|knew| knew < POLICY.minimum_wait) {
             return Err(format!("{version} is gone {knew:?} after its end was heard of"));
@@ -57,7 +56,21 @@ pub(crate) fn remember(world: &mut World, index: usize) {
         held.iter().filter(|(_, (path, generation))| has_ended(view, path, *generation)).cloned().collect();
     let ends = |path: KeyPath| tombstone(view, &path).map(|up_to| (path, up_to));
     let ends: Vec<_> = landscape::tenants().iter().flat_map(landscape::keys).filter_map(ends).collect();
+    let definition = |path: KeyPath| definition(view, &path).map(|fact| (path, fact));
+    let defined: Vec<_> =
+        landscape::tenants().iter().flat_map(landscape::keys).filter_map(definition).collect();
     let known = &mut world.ledger.cores[index];
+    for (path, fact) in defined {
+        if matches!(fact.state, DefinitionState::Deleted { .. }) {
+            known.deleted_since.entry(path.clone()).or_insert(now);
+        } else {
+            known.deleted_since.remove(&path);
+        }
+        let held = known.generations.entry(path).or_default();
+        if held.last().is_none_or(|(last, _)| *last < fact.generation) {
+            held.push((fact.generation, now));
+        }
+    }
     for (path, up_to) in ends {
         let heard = known.tombstones.entry(path).or_default();
         if heard.last().is_none_or(|(last, _)| *last < up_to) {
@@ -69,6 +82,31 @@ pub(crate) fn remember(world: &mut World, index: usize) {
         known.ended_since.entry(key).or_insert(now);
     }
     known.versions = held.into_iter().collect();
+}
+
+/// Since when the generation of a version that may have come late was known to have ended, by each word that said so.
+fn ended_before_it_came<'a>(
+    known: &'a Known,
+    path: &KeyPath,
+    generation: Generation,
+) -> impl Iterator<Item = &'a BootInstant> {
+    let names = [path.clone(), KeyPath::System(system_of(path))];
+    let since = names.map(|name| {
+        let heard = known.tombstones.get(&name).into_iter().flatten();
+        let heard = heard.filter(move |(up_to, _)| *up_to >= generation).map(|(_, since)| since);
+        let later = known.generations.get(&name).into_iter().flatten();
+        let later = later.filter(move |(held, _)| *held > generation).map(|(_, since)| since);
+        heard.chain(later).chain(known.deleted_since.get(&name))
+    });
+    since.into_iter().flatten()
+}
+
+fn definition(view: &dyn Read, path: &KeyPath) -> Option<KeyDefine> {
+    let held = match path {
+        KeyPath::System(path) => store::system(view, path),
+        KeyPath::Service(path) => store::service(view, path),
+    };
+    held.expect("memory does not fail")
 }
 
 /// Up to which generation the Registry ever wanted a key destroyed, by its own tombstone or its system's.
