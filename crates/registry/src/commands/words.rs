@@ -299,12 +299,14 @@ fn tell_keys(
     for (_, mut record) in records {
         let subject = Event::KeyDefine(telling::key_word(&record)).subject().to_string();
         let tenant = store::tenant(tx.as_read(), &record.tenant)?;
-        let is_new = is_new(tx, &subject, record.revision, lost)?;
+        let mut is_new = is_new(tx, &subject, record.revision, lost)?;
         if is_new && is_orphan(&record, parent(tx, tenant.as_ref(), &record)?, lost) {
             note_dropped(&subject);
             words::note(tx, |rebuild| rebuild.dropped += 1)?;
             store::drop_key(tx, &record.path())?;
-            continue;
+            // What others know under the name goes on in its place.
+            let Some(known) = known_to_others(tx, &subject, Rebuilding { lost, now })? else { continue };
+            (record, is_new) = (known, false);
         }
         let heard = found::heard(tx.as_read(), &subject)?;
         let ended = purges::end(tx, &mut record, now)?;
@@ -316,6 +318,19 @@ fn tell_keys(
         tell_who_lacks_it(tx, told, &heard, record.revision, now)?;
     }
     Ok((count, last))
+}
+
+/// The record of a key that the mesh has a word of, which the store has from now on.
+fn known_to_others(
+    tx: &mut dyn Write,
+    subject: &str,
+    rebuilding: Rebuilding,
+) -> Result<Option<KeyRecord>, StoreError> {
+    let Some(found) = found::newest(tx.as_read(), subject)? else { return Ok(None) };
+    let Some(Event::KeyDefine(said)) = found.event() else { return Ok(None) };
+    let Some(taken) = rebuilding.key(None, &said, found.revision) else { return Ok(None) };
+    store::take_key(tx, &taken.record)?;
+    Ok(Some(taken.record))
 }
 
 /// Whether a change is one that the mesh has no word of: nobody knew of another life of the store then.
