@@ -21,6 +21,7 @@ mod error;
 mod landscape;
 mod listing;
 mod patience;
+mod purges;
 mod quarantine;
 mod registry;
 
@@ -32,6 +33,7 @@ pub use error::{ClientError, ProblemDocument};
 pub use landscape::{Landscape, LandscapeError, Region};
 pub use listing::Listing;
 pub use patience::Patience;
+pub use purges::Purges;
 pub use quarantine::Quarantine;
 pub use registry::{KeySpec, Registry, TenantSpec};
 /// The HTTP methods that a [`Call`] takes.

@@ -14,7 +14,7 @@ use openkcm_secrets::{SecretBytes, SecretKey};
 use zeroize::Zeroizing;
 
 use crate::keyring::{Entered, Keyring, OpenVersion, ServiceRing};
-use crate::rules::Refusal;
+use crate::rules::{PURGED, Refusal};
 use crate::sealing::{Ciphertext, Context, FormatError, Purpose};
 
 /// The longest plaintext, in bytes: what is longer belongs in an envelope under a data key. Its
@@ -174,7 +174,9 @@ fn find<'a>(
     let id = ciphertext.version();
     match service.version(id) {
         Some(version) if ciphertext.has_check(version.context.own_check()) => Ok(version),
-        None if ciphertext.has_check(Context::check(path, id)) => Err(NOT_HERE),
+        None if ciphertext.has_check(Context::check(path, id)) => {
+            Err(if service.is_destroyed(id) { PURGED } else { NOT_HERE })
+        }
         _ => Err(FOREIGN),
     }
 }

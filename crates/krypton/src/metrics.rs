@@ -10,22 +10,30 @@ use prometheus_client::registry::Registry;
 
 use crate::keyring::Keyring;
 use crate::service::Handle;
+use crate::service::purges::Shown;
 
 /// Registers what a Core measures.
 pub(crate) fn register(registry: &mut Registry, handle: &Handle) {
-    registry.register_collector(Box::new(Gauges { keyring: handle.keyring(), handle: handle.clone() }));
+    registry.register_collector(Box::new(Gauges {
+        keyring: handle.keyring(),
+        purges: handle.purge_counts(),
+        handle: handle.clone(),
+    }));
 }
 
 #[derive(Debug)]
 struct Gauges {
     keyring: Arc<Keyring>,
     handle: Handle,
+    purges: Shown,
 }
 
 impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let (serving, known) = self.keyring.count();
         let memory = openkcm_secrets::usage();
+        let purges = self.purges.get();
+        let whole = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         let gauges = [
             ("tenants_serving", "Tenants that are served by this Core.", serving),
             ("tenants_known", "Tenants that this Core has heard of.", known),
@@ -33,6 +41,13 @@ impl Collector for Gauges {
                 "plaintext_keys",
                 "Plaintext L2 and L3 keys in the process's locked memory.",
                 memory.slots_in_use,
+            ),
+            ("purges_waiting", "Purges that wait for their time, or are under way.", whole(purges.waiting)),
+            ("purges_held", "Purges that wait for an operator's word.", whole(purges.held)),
+            (
+                "versions_destroyed",
+                "Key versions that were destroyed since the store was made.",
+                whole(purges.destroyed),
             ),
             ("locked_memory_bytes", "Memory that the process has locked for keys.", memory.bytes_locked),
         ];

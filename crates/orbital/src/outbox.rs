@@ -87,6 +87,26 @@ pub fn waiting_for(
     list(store, &audience_prefix(lane, audience), limit)
 }
 
+/// The letters of a lane that wait for one audience and are about things whose subjects begin so.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn waiting_about(
+    store: &dyn Read,
+    lane: Lane,
+    audience: &Audience,
+    subjects: &str,
+) -> Result<Vec<Waiting>, StoreError> {
+    let latest = LATEST.list(store, &latest_key(lane, audience, subjects), None, usize::MAX)?;
+    let mut waiting = Vec::with_capacity(latest.len());
+    for (_, number) in latest {
+        if let Some(letter) = LETTERS.get(store, &letter_key(lane, audience, number))? {
+            waiting.push(Waiting { number, letter });
+        }
+    }
+    Ok(waiting)
+}
+
 /// The audiences that letters of a lane wait for.
 ///
 /// # Errors

@@ -16,6 +16,7 @@ pub mod commands;
 mod inbox;
 pub mod manifests;
 mod metrics;
+mod purging;
 pub mod queries;
 pub mod rules;
 mod service;

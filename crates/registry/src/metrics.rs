@@ -18,13 +18,20 @@ struct ChangeLabels {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metrics {
     changes: Family<ChangeLabels, Counter>,
+    purges: Counter,
 }
 
 impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register("definition_changes", "Definitions changed, by kind", metrics.changes.clone());
+        registry.register("purges_told", "Keys whose destruction was told", metrics.purges.clone());
         metrics
+    }
+
+    /// Counts keys whose destruction was told.
+    pub(crate) fn count_purged(&self, keys: usize) {
+        self.purges.inc_by(u64::try_from(keys).unwrap_or(u64::MAX));
     }
 
     /// Counts a change, if it was one.

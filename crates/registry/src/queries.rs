@@ -3,14 +3,14 @@
 //! Nothing is changed here. A collection is read in the order of its names, a bounded part at a time:
 //! no answer and no question reads all of it.
 
-use openkcm_contracts::{KeyPath, SystemPath, TenantId};
+use openkcm_contracts::{KeyPath, SystemPath, TenantId, Timestamp};
 use openkcm_store::{Read, StoreError, Table};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::commands::Failure;
 use crate::rules::{Refusal, Standing};
-use crate::store::{self, KeyRecord, SERVICES, SYSTEMS, TENANTS, TenantRecord};
+use crate::store::{self, KeyRecord, SERVICES, SYSTEMS, TENANTS, TenantRecord, purges};
 
 /// Records that one question looks at, at most: 0.2 s of reading (measured, debug build). A filter that
 /// lets hardly anything through answers with a short page and the place to go on from.
@@ -26,6 +26,8 @@ pub struct Shown<R> {
     pub record: R,
     /// Its standing, with its parents taken into account.
     pub standing: Standing,
+    /// When the destruction of its material was told; a tenant has none of its own.
+    pub purged_at: Option<Timestamp>,
 }
 
 /// Which records are wanted, by their standing.
@@ -78,7 +80,7 @@ pub struct Listing<R> {
 /// When it is not known, or the store fails.
 pub fn tenant(view: &dyn Read, id: &TenantId) -> Result<Shown<TenantRecord>, Failure> {
     let record = store::tenant(view, id)?.ok_or_else(|| Refusal::UnknownTenant(id.clone()))?;
-    Ok(Shown { standing: Standing::of_tenant(&record), record })
+    Ok(Shown { standing: Standing::of_tenant(&record), record, purged_at: None })
 }
 
 /// A system or a service.
@@ -88,7 +90,7 @@ pub fn tenant(view: &dyn Read, id: &TenantId) -> Result<Shown<TenantRecord>, Fai
 pub fn key(view: &dyn Read, path: &KeyPath) -> Result<Shown<KeyRecord>, Failure> {
     let place = store::place(view, path)?;
     let (record, standing) = place.held()?;
-    Ok(Shown { record: record.clone(), standing })
+    Ok(Shown { record: record.clone(), standing, purged_at: key_purged_at(view, record)? })
 }
 
 /// Tenants.
@@ -96,7 +98,7 @@ pub fn key(view: &dyn Read, path: &KeyPath) -> Result<Shown<KeyRecord>, Failure>
 /// # Errors
 /// When the store fails.
 pub fn tenants(view: &dyn Read, part: &Part) -> Result<Listing<TenantRecord>, Failure> {
-    Ok(list(view, &TENANTS, "", part, Standing::of_tenant)?)
+    Ok(list(view, &TENANTS, "", part, Standing::of_tenant, |_, _| Ok(None))?)
 }
 
 /// Systems of a tenant.
@@ -105,7 +107,8 @@ pub fn tenants(view: &dyn Read, part: &Part) -> Result<Listing<TenantRecord>, Fa
 /// When the tenant is not known, or the store fails.
 pub fn systems(view: &dyn Read, id: &TenantId, part: &Part) -> Result<Listing<KeyRecord>, Failure> {
     let parent = tenant(view, id)?.record;
-    Ok(list(view, &SYSTEMS, &format!("{id}/"), part, |record| Standing::of_system(&parent, record))?)
+    let standing = |record: &KeyRecord| Standing::of_system(&parent, record);
+    Ok(list(view, &SYSTEMS, &format!("{id}/"), part, standing, key_purged_at)?)
 }
 
 /// Services of a system.
@@ -115,9 +118,12 @@ pub fn systems(view: &dyn Read, id: &TenantId, part: &Part) -> Result<Listing<Ke
 pub fn services(view: &dyn Read, path: &SystemPath, part: &Part) -> Result<Listing<KeyRecord>, Failure> {
     let tenant = tenant(view, &path.tenant)?.record;
     let system = key(view, &KeyPath::System(path.clone()))?.record;
-    Ok(list(view, &SERVICES, &format!("{path}/"), part, |record| {
-        Standing::of_service(&tenant, &system, record)
-    })?)
+    let standing = |record: &KeyRecord| Standing::of_service(&tenant, &system, record);
+    Ok(list(view, &SERVICES, &format!("{path}/"), part, standing, key_purged_at)?)
+}
+
+fn key_purged_at(view: &dyn Read, record: &KeyRecord) -> Result<Option<Timestamp>, StoreError> {
+    Ok(purges::ending(view, &record.path(), record.generation)?.map(|purged| purged.at))
 }
 
 /// Reads a collection, whose keys are names after a common `base`.
@@ -127,6 +133,7 @@ fn list<R: Serialize + DeserializeOwned>(
     base: &str,
     part: &Part,
     standing_of: impl Fn(&R) -> Standing,
+    purged_at: impl Fn(&dyn Read, &R) -> Result<Option<Timestamp>, StoreError>,
 ) -> Result<Listing<R>, StoreError> {
     let prefix = format!("{base}{}", part.prefix);
     let mut after = part.after.as_ref().map(|name| format!("{base}{name}"));
@@ -143,7 +150,9 @@ fn list<R: Serialize + DeserializeOwned>(
                     listing.more_after = last_shown;
                     return Ok(listing);
                 }
-                listing.items.push(Shown { record, standing });
+                // What stands has no tombstone.
+                let purged_at = if standing.is_live() { None } else { purged_at(view, &record)? };
+                listing.items.push(Shown { record, standing, purged_at });
                 last_shown = Some(name_of(&key));
             }
             after = Some(key);

@@ -30,6 +30,7 @@ use crate::commands::{Failure, words};
 use crate::inbox::{Inbox, streams};
 use crate::manifests;
 use crate::metrics::Metrics;
+use crate::purging::Purging;
 use crate::queries::{self, Shown};
 use crate::rules::{Landscape, Level, Outcome};
 use crate::store::{self, KeyRecord, TenantRecord};
@@ -91,9 +92,17 @@ impl Service {
             mesh: mesh.handle(),
             metrics: Metrics::register(&mut registry),
         };
+        let purging = Purging {
+            store: handle.store.clone(),
+            landscape: handle.landscape.subscribe(),
+            clock: handle.clock.clone(),
+            metrics: handle.metrics.clone(),
+        };
         let (router, document) = api::router(handle.clone());
         let http = http_options(COMPONENT, options.access, surroundings.clock, &handle.mesh, registry);
-        let running = Running::new((router, &document), http, mesh, JoinSet::new());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(purging.run());
+        let running = Running::new((router, &document), http, mesh, tasks);
         Ok(Self { handle, running })
     }
 

@@ -137,6 +137,20 @@ reached! {
     LeaseExpired => "a lease that runs out",
     /// A Core's machine was started anew.
     Rebooted => "a machine started anew",
+    /// The Registry told that a key is to be destroyed.
+    PurgeTold => "a key that is to be destroyed",
+    /// A tombstone arrived where the definition still stood.
+    PurgeBeforeDeletion => "a tombstone that arrives before the word that ended its key",
+    /// A sealed version arrived whose tombstone was there.
+    SealedAfterPurge => "a sealed version that arrives after its tombstone",
+    /// A tombstone kept a Core from telling of what it had made.
+    PurgedUnsent => "a version that is purged before anyone was told of it",
+    /// A Core destroyed all that a tombstone ends.
+    Destroyed => "a purge that is done with",
+    /// The brake held a purge.
+    PurgeHeld => "a purge that the brake holds",
+    /// A caller was told that the key was destroyed.
+    RefusedPurged => "a caller told that the key was destroyed",
     /// A Core's wall clock was set back.
     ClockSetBack => "a wall clock set back",
 }

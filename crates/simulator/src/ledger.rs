@@ -12,6 +12,7 @@ use openkcm_contracts::v1::{KeySealed, LinkState};
 use openkcm_contracts::{
     Event, Generation, KeyPath, LinkEpoch, Revision, ServicePath, SystemPath, TenantId, VersionId,
 };
+use openkcm_host::BootInstant;
 use openkcm_orbital::Verified;
 
 pub(crate) use authorities::{Authorities, Pointers};
@@ -31,6 +32,8 @@ pub(crate) struct Ledger {
     pub(crate) touched: BTreeSet<usize>,
     /// The Core that did what was due in this step.
     pub(crate) did_due: Option<usize>,
+    /// Up to which generation the Registry ever wanted a key destroyed.
+    pub(crate) purges: BTreeMap<KeyPath, Generation>,
     /// What the authorities decided and said, in all the lives of their disks.
     pub(crate) authorities: Authorities,
 }
@@ -67,8 +70,16 @@ pub(crate) struct Known {
     pub(crate) ended: BTreeMap<TenantId, LinkEpoch>,
     /// The newest link that it was ever told.
     pub(crate) linked: BTreeMap<TenantId, LinkEpoch>,
-    /// The keys of the records of sealed versions that it ever held.
-    pub(crate) versions: BTreeSet<Vec<u8>>,
+    /// The sealed versions that it holds, by the keys of their records, and of what they are.
+    pub(crate) versions: BTreeMap<Vec<u8>, (KeyPath, Generation)>,
+    /// Since when, on the boot clock, it has known that a version that it holds has ended.
+    pub(crate) ended_since: BTreeMap<Vec<u8>, BootInstant>,
+    /// Since when the definition of a key that it holds is deleted, while it is.
+    pub(crate) deleted_since: BTreeMap<KeyPath, BootInstant>,
+    /// The generations of a key's definition that it has held, and since when it knew of each.
+    pub(crate) generations: BTreeMap<KeyPath, Vec<(Generation, BootInstant)>>,
+    /// Up to which generation its tombstones end a key, and since when.
+    pub(crate) tombstones: BTreeMap<KeyPath, Vec<(Generation, BootInstant)>>,
     /// The versions that it made and kept, by key, generation and counter.
     pub(crate) made: BTreeMap<(KeyPath, Generation, u64), BTreeSet<VersionId>>,
     /// Whether a provider refused a system's key, and how, since it last did what was asked.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use openkcm_contracts::v1::LinkState;
+use openkcm_contracts::v1::{KeySealed, LinkState};
 use openkcm_contracts::{Event, EventType, Revision, Role};
 use openkcm_orbital::{Delivered, Message, Position, Published, Reading, Stream};
 
@@ -171,6 +171,16 @@ impl Mesh {
     /// What was stored since this was last asked.
     pub(crate) fn take_fresh(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.fresh)
+    }
+
+    /// The last word of each maker about each sealed version.
+    pub(crate) fn sealed(&self) -> Vec<KeySealed> {
+        let kept = self.streams.values().flat_map(|log| log.kept.values()).filter_map(event_of);
+        let sealed = |event| match event {
+            Event::KeySealed(sealed) => Some(sealed),
+            _ => None,
+        };
+        kept.filter_map(sealed).collect()
     }
 
     /// Everything that was ever stored.

@@ -3,6 +3,7 @@
 //! Not how it happens. What always holds: only what could happen to the real components is enabled,
 //! and the choice among it is the seed's alone.
 
+use openkcm_orbital::words::Standing;
 use openkcm_orbital::{Reading, Stream};
 
 use crate::actions::HYDRATION_PATIENCE;
@@ -30,6 +31,9 @@ pub(crate) enum Action {
     Work(usize),
     TellManifest(usize),
     Due(usize),
+    PurgeDue,
+    Destroy(usize),
+    ConfirmPurges(usize),
     GiveUpOnMesh(usize),
     Answer,
     LandLate(usize),
@@ -90,6 +94,12 @@ impl World {
             if core.has_to_tell() {
                 enabled.push((10, Action::TellManifest(index)));
             }
+            if core.may_destroy() {
+                enabled.push((12, Action::Destroy(index)));
+            }
+            if core.has_held_purges() {
+                enabled.push((2, Action::ConfirmPurges(index)));
+            }
             let connected = core.post.can_send && core.post.can_hear;
             let waited = now.since(running.started_at);
             if !running.hydrated && !connected && waited >= HYDRATION_PATIENCE {
@@ -103,6 +113,9 @@ impl World {
         if let Some(index) = self.mesh.late(&silent) {
             enabled.push((3, Action::LandLate(index)));
         }
+        if self.may_purge() {
+            enabled.push((8, Action::PurgeDue));
+        }
         if !self.provider.waiting.is_empty() {
             enabled.push((10, Action::Answer));
         }
@@ -110,11 +123,16 @@ impl World {
     }
 
     fn add_people(&self, enabled: &mut Vec<(usize, Action)>) {
+        // What is accepted before words are compared, by a store that was put back, is what a verdict is about.
+        let in_doubt = |who| match self.standing(who) {
+            Standing::Comparing { .. } if self.lives.get(&who).is_some_and(|life| life.lost) => 4,
+            _ => 1,
+        };
         if self.registry.up {
-            enabled.push((6, Action::OperateRegistry));
+            enabled.push((6 * in_doubt(Who::Registry), Action::OperateRegistry));
         }
         if self.cmk.up {
-            enabled.push((5, Action::OperateCmk));
+            enabled.push((5 * in_doubt(Who::Cmk), Action::OperateCmk));
         }
         for index in (0..REGIONS.len()).filter(|index| self.cores[*index].running.is_some()) {
             enabled.push((4, Action::Encrypt(index)));
@@ -163,7 +181,7 @@ impl World {
             enabled.extend([(1, Action::CopyDisk(who)), (1, Action::PutBack(who))]);
         }
         if self.lives.get(&who).is_some_and(Life::has_accepted_uncompared) {
-            enabled.push((4, Action::Crash(who)));
+            enabled.push((12, Action::Crash(who)));
         }
         if self.standing(who).is_stale() && !self.is_rebuilding(who) {
             enabled.push((3, Action::Rebuild(who)));
@@ -193,6 +211,16 @@ impl World {
                 self.tell(format!("core {}: does what is due", REGIONS[index]));
                 self.with_core(index, |core, around| core.due(around));
                 self.ledger.did_due = Some(index);
+            }
+            Action::PurgeDue => self.purge_due(),
+            Action::Destroy(index) => {
+                self.tell(format!("core {}: destroys what is due", REGIONS[index]));
+                self.with_core(index, |core, around| core.destroy(around));
+            }
+            Action::ConfirmPurges(index) => {
+                self.tell(format!("core {}: its purges are confirmed", REGIONS[index]));
+                self.cores[index].confirm_purges();
+                self.ledger.touched.insert(index);
             }
             Action::GiveUpOnMesh(index) => self.give_up_on_mesh(index),
             Action::Answer => self.answer_question(),

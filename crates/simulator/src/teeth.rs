@@ -54,11 +54,15 @@ pub enum Bug {
     ForgetBase,
     /// Of a thing's words on several streams, the one that is read last is taken for the newest.
     RebuildByOverwriting,
+    /// A Core destroys as soon as it is told to.
+    HurryPurge,
+    /// A Core goes on with what its tombstones end.
+    IgnoreTombstones,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::ForgetBeforePublish,
         Self::LoseOutboxOnCrash,
         Self::ForgetNewerLetter,
@@ -83,5 +87,7 @@ impl Bug {
         Self::CompareCounters,
         Self::ForgetBase,
         Self::RebuildByOverwriting,
+        Self::HurryPurge,
+        Self::IgnoreTombstones,
     ];
 }

@@ -141,3 +141,13 @@ fn a_lease_that_counts_longer_than_it_was_granted_is_caught() {
 fn a_lease_that_is_taken_for_links_that_came_later_is_caught() {
     assert_eq!(caught(Bug::LeaseOfLaterLinks), "no zombie");
 }
+
+#[test]
+fn a_core_that_destroys_at_once_is_caught() {
+    assert_eq!(caught(Bug::HurryPurge), "no wrongful purge");
+}
+
+#[test]
+fn a_core_that_goes_on_with_what_is_purged_is_caught() {
+    assert_eq!(caught(Bug::IgnoreTombstones), "purged stays dead");
+}

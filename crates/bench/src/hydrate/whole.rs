@@ -85,8 +85,8 @@ async fn start(
         },
     };
     let access = Access::Token(Token::new("nobody-asks-over-http-in-this-measurement")?);
-    let options =
-        Options { data_dir: directory.join("core"), region, access, leases: LeasePolicy::default() };
+    let (leases, purge) = (LeasePolicy::default(), openkcm_krypton::PurgePolicy::default());
+    let options = Options { data_dir: directory.join("core"), region, access, leases, purge };
     let begun = elapsed();
     loop {
         let meter = Meter::start();

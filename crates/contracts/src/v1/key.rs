@@ -26,7 +26,8 @@ pub struct Seal {
     pub ciphertext: String,
 }
 
-/// `Key.Sealed`: a version's sealed form. It never changes; only seals are added.
+/// `Key.Sealed`: a version's sealed form. It never changes, until a tombstone ends it: then its maker supersedes it
+/// with a word without seals, so that the mesh keeps no ciphertext of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeySealed {
@@ -46,7 +47,7 @@ pub struct KeySealed {
     pub made_at: Timestamp,
     /// The region of the Core that made it.
     pub maker: RegionId,
-    /// The ciphertexts.
+    /// The ciphertexts; none when its maker has destroyed it.
     pub seals: Vec<Seal>,
 }
 

@@ -214,11 +214,13 @@ fn cores() -> Vec<Named> {
         seals: vec![seal(SealedBy::Root(root()), "c2VhbGVk"), seal(SealedBy::Root(root()), "YWdhaW4=")],
         ..l3.clone()
     };
+    let destroyed = KeySealed { seals: Vec::new(), ..l3.clone() };
     vec![
         ("State.Manifest", Event::StateManifest(digests)),
         ("State.Manifest.listing", Event::StateManifest(listing)),
         ("Manifest.Query", Event::ManifestQuery(query)),
         ("Key.Sealed", Event::KeySealed(l3)),
         ("Key.Sealed.l2", Event::KeySealed(l2)),
+        ("Key.Sealed.destroyed", Event::KeySealed(destroyed)),
     ]
 }

@@ -193,6 +193,7 @@ pub(crate) struct CoreStatus {
     pub(crate) tenants: Tenants,
     /// Versions whose sealed form would be lost with this Core's disk.
     pub(crate) versions_at_risk: usize,
+    pub(crate) purges: PurgeCounts,
     pub(crate) locked_memory: LockedMemory,
 }
 
@@ -230,6 +231,17 @@ impl From<LeaseView> for Lease {
         let LeaseView { until: deadline, ttl, used_percent, waiting, apart: in_dispute } = view;
         Self { state, deadline, ttl, used_percent, waiting, in_dispute }
     }
+}
+
+/// How many purges there are.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PurgeCounts {
+    /// Those that wait for their time, or are under way.
+    pub(crate) waiting: u64,
+    /// Those that wait for an operator's word, since more would be destroyed than the brake lets through.
+    pub(crate) held: u64,
+    /// Key versions that were destroyed since the store was made.
+    pub(crate) destroyed: u64,
 }
 
 /// How many tenants there are.

@@ -12,7 +12,7 @@ use super::documents::{Key, Nothing, Reason, RotateAnswer, Version};
 use super::use_keys::path_of;
 use super::{refuse, unreadable};
 use crate::keyring::ServiceRing;
-use crate::rules::Refusal;
+use crate::rules::{PURGED, Refusal};
 use crate::sealing::Context;
 use crate::service::Handle;
 
@@ -115,6 +115,7 @@ pub(super) async fn read_system(
             shown.versions.last().and_then(|version| version.open.err()).unwrap_or(Refusal::HYDRATING);
         active.map(|version| version.id.to_string()).ok_or(closed)
     });
+    let standing = if shown.is_purged { Err(PURGED) } else { standing };
     let versions = shown.versions.iter().map(|version| Version {
         version: version.id.to_string(),
         counter: version.counter,

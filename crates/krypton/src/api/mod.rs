@@ -5,6 +5,7 @@
 
 mod documents;
 mod keys;
+mod purges;
 mod status;
 mod use_keys;
 
@@ -49,6 +50,9 @@ fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(keys::read_system))
         .routes(routes!(status::read_tenant))
         .routes(routes!(status::read))
+        .routes(routes!(purges::list))
+        .routes(routes!(purges::confirm))
+        .routes(routes!(purges::hold))
         .merge(openkcm_component::quarantine::routes())
 }
 

@@ -5,7 +5,7 @@ use axum::extract::State;
 use openkcm_contracts::TenantId;
 use openkcm_http::{Answer, Names};
 
-use super::documents::{CoreStatus, Link, LockedMemory, Reason, Tenant, Tenants};
+use super::documents::{CoreStatus, Link, LockedMemory, PurgeCounts, Reason, Tenant, Tenants};
 use super::{refuse, unreadable};
 use crate::rules::Refusal;
 use crate::service::Handle;
@@ -49,6 +49,11 @@ pub(super) async fn read(State(handle): State<Handle>) -> Answer<Json<CoreStatus
         lease: status.lease.into(),
         tenants: Tenants { serving, known },
         versions_at_risk: status.versions_at_risk,
+        purges: PurgeCounts {
+            waiting: status.purges.waiting,
+            held: status.purges.held,
+            destroyed: status.purges.destroyed,
+        },
         locked_memory: LockedMemory {
             keys: status.locked_memory.slots_in_use,
             bytes: status.locked_memory.bytes_locked,

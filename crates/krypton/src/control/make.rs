@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use openkcm_contracts::problem::Code;
 use openkcm_contracts::v1::{KeyDefine, KeySealed, Seal, SealedBy};
-use openkcm_contracts::{KeyPath, ServicePath, SystemPath, Timestamp, VersionId};
+use openkcm_contracts::{Generation, KeyPath, ServicePath, SystemPath, Timestamp, VersionId};
 use openkcm_host::random_array;
 use openkcm_secrets::SecretKey;
 use openkcm_store::Read;
@@ -12,7 +12,7 @@ use openkcm_store::Read;
 use super::l2::System;
 use super::tenant::Served;
 use super::{Core, Effects, RotateError, SealJob};
-use crate::rules::{Refusal, service_standing, system_standing};
+use crate::rules::{PURGED, Refusal, is_purged, service_standing, system_standing};
 use crate::sealing::wrap_l3;
 use crate::store;
 
@@ -109,6 +109,7 @@ impl Core {
         let served = self.served(view, path.tenant())?.map_err(RotateError::Refused)?;
         let system_path = SystemPath { tenant: path.tenant().clone(), system: path.system().clone() };
         let definition = store::system(view, &system_path)?;
+        refuse_purged(store::purge::purged_system(view, &system_path)?, definition.as_ref())?;
         system_standing(&served.tenant, definition.as_ref()).map_err(RotateError::Refused)?;
         let definition = definition.ok_or(RotateError::Refused(Refusal::UNKNOWN))?;
         match path {
@@ -149,6 +150,7 @@ impl Core {
         now: Timestamp,
     ) -> Result<(VersionId, Effects), RotateError> {
         let definition = store::service(view, path)?;
+        refuse_purged(store::purge::purged(view, path)?, definition.as_ref())?;
         service_standing(system_definition, definition.as_ref()).map_err(RotateError::Refused)?;
         let definition = definition.ok_or(RotateError::Refused(Refusal::UNKNOWN))?;
         let system = self.systems.get(&path.system_path()).ok_or(RotateError::Refused(Refusal::HYDRATING))?;
@@ -166,5 +168,12 @@ impl Core {
 
     fn new_version_id(&self) -> VersionId {
         VersionId::from_random(random_array(&*self.entropy))
+    }
+}
+
+fn refuse_purged(tombstone: Option<Generation>, definition: Option<&KeyDefine>) -> Result<(), RotateError> {
+    match definition {
+        Some(definition) if is_purged(tombstone, definition.generation) => Err(RotateError::Refused(PURGED)),
+        _ => Ok(()),
     }
 }

@@ -14,6 +14,7 @@
 //! | the provider answered | [`Core::unsealed_together`], [`Core::sealed`] |
 //! | new versions were kept | [`Core::kept`] |
 //! | letters are durable on the mesh | [`Core::told`] |
+//! | versions were destroyed | [`Core::settle`] |
 //! | time has come | [`Core::due`] |
 //! | a caller asks | [`Core::rotate`], [`Core::demand`] |
 
@@ -132,6 +133,7 @@ impl Core {
         for Waiting { letter, .. } in outbox::waiting(view, Lane::Sealed, usize::MAX)? {
             if let Ok(Event::KeySealed(sealed)) =
                 Event::from_body(EventType::KeySealed, letter.body.as_bytes())
+                && !sealed.seals.is_empty()
             {
                 self.at_risk.insert(sealed.version);
             }
@@ -184,7 +186,10 @@ impl Core {
     }
 
     fn settle_changes(&mut self, step: &mut Step<'_>, changes: &Changes) -> Result<(), StoreError> {
-        let Changes { tenants, systems, l2s, services, leased, replayed: _ } = changes;
+        let Changes { tenants, systems, l2s, services, dropped, leased, received: _, replayed: _ } = changes;
+        if !dropped.is_empty() {
+            self.at_risk.retain(|version| !dropped.contains(version));
+        }
         if *leased {
             self.settle_leases(step)?;
         }
@@ -304,7 +309,9 @@ impl Core {
     ) -> Result<Effects, StoreError> {
         let mut changes = Changes::default();
         for sealed in made {
-            self.at_risk.insert(sealed.version);
+            if store::holds(view, sealed)? {
+                self.at_risk.insert(sealed.version);
+            }
             if let KeyPath::System(path) = sealed.path()
                 && let Some(system) = self.systems.get_mut(&path)
                 && let Some((version, l2)) = system.unkept.take_if(|(version, _)| *version == sealed.version)

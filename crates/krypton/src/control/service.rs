@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use openkcm_contracts::problem::Code;
 use openkcm_contracts::v1::{KeyDefine, KeySealed, SealedBy};
-use openkcm_contracts::{KeyPath, ServiceId, ServicePath, SystemPath, VersionState};
+use openkcm_contracts::{Generation, KeyPath, ServiceId, ServicePath, SystemPath, VersionState};
 use openkcm_secrets::SecretKey;
 use openkcm_store::{Read, StoreError};
 
@@ -16,7 +16,9 @@ use super::step::Step;
 use super::tenant::Served;
 use super::{Core, KEEP_RETRY};
 use crate::keyring::{OpenVersion, ServiceRing};
-use crate::rules::{Candidate, Refusal, choose_active, service_standing, state_of, system_standing};
+use crate::rules::{
+    Candidate, PURGED, Refusal, choose_active, is_purged, service_standing, state_of, system_standing,
+};
 use crate::sealing::{Context, WrapError, unwrap_l3};
 use crate::store;
 
@@ -94,7 +96,9 @@ impl Core {
     ) -> Result<Arc<ServiceRing>, StoreError> {
         step.looked();
         let now = step.now;
-        let standing = system_standing(&served.tenant, system_definition)
+        let tombstone = store::purge::purged(step.view, path)?;
+        let standing = refuse_purged(tombstone, definition)
+            .and_then(|()| system_standing(&served.tenant, system_definition))
             .and_then(|()| system_definition.ok_or(Refusal::UNKNOWN))
             .and_then(|system| service_standing(system, Some(definition)).map(|()| system));
         let system_definition = match standing {
@@ -108,7 +112,8 @@ impl Core {
         let Some(system) = self.systems.get(&path.system_path()) else {
             return Ok(Arc::new(ServiceRing::refused(Refusal::HYDRATING)));
         };
-        let versions = self.open_versions(path, definition, system, &held);
+        let mut versions = self.open_versions(path, definition, system, &held);
+        close_purged(&mut versions, &held, tombstone);
         let refusal = system.refusal();
         let l2 = system.active(self, system_definition, now);
         let candidates = candidates(&versions, |version| version.key.is_ok());
@@ -147,7 +152,12 @@ impl Core {
         if versions.is_empty() && l2.is_none() {
             return Ok(Arc::new(ServiceRing::refused(refusal)));
         }
-        Ok(Arc::new(ServiceRing::serving(with_states(versions, &candidates, active, definition))))
+        let ring = ServiceRing::serving(with_states(versions, &candidates, active, definition));
+        let destroyed = match tombstone {
+            Some(_) => store::purge::destroyed(step.view, path)?,
+            None => Vec::new(),
+        };
+        Ok(Arc::new(ring.with_destroyed(destroyed)))
     }
 
     /// The versions of an L3, of every generation.
@@ -221,6 +231,18 @@ impl Core {
                 },
             })
             .collect()
+    }
+}
+
+fn refuse_purged(tombstone: Option<Generation>, definition: &KeyDefine) -> Result<(), Refusal> {
+    if is_purged(tombstone, definition.generation) { Err(PURGED) } else { Ok(()) }
+}
+
+fn close_purged(versions: &mut [OpenVersion], held: &[KeySealed], tombstone: Option<Generation>) {
+    for (version, sealed) in versions.iter_mut().zip(held) {
+        if is_purged(tombstone, sealed.generation) {
+            version.key = Err(PURGED);
+        }
     }
 }
 

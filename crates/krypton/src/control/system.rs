@@ -10,7 +10,7 @@ use super::held::{Members, next_counter};
 use super::l2::{System, open_version};
 use super::step::Step;
 use super::tenant::Served;
-use crate::rules::{choose_active, system_standing};
+use crate::rules::{choose_active, is_purged, system_standing};
 use crate::store;
 
 impl Core {
@@ -96,7 +96,10 @@ impl Core {
     ) -> Result<(), StoreError> {
         let KeyPath::System(path) = definition.path() else { return Ok(()) };
         step.looked();
-        if system_standing(&served.tenant, Some(definition)).is_err() {
+        let tombstone = store::purge::purged_system(step.view, &path)?;
+        if is_purged(tombstone, definition.generation)
+            || system_standing(&served.tenant, Some(definition)).is_err()
+        {
             self.systems.take(&path);
             self.patience.end(&definition.tenant, || definition.path());
             return Ok(());

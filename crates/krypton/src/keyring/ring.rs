@@ -35,6 +35,8 @@ pub struct ServiceRing {
     refusal: Option<Refusal>,
     active: Option<usize>,
     versions: Box<[OpenVersion]>,
+    /// Versions that are gone for good.
+    destroyed: Box<[VersionId]>,
     /// Set by the first request that finds no version, so that the control loop is asked once.
     demanded: AtomicBool,
 }
@@ -46,6 +48,7 @@ impl ServiceRing {
             refusal: Some(refusal),
             active: None,
             versions: Box::default(),
+            destroyed: Box::default(),
             demanded: AtomicBool::new(false),
         }
     }
@@ -53,7 +56,19 @@ impl ServiceRing {
     /// A service with these versions, of which one encrypts.
     pub fn serving(versions: Vec<OpenVersion>) -> Self {
         let active = versions.iter().position(|version| version.state == VersionState::Active);
-        Self { refusal: None, active, versions: versions.into(), demanded: AtomicBool::new(false) }
+        let (versions, destroyed) = (versions.into(), Box::default());
+        Self { refusal: None, active, versions, destroyed, demanded: AtomicBool::new(false) }
+    }
+
+    /// The same, which knows of versions that were destroyed.
+    #[must_use]
+    pub fn with_destroyed(self, versions: Vec<VersionId>) -> Self {
+        Self { destroyed: versions.into(), ..self }
+    }
+
+    /// Whether a version was destroyed here.
+    pub fn is_destroyed(&self, id: VersionId) -> bool {
+        self.destroyed.contains(&id)
     }
 
     /// Whether the service is served.

@@ -15,7 +15,7 @@ use super::RotateFailure;
 use super::provider::Provider;
 use crate::control::{Core, Effects, RotateError, Sealed, Unsealed};
 use crate::rules::Refusal;
-use crate::store::{self, Slice, Slices};
+use crate::store::{self, Changes, Slice, Slices};
 
 /// The longest sleep between two looks at the agenda: a wall clock that was set forward is noticed
 /// within it.
@@ -39,6 +39,7 @@ type Rotated = oneshot::Sender<Result<VersionId, RotateFailure>>;
 pub(crate) enum Input {
     Intake(Box<Slices>, Committed),
     Told(Vec<Waiting>),
+    Destroyed(Changes),
     Unsealed(Unsealed),
     Sealed(Sealed),
     Hydrated,
@@ -158,6 +159,9 @@ impl ControlLoop {
         match input {
             Input::Intake(slices, reply) => self.intakes.push_back((slices, reply)),
             Input::Told(letters) => self.settle(move |core, view, now| core.told(view, &letters, now)).await,
+            Input::Destroyed(changes) => {
+                self.settle(move |core, view, now| core.settle(view, &changes, now)).await;
+            }
             Input::Unsealed(answer) => self.take_unsealed(&mut vec![answer]).await,
             Input::Sealed(answer) => self.take_sealed(answer).await,
             Input::Hydrated => self.settle(Core::hydrated).await,

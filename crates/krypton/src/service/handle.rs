@@ -15,11 +15,13 @@ use openkcm_store::{Read, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::control_loop::Input;
+use super::purges::{self, PurgesShown, Shown};
 use crate::control::{Core, LeaseView, VersionView};
 use crate::data::DataPlane;
 use crate::keyring::{Keyring, ServiceRing};
-use crate::rules::{REPLICATION_PATIENCE, Refusal};
+use crate::rules::{PurgePolicy, REPLICATION_PATIENCE, Refusal, is_purged};
 use crate::store;
+use crate::store::purge::{Counts, Decision, Stage};
 
 /// Why a key was not rotated.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +49,8 @@ pub struct Handle {
     pub(super) mesh: MeshHandle,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) settled: watch::Receiver<u64>,
+    pub(super) purge: PurgePolicy,
+    pub(super) purges_shown: Shown,
 }
 
 /// A tenant, as this Core sees it.
@@ -69,6 +73,8 @@ pub struct SystemView {
     pub definition: KeyDefine,
     /// Its versions, the oldest counter first.
     pub versions: Vec<VersionView>,
+    /// Whether a tombstone ends it.
+    pub is_purged: bool,
 }
 
 /// What the Core says of itself.
@@ -84,6 +90,8 @@ pub struct Status {
     pub lease: LeaseView,
     /// Versions that would be lost with this Core's disk.
     pub versions_at_risk: usize,
+    /// Purges, and what they have destroyed.
+    pub purges: Counts,
     /// Plaintext keys in locked memory, and the bytes that are locked.
     pub locked_memory: openkcm_secrets::Usage,
     /// The time, as this Core sees it.
@@ -197,7 +205,8 @@ impl Handle {
                 let held = (store::system_versions(view, &of)?, &regions.unwrap_or_default()[..]);
                 let core = core.lock().unwrap_or_else(PoisonError::into_inner);
                 let versions = core.system_versions(&of, &definition, held, now);
-                Ok(Some(SystemView { definition, versions }))
+                let is_purged = is_purged(store::purge::purged_system(view, &of)?, definition.generation);
+                Ok(Some(SystemView { definition, versions, is_purged }))
             })
             .await
     }
@@ -209,14 +218,16 @@ impl Handle {
     pub async fn status(&self) -> Result<Status, StoreError> {
         let (core, mesh) = (self.core.clone(), self.mesh.clone());
         // A step may hold the control state for a while: waited for where waiting is fine.
-        let (mesh, versions_at_risk, lease) = self
+        let (mesh, versions_at_risk, lease, purges) = self
             .store
             .read(move |view: &dyn Read| {
                 let core = core.lock().unwrap_or_else(PoisonError::into_inner);
                 let (at_risk, lease) = (core.versions_at_risk(), core.lease());
                 drop(core);
                 let store::Applied { registry, cmk } = store::applied(view)?;
-                Ok::<_, StoreError>((mesh.status(view, Applied { registry, cmk })?, at_risk, lease))
+                let purges = store::purge::counts(view)?;
+                let mesh = mesh.status(view, Applied { registry, cmk })?;
+                Ok::<_, StoreError>((mesh, at_risk, lease, purges))
             })
             .await?;
         Ok(Status {
@@ -225,6 +236,7 @@ impl Handle {
             tenants: self.keyring.count(),
             lease,
             versions_at_risk,
+            purges,
             locked_memory: openkcm_secrets::usage(),
             now: self.clock.now(),
         })
@@ -254,6 +266,43 @@ impl Handle {
                 "lease_expired: there is no lease of the CMK Server; nobody is served before the first one",
             ),
         }
+    }
+
+    /// Purges after a key's name, in the order of names, each with how long it waits still.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn purges(
+        &self,
+        after: Option<String>,
+        limit: usize,
+        stage: Option<Stage>,
+    ) -> Result<PurgesShown, StoreError> {
+        let policy = self.purge;
+        self.store.read(move |view| purges::list(view, &policy, after, limit, stage)).await
+    }
+
+    /// Takes an operator's word on these purges, or on all that it concerns, a bounded number at once. Gives those
+    /// that it concerned.
+    ///
+    /// # Errors
+    /// When the store does not take it.
+    pub async fn decide_purges(
+        &self,
+        decision: Decision,
+        keys: Option<Vec<KeyPath>>,
+        limit: usize,
+    ) -> Result<Vec<KeyPath>, StoreError> {
+        let decided =
+            self.store.write(move |tx| store::purge::decide(tx, decision, keys.as_deref(), limit)).await?;
+        for path in &decided {
+            tracing::warn!(%path, ?decision, "an operator has decided about its purge");
+        }
+        Ok(decided)
+    }
+
+    pub(crate) fn purge_counts(&self) -> Shown {
+        self.purges_shown.clone()
     }
 
     pub(crate) fn keyring(&self) -> Arc<Keyring> {

@@ -8,6 +8,7 @@ mod control_loop;
 mod handle;
 mod manifests;
 mod provider;
+pub(crate) mod purges;
 mod receiver;
 
 pub use handle::{Handle, RotateFailure, Status, SystemView, TenantView};
@@ -31,11 +32,12 @@ use crate::api;
 use crate::control::Core;
 use crate::data::DataPlane;
 use crate::keyring::Keyring;
-use crate::rules::{LeasePolicy, Moment};
+use crate::rules::{LeasePolicy, Moment, PurgePolicy};
 use crate::store;
 use control_loop::{ControlLoop, Input};
 use manifests::Manifests;
 use provider::Provider;
+use purges::Purges;
 use receiver::MeshReceiver;
 
 /// The component's name in metrics.
@@ -63,6 +65,8 @@ pub struct Options {
     pub access: Access,
     /// How leases are dealt with here.
     pub leases: LeasePolicy,
+    /// How long it waits before it destroys, and how much at once.
+    pub purge: PurgePolicy,
 }
 
 /// What the component is handed: the providers, and what every component is.
@@ -87,7 +91,7 @@ impl Service {
     /// # Errors
     /// When the data directory or the store can't be used.
     pub async fn start(options: Options, surroundings: Surroundings) -> Result<Self, StartError> {
-        let Options { data_dir, region, access, leases } = options;
+        let Options { data_dir, region, access, leases, purge } = options;
         let Surroundings { roots, common } = surroundings;
         let store = open_store(&data_dir, COMPONENT, format!("{COMPONENT}/{region}"), store::SPACES)?;
         let now = Moment::of(&*common.clock);
@@ -125,6 +129,16 @@ impl Service {
             entropy: common.entropy.clone(),
         };
         tasks.spawn(manifests.run());
+        let purges = Purges {
+            store: store.clone(),
+            region: region.clone(),
+            policy: purge,
+            clock: common.clock.clone(),
+            inputs: inputs.clone(),
+            shown: purges::Shown::default(),
+        };
+        let purges_shown = purges.shown.clone();
+        tasks.spawn(purges.run());
         tasks.spawn(tell_when_hydrated(mesh.handle(), inputs.clone()));
         let handle = Handle {
             region,
@@ -136,6 +150,8 @@ impl Service {
             mesh: mesh.handle(),
             inputs,
             settled,
+            purge,
+            purges_shown,
         };
         let mut registry = metrics_registry(COMPONENT);
         crate::metrics::register(&mut registry, &handle);

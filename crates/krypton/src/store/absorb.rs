@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use openkcm_contracts::v1::{L1Reference, L1Revoke, LinkState};
 use openkcm_contracts::{
-    Event, KeyPath, LinkEpoch, Meeting, Revision, ServicePath, SystemPath, TenantId, Timestamp, meet,
+    Event, KeyPath, LinkEpoch, Meeting, Revision, ServicePath, SystemPath, TenantId, Timestamp, VersionId,
+    meet,
 };
 use openkcm_orbital::inbox::Quarantined;
 use openkcm_orbital::{Intake, Verified};
@@ -19,7 +20,7 @@ use super::digests::Gathered;
 use super::slices::Slice;
 use super::{
     APPLIED, Applied, DEFINITIONS, Held, LAST, LINKS, LinkRecord, TENANTS, definition_key, lease, manifest,
-    versions,
+    purge, versions,
 };
 
 /// The highest counter that is believed of a peer: far beyond any honest rotation, and far below
@@ -44,6 +45,10 @@ pub struct Changes {
     pub services: BTreeSet<ServicePath>,
     /// Whether there is another lease.
     pub leased: bool,
+    /// Versions that are destroyed, or that nobody will be told of: none of them is at risk any more.
+    pub dropped: BTreeSet<VersionId>,
+    /// How many sealed versions of peers are new here.
+    pub received: u64,
     /// How many events changed nothing: they were held already, or something newer was.
     pub replayed: u64,
 }
@@ -51,8 +56,9 @@ pub struct Changes {
 impl Changes {
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
-        let Self { tenants, systems, l2s, services, leased, replayed: _ } = self;
-        !leased && tenants.is_empty() && systems.is_empty() && l2s.is_empty() && services.is_empty()
+        let Self { tenants, systems, l2s, services, dropped, leased, received: _, replayed: _ } = self;
+        let settled = tenants.is_empty() && systems.is_empty() && l2s.is_empty() && services.is_empty();
+        settled && dropped.is_empty() && !leased
     }
 
     /// Notes a change of a key's definition.
@@ -109,6 +115,7 @@ fn merge_all(tx: &mut dyn Write, intake: &Intake, now: Timestamp) -> Result<Chan
         }
     }
     sums.commit(tx)?;
+    versions::count(tx, changes.received)?;
     for poison in intake.poison.iter().filter(|poison| poison.revokes) {
         // A revoke that can't be read fails closed: its tenant stays refused until a newer link.
         if let Some(tenant) = &poison.tenant {
@@ -145,6 +152,7 @@ fn merge_one(
             let Some(before) = replaced(tx, &DEFINITIONS, &key, revision, fact)? else { return Ok(false) };
             sums.key(before.as_ref(), (revision, fact), &verified.event);
             DEFINITIONS.put(tx, &key, &Held { revision, fact: fact.clone() })?;
+            purge::observe(tx, before.as_ref(), (revision, fact))?;
             changes.definition_of(fact.path());
             Ok(true)
         }
@@ -155,9 +163,13 @@ fn merge_one(
                 "a peer's version was not taken: no honest Core counts so far, or seals so often");
             Ok(true)
         }
+        // What is ended is not acted on; that its maker has destroyed a version destroys it nowhere else.
+        Event::KeySealed(fact) if !purge::takes(tx.as_read(), fact)? => Ok(true),
+        Event::KeyPurge(fact) => purge::hear(tx, (revision, fact), &intake.stream.audience, now, changes),
         Event::KeySealed(fact) => {
             let news = versions::receive(tx, fact)?;
             if news {
+                changes.received += 1;
                 changes.versions_of(fact.path());
             }
             Ok(news)
@@ -168,7 +180,7 @@ fn merge_one(
             changes.leased = true;
             Ok(true)
         }
-        // Purges and queries are not acted on yet; nothing else is told to a Core.
+        // Queries are not acted on yet; nothing else is told to a Core.
         other => {
             tracing::debug!(subject = %other.subject(), stream = %intake.stream, at = %now, "not acted on");
             Ok(true)

@@ -7,6 +7,7 @@ mod absorb;
 mod digests;
 pub mod lease;
 pub mod manifest;
+pub mod purge;
 mod slices;
 mod v1;
 mod versions;
@@ -16,7 +17,7 @@ pub use digests::buckets;
 pub use lease::{Leases, leases};
 pub use slices::{SLICE, Slice, Slices};
 pub use v1::{Applied, Held, LinkRecord};
-pub use versions::{keep, key_versions, service_versions, system_versions};
+pub use versions::{holds, keep, key_versions, service_versions, system_versions};
 
 use openkcm_contracts::v1::{KeyDefine, KeySealed, TenantDefine};
 use openkcm_contracts::{ServiceId, ServicePath, SystemPath, TenantId};
@@ -55,6 +56,11 @@ pub const SPACES: &[Space] = &[
     digests::SPACES[1][0],
     digests::SPACES[1][1],
     digests::SPACES[1][2],
+    purge::SPACES[0],
+    purge::SPACES[1],
+    purge::SPACES[2],
+    purge::SPACES[3],
+    purge::SPACES[4],
 ];
 
 /// What is held about a tenant.

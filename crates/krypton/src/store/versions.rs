@@ -1,4 +1,4 @@
-//! Sealed versions: kept for ever, united with those of other regions, told to them.
+//! Sealed versions: kept until a tombstone ends them, united with those of other regions, told to them.
 //!
 //! The key of a version is its name, counter, id and maker, so that a peer that speaks of another
 //! maker's version can't touch it.
@@ -8,21 +8,46 @@ use openkcm_contracts::{Event, KeyPath, Revision, ServicePath, SystemPath, Times
 use openkcm_orbital::{Letter, outbox};
 use openkcm_store::{Read, StoreError, Table, Write};
 
+use super::purge::{self, Ledger};
 use super::{L2_VERSIONS, L3_VERSIONS};
 
-/// Keeps versions that this Core made, with the letters that tell of them, in one transaction.
+/// Keeps versions that this Core made, with the letters that tell of them, in one transaction; not those that a
+/// tombstone ends which came meanwhile.
 ///
 /// # Errors
 /// When the store can't be written.
 pub fn keep(tx: &mut dyn Write, made: &[KeySealed], now: Timestamp) -> Result<(), StoreError> {
+    let mut kept = 0;
     for sealed in made {
+        if purge::ends(tx.as_read(), sealed)? {
+            continue;
+        }
+        kept += 1;
         table(sealed).put(tx, &record_key(sealed), sealed)?;
         // A sealed version never changes, so its counter serves as its revision for ever.
         let revision = Revision::new(1, sealed.counter);
         let letter = Letter::new(&Event::KeySealed(sealed.clone()), Audience::Cores, revision, now);
         outbox::put(tx, &letter)?;
     }
-    Ok(())
+    count(tx, kept)
+}
+
+/// Counts versions that came to be held.
+pub(super) fn count(tx: &mut dyn Write, more: u64) -> Result<(), StoreError> {
+    if more == 0 {
+        return Ok(());
+    }
+    let mut ledger = Ledger::read(tx.as_read())?;
+    ledger.versions += more;
+    ledger.write(tx)
+}
+
+/// Whether a version is held.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn holds(store: &dyn Read, sealed: &KeySealed) -> Result<bool, StoreError> {
+    Ok(table(sealed).get(store, &record_key(sealed))?.is_some())
 }
 
 /// Keeps a version that a peer made. Says whether it is new here.

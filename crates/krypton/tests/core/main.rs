@@ -12,6 +12,8 @@ mod leases;
 mod lifecycle;
 mod many;
 mod providers;
+mod purge_steps;
+mod purges;
 mod quarantine;
 mod rig;
 mod rotation;

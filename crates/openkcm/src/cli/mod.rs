@@ -18,6 +18,7 @@ mod key;
 mod l1;
 pub(crate) mod output;
 mod progress;
+mod purge;
 mod quarantine;
 pub(crate) mod render;
 mod report;
@@ -106,6 +107,9 @@ enum Command {
     /// Show keys as the regions see them
     #[command(subcommand)]
     Key(key::Command),
+    /// Look at what the regions are to destroy, confirm and hold it
+    #[command(subcommand)]
+    Purge(purge::Command),
     /// Look at, retry and drop events that a component could not read or apply
     #[command(subcommand)]
     Quarantine(quarantine::Command),
@@ -147,6 +151,7 @@ fn run_in(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Rewrap(arguments) => session.block_on(key::rewrap(&arguments, session)),
         Command::Rotate(arguments) => session.block_on(key::rotate(&arguments, session)),
         Command::Key(command) => session.block_on(key::run(&command, session)),
+        Command::Purge(command) => session.block_on(purge::run(command, session)),
         Command::Quarantine(command) => session.block_on(quarantine::run(command, session)),
         Command::Status(arguments) => session.block_on(status::run(&arguments, session)),
         Command::Dev(_)

@@ -31,6 +31,7 @@ const FIRST: &[&str] = &[
     "state",
     "ended_by",
     "purge_at",
+    "purged_at",
     "regions",
     "algorithm",
     "rotate_every",

@@ -30,6 +30,7 @@ const COLUMNS: &[Column] = &[
     ("LEASE", "/lease"),
     ("TENANTS", "/tenants"),
     ("AT RISK", "/at_risk"),
+    ("PURGES HELD", "/purges_held"),
 ];
 
 const TENANT_COLUMNS: &[Column] = &[
@@ -179,6 +180,8 @@ fn row(answer: &Value) -> Value {
             format!("{serving} of {} served", status["tenants"]["known"])
         }),
         "at_risk": status["versions_at_risk"],
+        // They wait for an operator.
+        "purges_held": status["purges"]["held"],
     })
 }
 
@@ -217,6 +220,7 @@ mod tests {
                 "applied": {"registry": "1.7", "cmk": "1.2"}, "dropped": {}, "quarantined": 2,
             },
             "tenants": {"serving": 1, "known": 2}, "versions_at_risk": 3, "now": "2026-02-02T08:00:00.000Z",
+            "purges": {"waiting": 1, "held": 12, "destroyed": 0},
             "lease": {"state": "held", "deadline": "2026-02-02T09:30:00.000Z", "used_percent": 93},
         }});
         let gone = json!({"component": "cmk", "reachable": false, "error": "unreachable"});
@@ -231,6 +235,7 @@ mod tests {
                     "cut off since 2026-02-02T08:00:00.000Z",
                     "cmk=1.2,registry=1.7",
                     "1 of 2 served",
+                    " 12",
                     "1h 30m left (93 % used)",
                 ],
             ),

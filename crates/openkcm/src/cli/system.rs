@@ -16,6 +16,7 @@ const COLUMNS: &[Column] = &[
     ("ROTATE EVERY", "/rotate_every"),
     ("REVISION", "/revision"),
     ("PURGE AT", "/purge_at"),
+    ("PURGED AT", "/purged_at"),
 ];
 
 #[derive(Subcommand)]

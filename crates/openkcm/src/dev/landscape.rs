@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use openkcm_client::{Landscape, Region};
@@ -12,7 +13,7 @@ use openkcm_cmk::LeaseTerms;
 use openkcm_contracts::{RegionId, Role};
 use openkcm_host::{Clock, Entropy, SystemClock};
 use openkcm_http::Access;
-use openkcm_krypton::LeasePolicy;
+use openkcm_krypton::{LeasePolicy, PurgePolicy};
 use openkcm_orbital::{Embedded, Signer, Transport, TrustBundle, Verifier};
 use openkcm_roots::Roots;
 use tokio::net::TcpListener;
@@ -182,6 +183,8 @@ impl Common<'_> {
             region: region.clone(),
             access: access_to(self.parts.home),
             leases: LeasePolicy::default(),
+            // What is tried out is not waited for.
+            purge: PurgePolicy { minimum_wait: Duration::ZERO, ..PurgePolicy::default() },
         };
         let surroundings =
             openkcm_krypton::Surroundings { roots: self.roots.clone(), common: self.surroundings(signer) };

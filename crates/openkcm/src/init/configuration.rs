@@ -27,8 +27,23 @@ pub(super) fn of(component: &Component, place: &Place, common: &Common<'_>) -> S
     } else {
         text.push_str(roots(component));
     }
+    if matches!(component, Component::Krypton(_)) {
+        text.push_str(PURGE);
+    }
     text
 }
+
+/// How a Core destroys.
+const PURGE: &str = r#"
+# Destruction of keys on the Registry's word. A key is kept for at least so long after this Core has heard that it
+# ended; and when more than a share of all key versions (or `brake_least` of them, where that is more) would be
+# destroyed within the window, the rest waits for `openkcm purge confirm`.
+[purge]
+minimum_wait = "24h"
+brake_percent = 10
+brake_least = 16
+brake_window = "24h"
+"#;
 
 fn head(component: &Component, common: &Common<'_>) -> String {
     let (title, role) = (component.title(), component.role());

@@ -136,6 +136,7 @@ impl Start<'_> {
             region: region.clone(),
             access: self.parts.access.clone(),
             leases: self.config.lease_policy,
+            purge: self.config.purge,
         };
         let (roots, common) = (self.parts.roots.clone(), self.parts.surroundings());
         let surroundings = openkcm_krypton::Surroundings { roots, common };

@@ -10,6 +10,7 @@ mod http;
 mod kill;
 mod openapi;
 mod openbao;
+mod purge;
 mod quarantine;
 mod restart;
 mod schemathesis;

@@ -6,7 +6,8 @@
 //! stopped at any point, and what it was doing is done again by the next one. A task that panics is
 //! started again, so that a defect in what it calls never ends a lane in silence.
 //!
-//! An authority sends nothing before it has read back its own last words and compared them with its store
+//! What a Core made is sent only while the authorities' words were read to their ends: after an absence it hears first
+//! what has ended meanwhile. An authority sends nothing before it has read back its own last words and compared them with its store
 //! ([`Words`]).
 
 mod read;
@@ -167,6 +168,7 @@ impl Courier {
         };
         let (connection_sender, connection) = watch::channel(at_start);
         let (hydrated_sender, hydrated) = watch::channel(BTreeSet::new());
+        let drained = watch::Sender::new(BTreeSet::new());
         let (compared_sender, compared) = watch::channel(self.words.is_none());
         let streams = self.reads.iter().collect::<BTreeSet<_>>().len();
         let shared = Arc::new(Shared {
@@ -174,6 +176,7 @@ impl Courier {
             connection: connection_sender,
             attempts: Mutex::default(),
             hydrated: hydrated_sender,
+            drained,
             compared: compared_sender,
         });
         let mut tasks = JoinSet::new();
@@ -197,6 +200,8 @@ struct Shared {
     /// What came of the last attempts: lanes go their own ways, and one that works says nothing of another.
     attempts: Mutex<BTreeMap<Attempt, Outcome>>,
     hydrated: watch::Sender<BTreeSet<Stream>>,
+    /// The streams that were read to their ends since they could be read again.
+    drained: watch::Sender<BTreeSet<Stream>>,
     compared: watch::Sender<bool>,
 }
 

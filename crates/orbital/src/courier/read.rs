@@ -29,6 +29,7 @@ impl Shared {
         let mut failures = 0;
         loop {
             let Err(interruption) = self.read_on(&reading, &mut failures).await;
+            self.drained.send_if_modified(|drained| drained.remove(&reading.stream));
             self.note_failure(Attempt::to_read(&reading), &interruption);
             failures += 1;
             self.back_off(failures).await;
@@ -46,6 +47,7 @@ impl Shared {
             *failures = 0;
             if caught_up {
                 self.hydrated.send_if_modified(|read| read.insert(reading.stream.clone()));
+                self.drained.send_if_modified(|drained| drained.insert(reading.stream.clone()));
             }
         }
     }

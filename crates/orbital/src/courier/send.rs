@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::{Attempt, Interruption, Shared};
 use crate::outbox::{self, Waiting};
-use crate::{Courier, Letter, Published};
+use crate::{Courier, Letter, Published, Stream};
 
 /// Letters that are sent at once: a synced mesh takes a batch in the time of one message, and no larger one.
 const BATCH: usize = 1000;
@@ -58,6 +58,10 @@ impl Shared {
         let mut failures = 0;
         let mut letters = Some(first);
         loop {
+            if self.waits_for_authorities(lane).await {
+                // Some of it may have ended meanwhile.
+                letters = None;
+            }
             match self.send_next(lane, &audience, letters.take()).await {
                 Ok(Sent::Nothing) => {
                     if failures > 0 {
@@ -78,6 +82,25 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Waits until the authorities' words were read to their ends, before sealed copies are sent. Says whether that
+    /// took any time.
+    async fn waits_for_authorities(&self, lane: Lane) -> bool {
+        if lane != Lane::Sealed {
+            return false;
+        }
+        let mut drained = self.drained.subscribe();
+        let is_authoritys = |stream: &&Stream| matches!(stream.lane, Lane::Urgent | Lane::Facts);
+        let are_read = |drained: &BTreeSet<Stream>| {
+            self.courier.reads.iter().filter(is_authoritys).all(|of| drained.contains(of))
+        };
+        if are_read(&drained.borrow_and_update()) {
+            return false;
+        }
+        // The sender is this courier's own.
+        drop(drained.wait_for(are_read).await);
+        true
     }
 
     /// Sends these letters, or those that wait now.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use openkcm_contracts::Lane;
+use openkcm_contracts::{EventType, Lane};
 use openkcm_orbital::{Letter, Reading, inbox, outbox};
 
-use crate::fixture::{Landscape, purge_letter, tenant_letter};
+use crate::fixture::{Landscape, letter, purge_letter, tenant_letter};
 use crate::flaky::{Fault, Flaky};
 use crate::post::{Author, FACTS, Post, put, reads, soon, until, until_held, until_told};
 
@@ -213,4 +213,19 @@ async fn a_word_that_changes_while_it_is_being_sent_is_sent_again() {
     until_told(&post.author).await;
     let left = post.author.read(|view| outbox::depth(view, Lane::Facts)).await.expect("read");
     assert_eq!(left.letters, 0);
+}
+
+#[tokio::test]
+async fn sealed_copies_wait_until_the_authorities_words_were_read_to_their_ends() {
+    let post = Post::new().await;
+    let store = post.receiver.store.clone();
+    put(&store, vec![letter(EventType::KeySealed)]).await;
+    let flaky = Flaky::new(post.mesh.clone(), &[], &[]);
+    flaky.away.lock().expect("free").push(Lane::Facts);
+    let _core = post.core(flaky.clone());
+    flaky.tried(20).await;
+    let waits = store.read(|view| outbox::waiting(view, Lane::Sealed, 9)).await.expect("read");
+    assert_eq!(waits.len(), 1, "what has ended meanwhile is not known yet");
+    flaky.away.lock().expect("free").clear();
+    until_told(&store).await;
 }

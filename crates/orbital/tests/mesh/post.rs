@@ -129,6 +129,12 @@ impl Post {
         courier(store, over, receiver, Vec::new(), reads())
     }
 
+    /// Starts to read region `a`'s streams, and to send the sealed copies that wait there.
+    pub(crate) fn core(&self, over: Arc<dyn Transport>) -> CourierHandle {
+        let (store, receiver) = (self.receiver.store.clone(), self.receiver.clone());
+        courier(store, over, receiver, vec![Lane::Sealed], reads())
+    }
+
     /// Publishes past any outbox.
     pub(crate) async fn publish(&self, messages: Vec<Message>) {
         self.mesh.publish(messages).await.expect("the mesh takes messages");

@@ -196,6 +196,10 @@ pub(crate) struct Definition {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     purge_at: Option<Timestamp>,
+    /// When the regions were told to destroy its material: it can only be defined again since then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    purged_at: Option<Timestamp>,
     /// What it encrypts with.
     #[schema(value_type = AlgorithmName)]
     algorithm: Algorithm,
@@ -223,7 +227,7 @@ pub(crate) struct Definition {
 }
 
 impl From<Shown<KeyRecord>> for Definition {
-    fn from(Shown { record, standing }: Shown<KeyRecord>) -> Self {
+    fn from(Shown { record, standing, purged_at }: Shown<KeyRecord>) -> Self {
         let (state, end) = match standing {
             Standing::Live if record.state == DefinitionState::Disabled => (StateName::Disabled, None),
             Standing::Live => (StateName::Defined, None),
@@ -237,6 +241,7 @@ impl From<Shown<KeyRecord>> for Definition {
             state,
             ended_by: end.map(|end| end.by.into()),
             purge_at: end.map(|end| end.purge_at),
+            purged_at,
             algorithm: record.algorithm,
             rotate_every: record.rotate_every,
             compromised: record.compromised,

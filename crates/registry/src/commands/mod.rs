@@ -5,6 +5,7 @@
 //! simulator call the same functions; time is handed in, and the same calls give the same store.
 
 mod key;
+mod purge;
 mod tenant;
 pub mod words;
 
@@ -14,6 +15,7 @@ use openkcm_orbital::{Letter, outbox};
 use openkcm_store::{StoreError, Write};
 
 pub use key::{define_key, delete_key, mark_compromised, undelete_key};
+pub use purge::{PurgeStep, is_due, purge_due};
 pub use tenant::{define_tenant, offboard_tenant, undelete_tenant};
 
 use crate::rules::telling::Told;

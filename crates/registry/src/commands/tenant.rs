@@ -8,7 +8,7 @@ use openkcm_store::{StoreError, Table, Write};
 
 use super::{Failure, moment, tell};
 use crate::rules::{Landscape, Outcome, Precondition, TenantSpec, telling, tenant};
-use crate::store::{self, KeyRecord, SERVICES, SYSTEMS, TenantRecord};
+use crate::store::{self, KeyRecord, SERVICES, SYSTEMS, TenantRecord, purges};
 
 /// Definitions that are read at once while a new region is told of them: bounds the memory that a
 /// tenant of a million services takes.
@@ -67,7 +67,11 @@ pub fn undelete_tenant(
     now: Timestamp,
 ) -> Result<Outcome<TenantRecord>, Failure> {
     let (held, at) = (store::tenant(tx.as_read(), id)?, moment(tx, now)?);
-    let outcome = tenant::undelete(id, held.as_ref(), precondition, at)?;
+    let begun = match &held {
+        Some(held) => purges::begun(tx.as_read(), held)?.is_some(),
+        None => false,
+    };
+    let outcome = tenant::undelete(id, held.as_ref(), precondition, begun, at)?;
     commit(tx, held.as_ref(), &outcome, now)?;
     Ok(outcome)
 }

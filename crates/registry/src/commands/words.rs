@@ -5,6 +5,8 @@
 //! Registry tells nothing, not even what waits since before its start, and changes nothing. A rebuild takes
 //! the records from the mesh, and tells what the mesh lacks.
 
+mod purges;
+
 use std::collections::BTreeMap;
 
 use openkcm_contracts::{Audience, Event, Generation, Lane, RegionId, Revision, Timestamp};
@@ -133,6 +135,11 @@ fn knows(view: &dyn Read, event: &Event, revision: Revision) -> Result<bool, Sto
             let same = held.as_ref().is_some_and(|held| telling::key_word(held) == *fact);
             (held.map(|held| held.revision), same)
         }
+        Event::KeyPurge(fact) => {
+            let held = store::purges::of(view, &fact.path())?;
+            let same = held.as_ref().is_some_and(|held| held.generation == fact.generation);
+            (held.map(|held| held.revision), same)
+        }
         _ => return Ok(true),
     };
     Ok(held > Some(revision) || (held == Some(revision) && same))
@@ -201,6 +208,10 @@ fn take_one(
             }
             store::take_key(tx, &taken.record)
         }
+        Some(Event::KeyPurge(said)) => match purges::take(tx, &said, found.revision, rebuilding.now)? {
+            Some(taken) => note_taken(tx, subject, &taken),
+            None => Ok(()),
+        },
         _ => {
             tracing::warn!(subject, "a word on the mesh is none that this version can take back; left out");
             Ok(())
@@ -288,22 +299,38 @@ fn tell_keys(
     for (_, mut record) in records {
         let subject = Event::KeyDefine(telling::key_word(&record)).subject().to_string();
         let tenant = store::tenant(tx.as_read(), &record.tenant)?;
-        let is_new = is_new(tx, &subject, record.revision, lost)?;
+        let mut is_new = is_new(tx, &subject, record.revision, lost)?;
         if is_new && is_orphan(&record, parent(tx, tenant.as_ref(), &record)?, lost) {
             note_dropped(&subject);
             words::note(tx, |rebuild| rebuild.dropped += 1)?;
             store::drop_key(tx, &record.path())?;
-            continue;
+            // What others know under the name goes on in its place.
+            let Some(known) = known_to_others(tx, &subject, Rebuilding { lost, now })? else { continue };
+            (record, is_new) = (known, false);
         }
         let heard = found::heard(tx.as_read(), &subject)?;
+        let ended = purges::end(tx, &mut record, now)?;
         let told = tenant.map(|tenant| telling::of_key(&tenant, &record)).unwrap_or_default();
-        if is_new || is_contradicted(&told, &heard, record.revision) {
+        if is_new || ended || is_contradicted(&told, &heard, record.revision) {
             record.revision = store::last_revision(tx.as_read())?.next();
             store::save_key(tx, &record)?;
         }
         tell_who_lacks_it(tx, told, &heard, record.revision, now)?;
     }
     Ok((count, last))
+}
+
+/// The record of a key that the mesh has a word of, which the store has from now on.
+fn known_to_others(
+    tx: &mut dyn Write,
+    subject: &str,
+    rebuilding: Rebuilding,
+) -> Result<Option<KeyRecord>, StoreError> {
+    let Some(found) = found::newest(tx.as_read(), subject)? else { return Ok(None) };
+    let Some(Event::KeyDefine(said)) = found.event() else { return Ok(None) };
+    let Some(taken) = rebuilding.key(None, &said, found.revision) else { return Ok(None) };
+    store::take_key(tx, &taken.record)?;
+    Ok(Some(taken.record))
 }
 
 /// Whether a change is one that the mesh has no word of: nobody knew of another life of the store then.
@@ -355,6 +382,7 @@ fn tell_who_lacks_it(
 }
 
 fn finish(tx: &mut dyn Write) -> Result<(), StoreError> {
+    purges::tell_all_again(tx)?;
     let (report, last) = (words::report(tx.as_read())?, store::last_revision(tx.as_read())?);
     let words::Rebuild { words, taken, dropped, told, .. } = report.rebuild.unwrap_or_default();
     tracing::info!(words, taken, dropped, told, revision = %last, "the store was rebuilt from the mesh");

@@ -36,6 +36,8 @@ pub struct Place {
     pub system: Option<KeyRecord>,
     /// Its own record.
     pub held: Option<KeyRecord>,
+    /// The last generation under its name whose destruction was told: its own, or its system's.
+    pub purged: Option<Generation>,
 }
 
 impl Place {
@@ -51,6 +53,11 @@ impl Place {
             Some(system) => Standing::of_service(tenant, system, held),
         };
         Ok((held, standing))
+    }
+
+    /// Whether the destruction of this record's generation was told.
+    pub fn is_purged(&self, held: &KeyRecord) -> bool {
+        self.purged >= Some(held.generation)
     }
 
     /// The generation that a new definition here belongs to.
@@ -153,6 +160,10 @@ pub fn undelete(
     let (held, standing) = place.held()?;
     precondition.check(Some(held.revision))?;
     place.live_parent()?;
+    if let (Standing::Ended(End { purge_at, .. }), true) = (standing, place.is_purged(held)) {
+        // Whatever the clock says: what was told to be destroyed may be gone.
+        return Err(Refusal::UndeleteTooLate { name: held.path().to_string(), purge_at });
+    }
     if standing.is_over_for_good() {
         return Err(Refusal::DefinitionDeleted(held.path()));
     }

@@ -5,11 +5,13 @@
 //!
 //! - [`tenant`], [`key`]: define, delete, undelete, compromise;
 //! - [`standing`]: what becomes of a definition when its parent ends;
+//! - [`purge`]: when material is to be destroyed, and up to which generation;
 //! - [`telling`]: which events a change makes, and for whom;
 //! - [`rebuild`]: what becomes of a record whose thing is on the mesh too.
 
 pub mod key;
 mod precondition;
+pub mod purge;
 pub mod rebuild;
 mod refusal;
 pub mod standing;

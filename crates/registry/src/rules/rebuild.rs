@@ -13,7 +13,7 @@ use openkcm_contracts::{Event, Generation, Revision, TenantState, Timestamp};
 use openkcm_orbital::words::found::{Lost, Prevails};
 
 use super::telling;
-use crate::store::{Ended, KeyRecord, Tenancy, TenantRecord};
+use crate::store::{Ended, KeyRecord, Purged, Tenancy, TenantRecord};
 
 /// The waiting period of what ended at a time that the mesh does not tell: the one that a deletion has unless
 /// its caller says otherwise.
@@ -146,6 +146,25 @@ pub fn is_orphan(record: &KeyRecord, parent: Option<Generation>, lost: Lost) -> 
     lost.covers(record.generation.0) && parent != Some(record.parent)
 }
 
+/// What the store takes of a tombstone that is on the mesh; nothing when its own goes on. What either life of the
+/// store has said to be destroyed is destroyed.
+pub fn tombstone(
+    held: Option<Purged>,
+    generation: Generation,
+    revision: Revision,
+    now: Timestamp,
+) -> Option<Taken<Purged>> {
+    let said = Purged { generation, revision, at: now };
+    let Some(held) = held else { return Some(Taken { record: said, dropped: false, more: false }) };
+    let says_as_much = held.generation >= generation;
+    if says_as_much && held.revision > revision || (held.generation, held.revision) == (generation, revision)
+    {
+        return None;
+    }
+    let record = Purged { generation: held.generation.max(generation), at: held.at, ..said };
+    Some(Taken { record, dropped: false, more: held.generation > generation || held.revision > revision })
+}
+
 /// Whether a word is what this record tells.
 pub fn is_word_of_tenant(record: &TenantRecord, said: &TenantDefine) -> bool {
     telling::tenant_word(record) == as_others_hear_it(said)
@@ -162,7 +181,7 @@ fn as_others_hear_it(said: &TenantDefine) -> TenantDefine {
 pub fn rank(event: &Event) -> Option<u8> {
     match event {
         Event::TenantDefine(fact) if fact.state == TenantState::Withdrawn => Some(0),
-        Event::TenantDefine(_) | Event::KeyDefine(_) => Some(1),
+        Event::TenantDefine(_) | Event::KeyDefine(_) | Event::KeyPurge(_) => Some(1),
         _ => None,
     }
 }

@@ -5,11 +5,11 @@
 //! to hears of all its keys, the deleted ones too: from an earlier stay the region may still hold a
 //! word in which they are not deleted.
 //!
-//! There is no `Key.Purge` yet: nothing is purged, and `purge_at` only says from when it may be. The
-//! tombstones come with the reconciliation of sovereignty; records keep the ended generations for it.
+//! A tombstone is told to all regions of the landscape: sealed copies lie in all of them, also in those that
+//! the tenant never had.
 
-use openkcm_contracts::v1::{KeyDefine, TenantDefine};
-use openkcm_contracts::{Audience, Event, RegionId, TenantState};
+use openkcm_contracts::v1::{KeyDefine, KeyPurge, TenantDefine};
+use openkcm_contracts::{Audience, Event, Generation, KeyPath, RegionId, TenantState};
 
 use crate::store::{KeyRecord, Tenancy, TenantRecord};
 
@@ -57,6 +57,26 @@ pub fn of_key(tenant: &TenantRecord, record: &KeyRecord) -> Vec<Told> {
 pub fn of_key_to(regions: &[RegionId], record: &KeyRecord) -> Vec<Told> {
     let event = Event::KeyDefine(key_word(record));
     regions.iter().map(|region| (Audience::Region(region.clone()), event.clone())).collect()
+}
+
+/// A tombstone, told to these regions.
+pub fn of_purge<'r>(
+    regions: impl IntoIterator<Item = &'r RegionId>,
+    path: &KeyPath,
+    generation: Generation,
+) -> Vec<Told> {
+    let event = Event::KeyPurge(purge_word(path, generation));
+    regions.into_iter().map(|region| (Audience::Region(region.clone()), event.clone())).collect()
+}
+
+/// The whole word about the destruction of a key's material.
+pub fn purge_word(path: &KeyPath, generation: Generation) -> KeyPurge {
+    KeyPurge {
+        tenant: path.tenant().clone(),
+        system: path.system().clone(),
+        service: path.service().cloned(),
+        generation,
+    }
 }
 
 /// The whole word about a tenant, as all hear it but the regions that it has left.

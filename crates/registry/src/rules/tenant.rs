@@ -142,7 +142,8 @@ pub fn offboard(
     }
 }
 
-/// Takes an offboarding back, within its waiting period. What ended with it is there again.
+/// Takes an offboarding back, within its waiting period. What ended with it is there again. `begun`: the
+/// destruction of its systems has, whatever the clock says now.
 ///
 /// # Errors
 /// When there is no such tenant, it is not offboarded, its waiting period is over, or the precondition
@@ -151,13 +152,14 @@ pub fn undelete(
     tenant: &TenantId,
     held: Option<&TenantRecord>,
     precondition: &Precondition,
+    begun: bool,
     at: Moment,
 ) -> Result<Outcome<TenantRecord>, Refusal> {
     let held = held.ok_or_else(|| Refusal::UnknownTenant(tenant.clone()))?;
     precondition.check(Some(held.revision))?;
     match held.state {
         Tenancy::Active => Err(Refusal::NotDeleted(format!("tenant {tenant}"))),
-        Tenancy::Offboarded { purge_at } if at.now >= purge_at => {
+        Tenancy::Offboarded { purge_at } if begun || at.now >= purge_at => {
             Err(Refusal::UndeleteTooLate { name: format!("tenant {tenant}"), purge_at })
         }
         Tenancy::Offboarded { .. } => {

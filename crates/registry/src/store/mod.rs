@@ -5,13 +5,14 @@
 //! (`openkcm_orbital::SPACES`), so that a change and its letters share one transaction.
 
 mod digests;
+pub mod purges;
 pub mod v1;
 
 use openkcm_contracts::{KeyPath, Revision, SystemId, TenantId};
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 
 pub use digests::buckets;
-pub use v1::{Ended, KeyRecord, Tenancy, TenantRecord};
+pub use v1::{Ended, KeyRecord, Purged, Tenancy, TenantRecord};
 
 use crate::rules::Place;
 
@@ -36,6 +37,9 @@ pub const SPACES: &[Space] = &[
     digests::SPACES[0],
     digests::SPACES[1],
     digests::SPACES[2],
+    purges::SPACES[0],
+    purges::SPACES[1],
+    purges::SPACES[2],
 ];
 
 /// The revision that this authority starts from: its first change is 1.1.
@@ -88,7 +92,8 @@ pub fn place(view: &dyn Read, path: &KeyPath) -> Result<Place, StoreError> {
         KeyPath::System(_) => None,
         KeyPath::Service(_) => system(view, path.tenant(), path.system())?,
     };
-    Ok(Place { path: path.clone(), tenant, system, held })
+    let purged = purges::up_to(view, path)?;
+    Ok(Place { path: path.clone(), tenant, system, held, purged })
 }
 
 /// The authority goes on from this revision.
@@ -100,6 +105,7 @@ pub(crate) fn set_last_revision(tx: &mut dyn Write, revision: Revision) -> Resul
 pub(crate) fn take_tenant(tx: &mut dyn Write, record: &TenantRecord) -> Result<(), StoreError> {
     let before = tenant(tx.as_read(), &record.tenant)?;
     TENANTS.put(tx, record.tenant.as_str(), record)?;
+    purges::plan_tenant(tx, before.as_ref(), record)?;
     digests::tenant(tx, before.as_ref(), record)
 }
 
@@ -108,6 +114,7 @@ pub(crate) fn take_key(tx: &mut dyn Write, record: &KeyRecord) -> Result<(), Sto
     let path = record.path();
     let before = key(tx.as_read(), &path)?;
     keys(&path).put(tx, &path.to_string(), record)?;
+    purges::plan_key(tx, &path, before.as_ref(), Some(record))?;
     digests::key(tx, &path, before.as_ref(), Some(record))
 }
 
@@ -115,6 +122,7 @@ pub(crate) fn take_key(tx: &mut dyn Write, record: &KeyRecord) -> Result<(), Sto
 pub(crate) fn drop_key(tx: &mut dyn Write, path: &KeyPath) -> Result<(), StoreError> {
     let before = key(tx.as_read(), path)?;
     keys(path).delete(tx, &path.to_string())?;
+    purges::plan_key(tx, path, before.as_ref(), None)?;
     digests::key(tx, path, before.as_ref(), None)
 }
 

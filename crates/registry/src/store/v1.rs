@@ -33,6 +33,17 @@ pub struct Ended {
     pub purge_at: Timestamp,
 }
 
+/// A tombstone: what was said of the destruction of a key's material. Never taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purged {
+    /// The last generation that is to be destroyed; of a system, with its services.
+    pub generation: Generation,
+    /// The revision under which it was said.
+    pub revision: Revision,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// A tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantRecord {

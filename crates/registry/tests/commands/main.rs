@@ -5,6 +5,7 @@
 mod definitions;
 mod letters;
 mod parents;
+mod purges;
 mod questions;
 mod registry;
 mod words;

@@ -172,11 +172,43 @@ impl Registry {
         openkcm_orbital::words::standing(&self.store).unwrap()
     }
 
+    /// The landscape has these regions from now on.
+    pub(crate) fn set_regions(&mut self, names: &[&str]) {
+        self.landscape.regions = names.iter().map(|name| region(name)).collect();
+    }
+
+    /// Tells what is due, a few things a step; none where it is withheld.
+    pub(crate) fn purge(&mut self) -> Option<Vec<String>> {
+        let mut told = Vec::new();
+        loop {
+            let Self { store, landscape, now } = self;
+            match store.write(|tx| commands::purge_due(tx, landscape, *now, 2)).unwrap() {
+                commands::PurgeStep::Withheld => return None,
+                commands::PurgeStep::Done { told: paths, more } => {
+                    told.extend(paths.iter().map(KeyPath::to_string));
+                    if !more {
+                        assert!(!commands::is_due(store, landscape, *now).unwrap());
+                        return Some(told);
+                    }
+                }
+            }
+        }
+    }
+
     /// The letters that wait, in the order in which they were written; afterwards none waits.
     pub(crate) fn letters(&mut self) -> Vec<String> {
-        let mut waiting = outbox::waiting(&self.store, Lane::Facts, usize::MAX).unwrap();
+        self.letters_on(Lane::Facts)
+    }
+
+    /// The tombstones that wait to be told, as [`letters`](Self::letters).
+    pub(crate) fn tombstones(&mut self) -> Vec<String> {
+        self.letters_on(Lane::Urgent)
+    }
+
+    fn letters_on(&mut self, lane: Lane) -> Vec<String> {
+        let mut waiting = outbox::waiting(&self.store, lane, usize::MAX).unwrap();
         waiting.sort_by_key(|waiting| waiting.number);
-        self.store.write(|tx| outbox::forget(tx, Lane::Facts, &waiting)).unwrap();
+        self.store.write(|tx| outbox::forget(tx, lane, &waiting)).unwrap();
         waiting
             .iter()
             .map(|waiting| {
@@ -201,6 +233,7 @@ fn says(event: &Event) -> String {
             let state = state.split(' ').next().unwrap();
             format!("{state} {} of {}{compromised}", fact.generation, fact.parent)
         }
+        Event::KeyPurge(fact) => format!("up to {}", fact.generation),
         other => panic!("the Registry does not say {other:?}"),
     }
 }

@@ -46,6 +46,9 @@ impl World {
             }
             Err(refusal) => {
                 self.tell(format!("core {}: encrypt {path}: {}", REGIONS[index], refusal.code));
+                if refusal.code == Code::KeyPurged {
+                    self.reach(Reached::RefusedPurged);
+                }
                 if refusal.code == Code::TenantUnlinked {
                     self.reach(Reached::RefusedUnlinked);
                 }

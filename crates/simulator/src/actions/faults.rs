@@ -24,6 +24,11 @@ impl World {
         for who in Self::everyone() {
             self.post(who).clock.advance(time);
         }
+        for index in 0..REGIONS.len() {
+            if self.cores[index].running.is_some() {
+                self.with_core(index, |core, around| core.destroy(around));
+            }
+        }
     }
 
     /// A span of time, mostly short.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use openkcm_contracts::{DefinitionState, KeyPath, RegionId, TenantId, Timestamp, VersionId};
 use openkcm_krypton::store as core_store;
-use openkcm_registry::commands::{self, Failure};
+use openkcm_orbital::words::Standing::Current;
+use openkcm_registry::commands::{self, Failure, PurgeStep};
 use openkcm_registry::rules::{End, KeySpec, Outcome, Precondition, Refusal, Standing, TenantSpec};
 use openkcm_registry::store::{self, KeyRecord, Tenancy, TenantRecord};
 use openkcm_store::Write;
@@ -19,8 +20,11 @@ use crate::ledger::Pointers;
 use crate::teeth::Bug;
 use crate::world::World;
 
-/// How long what was deleted can be undeleted: longer than any history.
-const PURGE_AFTER: Duration = Duration::from_secs(7 * 86_400);
+/// How long what was deleted can be undeleted: not at all, within a history, or longer than any.
+const PURGE_AFTER: [u64; 5] = [0, 5, 60, 7 * 86_400, 7 * 86_400];
+
+/// Most things that a step looks at when it tells tombstones.
+const PURGED_AT_ONCE: usize = 3;
 
 impl World {
     /// An operator of the Registry does something.
@@ -29,8 +33,8 @@ impl World {
         match self.tenant(&tenant) {
             None => self.define_tenant(&tenant, Precondition::None),
             Some(record) if self.dice.percent(15) => self.change_tenant(&record),
-            Some(TenantRecord { state: Tenancy::Offboarded { .. }, revision, .. }) => {
-                self.bring_tenant_back(&tenant, Precondition::OneOf(vec![revision]));
+            Some(record) if matches!(record.state, Tenancy::Offboarded { .. }) => {
+                self.bring_tenant_back(&record, Precondition::OneOf(vec![record.revision]));
             }
             Some(_) => {
                 let path = self.dice.pick(&landscape::keys(&tenant)).clone();
@@ -69,12 +73,11 @@ impl World {
     fn change_tenant(&mut self, record: &TenantRecord) {
         let (id, precondition) = (&record.tenant, Precondition::OneOf(vec![record.revision]));
         match record.state {
-            Tenancy::Offboarded { .. } => self.bring_tenant_back(id, precondition),
+            Tenancy::Offboarded { .. } => self.bring_tenant_back(record, precondition),
             Tenancy::Active if self.dice.percent(20) => {
-                let line = format!("registry: offboard {id}");
-                self.command(line, |tx, now| {
-                    commands::offboard_tenant(tx, id, &precondition, PURGE_AFTER, now)
-                });
+                let wait = self.some_wait();
+                let line = format!("registry: offboard {id}, for good after {} s", wait.as_secs());
+                self.command(line, |tx, now| commands::offboard_tenant(tx, id, &precondition, wait, now));
             }
             Tenancy::Active => {
                 let spec = TenantSpec { regions: self.some_regions(), labels: record.labels.clone() };
@@ -83,8 +86,11 @@ impl World {
         }
     }
 
-    fn bring_tenant_back(&mut self, id: &TenantId, precondition: Precondition) {
-        if self.dice.percent(50) {
+    fn bring_tenant_back(&mut self, record: &TenantRecord, precondition: Precondition) {
+        let (id, now) = (&record.tenant, self.registry.now());
+        let in_time = matches!(record.state, Tenancy::Offboarded { purge_at } if now < purge_at);
+        let begun = store::purges::begun(self.registry.disk.view(), record).expect("memory does not fail");
+        if in_time && begun.is_none() && self.dice.percent(50) {
             self.reach(Reached::Undeleted);
             let line = format!("registry: undelete {id}");
             self.command(line, |tx, now| commands::undelete_tenant(tx, id, &precondition, now));
@@ -106,7 +112,9 @@ impl World {
         match standing {
             Standing::Live => self.change_key(path, record, precondition),
             Standing::Ended(End { for_good, .. }) => {
-                let deleted = matches!(record.state, DefinitionState::Deleted { .. });
+                let now = self.registry.now();
+                let deleted = matches!(record.state, DefinitionState::Deleted { purge_at } if now < purge_at);
+                let deleted = deleted && !place.is_purged(record);
                 if !self.parent_stands(path) {
                     return;
                 }
@@ -152,8 +160,9 @@ impl World {
         let chance = self.dice.below(100);
         let (deletion, compromise) = if path.service().is_some() { (35, 55) } else { (20, 40) };
         if chance < deletion {
-            let line = format!("registry: delete {path}");
-            self.command(line, |tx, now| commands::delete_key(tx, path, &precondition, PURGE_AFTER, now));
+            let wait = self.some_wait();
+            let line = format!("registry: delete {path}, for good after {} s", wait.as_secs());
+            self.command(line, |tx, now| commands::delete_key(tx, path, &precondition, wait, now));
         } else if chance < compromise {
             let Some(version) = self.some_version(path, record) else { return };
             self.reach(Reached::Compromised);
@@ -162,6 +171,51 @@ impl World {
         } else {
             self.define_key(path, precondition);
         }
+    }
+
+    fn some_wait(&self) -> Duration {
+        Duration::from_secs(*self.dice.pick(&PURGE_AFTER))
+    }
+
+    /// Whether a tombstone could be told now.
+    pub(crate) fn may_purge(&self) -> bool {
+        let (view, now) = (self.registry.disk.view(), self.registry.now());
+        let due = commands::is_due(view, &self.landscape, now).expect("memory does not fail");
+        self.registry.up && due && self.standing(Who::Registry) == Current
+    }
+
+    /// Tombstones that are due are told.
+    pub(crate) fn purge_due(&mut self) {
+        let (landscape, now) = (self.landscape.clone(), self.registry.now());
+        let limit = 1 + self.dice.below(PURGED_AT_ONCE);
+        let step = self.commit(Who::Registry, |tx| commands::purge_due(tx, &landscape, now, limit));
+        let PurgeStep::Done { told, .. } = step else { return };
+        self.note_accepted(Who::Registry);
+        for path in told {
+            self.reach(Reached::PurgeTold);
+            self.note_said(&path);
+        }
+    }
+
+    /// Notes a tombstone, and whether it names anything that stands.
+    fn note_said(&mut self, path: &KeyPath) {
+        let view = self.registry.disk.view();
+        let purged = store::purges::of(view, path).expect("memory does not fail").expect("it was told");
+        let below = landscape::keys(path.tenant()).into_iter();
+        let named = below.filter(|key| key == path || key.to_string().starts_with(&format!("{path}/")));
+        let stands = |key: &KeyPath| {
+            let place = store::place(view, key).expect("memory does not fail");
+            place
+                .held()
+                .is_ok_and(|(held, standing)| standing.is_live() && held.generation <= purged.generation)
+        };
+        if let Some(key) = named.into_iter().find(stands) {
+            let line = format!("the registry wants {key} destroyed, which stands");
+            self.ledger.authorities.wrong.push(line);
+        }
+        self.tell(format!("registry: {path} is purged up to {}", purged.generation));
+        let said = self.ledger.purges.entry(path.clone()).or_insert(purged.generation);
+        *said = (*said).max(purged.generation);
     }
 
     /// One command. It is expected to be taken: whoever gave it had read what it depends on.

@@ -15,14 +15,17 @@ use openkcm_host::{BootInstant, Clock, SeededEntropy, random_hex};
 use openkcm_krypton::control::{Core, Effects, Unsealed};
 use openkcm_krypton::data::DataPlane;
 use openkcm_krypton::keyring::Keyring;
-use openkcm_krypton::rules::{LeasePolicy, Moment};
+use openkcm_krypton::rules::{LeasePolicy, Moment, Ticker};
 use openkcm_krypton::store::{self, manifest};
 use openkcm_orbital::Intake;
 use openkcm_orbital::outbox::Waiting;
 use openkcm_store::{Read, StoreError};
 
 use super::post::Post;
-use super::spoil::{KEPT_LATE, as_if_kept, as_if_none, demand_long_ago, leak, lose_one, spoil};
+use super::purges::note_purges;
+use super::spoil::{
+    KEPT_LATE, as_if_kept, as_if_no_tombstones, as_if_none, demand_long_ago, leak, lose_one, spoil,
+};
 use super::{Crashed, Who};
 use crate::coverage::{Coverage, Reached};
 use crate::landscape;
@@ -72,6 +75,8 @@ pub(crate) struct Running {
     told_at: Option<BootInstant>,
     /// The latest time at which a step was taken.
     seen: Timestamp,
+    /// What its purge clock runs by.
+    pub(super) ticker: Ticker,
 }
 
 impl Running {
@@ -126,8 +131,10 @@ impl CoreNode {
         let (data, now) = (DataPlane::new(keyring.clone(), self.entropy.clone()), self.post.now());
         let queue = VecDeque::new();
         let hydrated = false;
-        let (started_at, told_at) = (now, None);
-        self.running = Some(Running { core, keyring, data, queue, started_at, hydrated, told_at, seen: now });
+        let (started_at, told_at, ticker) = (now, None, Ticker::default());
+        let seen = now;
+        self.running =
+            Some(Running { core, keyring, data, queue, started_at, hydrated, told_at, seen, ticker });
         self.life += 1;
         self.post.up = true;
         self.step(around, |core, view, now| core.start(view, now))
@@ -277,7 +284,11 @@ impl CoreNode {
             self.post.disk.commit(|tx| intake.record(tx));
             self.point(Reached::CrashBeforeAbsorb, around)?;
         }
+        note_purges(self.post.disk.view(), &intake, around.coverage);
         let changes = self.post.disk.commit(|tx| store::absorb(tx, &intake, now));
+        if !changes.dropped.is_empty() {
+            around.coverage.reach(Reached::PurgedUnsent);
+        }
         let told = around.ledger.cores[self.index].committed(&authentic);
         for (what, happened) in
             [(Reached::OlderAfterNewer, told.older), (Reached::RevokeBeforeLink, told.revoke_first)]
@@ -300,7 +311,7 @@ impl CoreNode {
     }
 
     /// One step of the control, and what follows from it.
-    fn step(
+    pub(super) fn step(
         &mut self,
         around: &mut Around<'_>,
         step: impl FnOnce(&mut Core, &dyn Read, Timestamp) -> Result<Effects, StoreError>,
@@ -311,6 +322,7 @@ impl CoreNode {
             Some(Bug::EncryptBeforeKeep) => {
                 step(&mut running.core, &as_if_kept(&self.post, &self.unkept.0), now)
             }
+            Some(Bug::IgnoreTombstones) => step(&mut running.core, &as_if_no_tombstones(&self.post), now),
             Some(Bug::MakeAgainAfterCrash) if self.life > 1 => {
                 step(&mut running.core, &as_if_none(&self.post), now)
             }
@@ -373,7 +385,7 @@ impl CoreNode {
     }
 
     /// A point between two transactions, at which the Core may crash.
-    fn point(&mut self, what: Reached, around: &mut Around<'_>) -> Result<(), Crashed> {
+    pub(super) fn point(&mut self, what: Reached, around: &mut Around<'_>) -> Result<(), Crashed> {
         match self.fuse {
             None => Ok(()),
             Some(0) => {

@@ -5,6 +5,7 @@
 
 pub(crate) mod core;
 pub(crate) mod post;
+pub(crate) mod purges;
 pub(crate) mod spoil;
 pub(crate) mod spoil_words;
 

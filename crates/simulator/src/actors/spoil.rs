@@ -54,6 +54,16 @@ pub(super) fn as_if_none(post: &Post) -> Memory {
     as_if
 }
 
+/// A store that has forgotten every tombstone.
+pub(super) fn as_if_no_tombstones(post: &Post) -> Memory {
+    let mut as_if = post.disk.view().clone();
+    let space = Space("tombstones");
+    let keys = post.disk.keys(space);
+    let forget = |tx: &mut dyn Write| keys.iter().try_for_each(|key| tx.delete(space, key));
+    as_if.write(forget).expect("memory does not fail");
+    as_if
+}
+
 /// One version is gone.
 pub(super) fn lose_one(disk: &mut Disk) {
     for space in VERSIONS {

@@ -20,6 +20,7 @@ pub(crate) const NAME: &str = "convergence";
 pub(crate) fn check(world: &World) -> Result<(), String> {
     nothing_waits(world)?;
     all_hold_the_same_versions(world)?;
+    what_is_purged_is_gone(world)?;
     sovereignty::check_unlinks(world)?;
     for index in 0..REGIONS.len() {
         manifests_agree(world, index)?;
@@ -73,6 +74,38 @@ fn all_hold_the_same_versions(world: &World) -> Result<(), String> {
                     "core {} holds other {} than core a: {counts:?}",
                     REGIONS[index], space.0
                 ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the Registry wants destroyed is refused and gone in every Core, and no Core's mesh copy of it is left.
+fn what_is_purged_is_gone(world: &World) -> Result<(), String> {
+    let registry = world.registry.disk.view();
+    for path in landscape::tenants().iter().flat_map(landscape::keys) {
+        let Some(purged) = store::purges::of(registry, &path).expect("memory does not fail") else {
+            continue;
+        };
+        for core in &world.cores {
+            let view = core.post.disk.view();
+            let held = core_store::purge::tombstone(view, &path).expect("memory does not fail");
+            if held.is_none_or(|held| held.generation < purged.generation) {
+                return Err(format!("core {} has no tombstone of {path}", core.region));
+            }
+            let below = landscape::keys(path.tenant()).into_iter();
+            for key in below.filter(|key| *key == path || key.to_string().starts_with(&format!("{path}/"))) {
+                let versions = core_store::key_versions(view, &key).expect("memory does not fail");
+                if versions.iter().any(|sealed| sealed.generation <= purged.generation) {
+                    return Err(format!("core {} holds versions of {key}, which is purged", core.region));
+                }
+            }
+        }
+        for sealed in world.mesh.sealed() {
+            let name = sealed.path();
+            let is_named = name == path || name.to_string().starts_with(&format!("{path}/"));
+            if is_named && sealed.generation <= purged.generation && !sealed.seals.is_empty() {
+                return Err(format!("the mesh has {} of {name}, which is purged", sealed.version));
             }
         }
     }

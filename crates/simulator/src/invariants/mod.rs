@@ -4,8 +4,7 @@
 //! [`convergence`] is checked at the end of a history, when faults have stopped.
 //!
 //! Not there yet, since what they speak of is not built yet: the part of *sovereignty* that a lease
-//! bounds (a Core that the Unlink can't reach), *no zombie* across reboots and by lease, *no wrongful
-//! purge*, the owner's key.
+//! bounds (a Core that the Unlink can't reach), *no zombie* across reboots and by lease, the owner's key.
 
 pub(crate) mod authority;
 pub(crate) mod containment;
@@ -13,7 +12,9 @@ pub(crate) mod convergence;
 pub(crate) mod independence;
 pub(crate) mod no_key_lost;
 pub(crate) mod no_key_made_twice;
+pub(crate) mod no_wrongful_purge;
 pub(crate) mod no_zombie;
+pub(crate) mod purged_stays_dead;
 pub(crate) mod rest;
 pub(crate) mod sovereignty;
 
@@ -40,12 +41,14 @@ impl fmt::Display for Violation {
 type Check = fn(&World, usize) -> Result<(), String>;
 
 /// What is checked of each Core that a step touched.
-const OF_A_CORE: [(&str, Check); 6] = [
+const OF_A_CORE: [(&str, Check); 8] = [
     (sovereignty::NAME, sovereignty::check),
     (no_zombie::NAME, no_zombie::check),
     (authority::NAME, authority::check),
     (no_key_made_twice::NAME, no_key_made_twice::check),
     (no_key_lost::NAME, no_key_lost::check),
+    (no_wrongful_purge::NAME, no_wrongful_purge::check),
+    (purged_stays_dead::NAME, purged_stays_dead::check),
     (rest::NAME, rest::check),
 ];
 
@@ -58,7 +61,7 @@ pub(crate) fn check(world: &mut World) -> Result<(), Violation> {
                 Violation { invariant, detail }
             })?;
         }
-        no_key_lost::remember(world, index);
+        no_wrongful_purge::remember(world, index);
     }
     named(no_key_lost::NAME, no_key_lost::check_answers(world))?;
     named(authority::NAME, authority::check_authorities(world))?;

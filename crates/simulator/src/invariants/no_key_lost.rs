@@ -1,7 +1,7 @@
 //! **No key lost.** "What a Core encrypted stays decryptable, in every region of that tenant, until the
 //! Registry explicitly destroys the key."
 //!
-//! After each step: no sealed version disappears from a Core; what encrypts is on the disk already;
+//! After each step: no sealed version disappears from a Core but by [`no_wrongful_purge`](super::no_wrongful_purge); what encrypts is on the disk already;
 //! whatever is open decrypts what it encrypted, to exactly what it was; and no ciphertext of ours is
 //! ever called damaged. That all of it decrypts everywhere is checked when faults have stopped.
 
@@ -9,6 +9,7 @@ use openkcm_contracts::problem::Code;
 use openkcm_contracts::{VersionId, VersionState};
 use openkcm_store::Space;
 
+use super::no_wrongful_purge;
 use crate::landscape::REGIONS;
 use crate::ledger::{Answered, Kept};
 use crate::world::World;
@@ -23,8 +24,8 @@ const TRIED: usize = 3;
 
 pub(crate) fn check(world: &World, index: usize) -> Result<(), String> {
     let held = held(world, index);
-    for key in &world.ledger.cores[index].versions {
-        if held.binary_search(key).is_err() {
+    for key in world.ledger.cores[index].versions.keys() {
+        if held.binary_search(key).is_err() && !no_wrongful_purge::is_named(world, key, index) {
             return Err(format!("the version {} is gone", String::from_utf8_lossy(key)));
         }
     }
@@ -34,15 +35,6 @@ pub(crate) fn check(world: &World, index: usize) -> Result<(), String> {
         opens_if_open(world, index, number)?;
     }
     Ok(())
-}
-
-/// What is held now must never be gone again.
-pub(crate) fn remember(world: &mut World, index: usize) {
-    let held = held(world, index);
-    let known = &mut world.ledger.cores[index].versions;
-    if known.len() != held.len() {
-        known.extend(held);
-    }
 }
 
 /// What callers were answered in this step.

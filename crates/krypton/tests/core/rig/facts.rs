@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use openkcm_contracts::v1::{KeyDefine, L1Reference, L1Revoke, LinkState, TenantDefine};
+use openkcm_contracts::v1::{KeyDefine, KeyPurge, L1Reference, L1Revoke, LinkState, TenantDefine};
 use openkcm_contracts::{
     Algorithm, DefinitionState, Event, Generation, KeyPath, Layer, LinkEpoch, RegionId, Revision, RootRef,
     TenantId, TenantState, Timestamp,
@@ -55,6 +55,17 @@ pub(crate) fn disabled(fact: &mut KeyDefine) {
 
 pub(crate) fn deleted(fact: &mut KeyDefine) {
     fact.state = DefinitionState::Deleted { purge_at: Timestamp::from_millis(u64::MAX) };
+}
+
+/// The tombstone of a key, up to the generation 1.`up_to`.
+pub(crate) fn purge(path: &str, up_to: u64) -> Event {
+    let path: KeyPath = path.parse().expect("a key's name");
+    Event::KeyPurge(KeyPurge {
+        tenant: path.tenant().clone(),
+        system: path.system().clone(),
+        service: path.service().cloned(),
+        generation: generation(up_to),
+    })
 }
 
 pub(crate) fn link(tenant: &str, epoch: u64) -> Event {

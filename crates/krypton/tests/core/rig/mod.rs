@@ -23,6 +23,7 @@ use std::time::Duration;
 use openkcm_contracts::v1::KeySealed;
 use openkcm_contracts::{Audience, Event, EventType, Lane, Revision, Role, Timestamp};
 use openkcm_host::{BootInstant, Clock, Entropy, ManualClock, OsEntropy};
+use openkcm_krypton::PurgePolicy;
 use openkcm_orbital::inbox::quarantine::{Quarantined, quarantine};
 use openkcm_orbital::{Embedded, Letter, Reading, Signer, Stream, Transport, TrustBundle, Verifier};
 use openkcm_roots::{LocalConfig, Roots, RootsConfig};
@@ -65,6 +66,8 @@ pub(crate) struct World {
     pub(crate) moody: Arc<Moody>,
     /// Who gives leases.
     pub(crate) lessor: Lessor,
+    /// How Cores that start from now on destroy.
+    pub(crate) purge: PurgePolicy,
     signers: BTreeMap<String, Arc<Signer>>,
     verifier: Arc<Verifier>,
     markers: AtomicUsize,
@@ -106,6 +109,7 @@ impl World {
             lessor,
             roots: roots.with("moody", moody.clone()),
             moody,
+            purge: PurgePolicy { minimum_wait: Duration::ZERO, ..PurgePolicy::default() },
             signers,
             verifier,
             markers: AtomicUsize::new(0),
@@ -261,7 +265,8 @@ impl World {
                 entropy: Arc::new(OsEntropy::new()),
             },
         };
-        Running::start(self.directory.path().join(format!("core-{region}")), region, surroundings).await
+        let data_dir = self.directory.path().join(format!("core-{region}"));
+        Running::start(data_dir, region, self.purge, surroundings).await
     }
 
     pub(crate) async fn start_both(&self) -> (Running, Running) {

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::Request;
 use openkcm_contracts::{Revision, VersionId};
 use openkcm_http::{Access, Token, decode_base64, encode_base64};
-use openkcm_krypton::{Handle, LeasePolicy, Options, Service, StartError, Surroundings};
+use openkcm_krypton::{Handle, LeasePolicy, Options, PurgePolicy, Service, StartError, Surroundings};
 use openkcm_store::StoreError;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -62,9 +62,15 @@ impl Reply {
 }
 
 impl Running {
-    pub(crate) async fn start(data_dir: PathBuf, name: &str, surroundings: Surroundings) -> Self {
+    pub(crate) async fn start(
+        data_dir: PathBuf,
+        name: &str,
+        purge: PurgePolicy,
+        surroundings: Surroundings,
+    ) -> Self {
         let access = Access::Token(Token::new(TOKEN).expect("a token"));
-        let options = Options { data_dir, region: region(name), access, leases: LeasePolicy::default() };
+        let leases = LeasePolicy::default();
+        let options = Options { data_dir, region: region(name), access, leases, purge };
         let service = eventually("the lock of the one before", async || {
             match Service::start(options.clone(), surroundings.clone()).await {
                 Ok(service) => Some(service),

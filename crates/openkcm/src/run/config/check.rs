@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use openkcm_contracts::Role;
 use openkcm_http::TlsOptions;
+use openkcm_krypton::{Brake, PurgePolicy};
 use openkcm_orbital::nats::Provision;
 
 use super::file::File;
@@ -39,6 +40,7 @@ pub(super) fn check(file: File, layers: Layers) -> Result<Config, ConfigError> {
     let component = checker.component(&file)?;
     let listen = checker.listen(&file.listen)?;
     let mesh = checker.mesh(&file.orbital)?;
+    let purge = checker.purge(&file.purge)?;
     Ok(Config {
         component,
         regions: file.regions,
@@ -48,6 +50,7 @@ pub(super) fn check(file: File, layers: Layers) -> Result<Config, ConfigError> {
         roots: file.roots,
         lease_terms: file.lease_terms,
         lease_policy: file.lease_policy,
+        purge,
         directory,
         shown: layers.table,
         overridden: layers.overridden,
@@ -87,6 +90,15 @@ impl Checker<'_> {
             client_ca: self.readable("listen.client_ca", &listen.client_ca)?,
         };
         Ok(Listen { address: listen.address, tls, admins: listen.admins.clone() })
+    }
+
+    fn purge(&self, purge: &file::Purge) -> Result<PurgePolicy, ConfigError> {
+        let file::Purge { minimum_wait, brake_percent, brake_least, brake_window } = *purge;
+        if brake_percent > 100 {
+            return self.fault("purge.brake_percent", "0 to 100 is expected");
+        }
+        let brake = Brake { percent: brake_percent, least: brake_least, window: brake_window.duration() };
+        Ok(PurgePolicy { minimum_wait: minimum_wait.duration(), brake })
     }
 
     fn mesh(&self, orbital: &file::Orbital) -> Result<Mesh, ConfigError> {

@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use openkcm_cmk::LeaseTerms;
 use openkcm_contracts::{Period, RegionId, Role};
 use openkcm_http::SpiffeId;
-use openkcm_krypton::LeasePolicy;
+use openkcm_krypton::{LeasePolicy, PurgePolicy};
 use openkcm_orbital::nats::Storage;
 use openkcm_roots::RootsConfig;
 use serde::de::{DeserializeOwned, Error as _};
@@ -31,6 +32,7 @@ pub(super) struct File {
     pub(super) lease_terms: LeaseTerms,
     /// Of a Core.
     pub(super) lease_policy: LeasePolicy,
+    pub(super) purge: Purge,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +68,8 @@ struct Krypton {
     roots: RootsConfig,
     #[serde(default)]
     lease: HeldLeases,
+    #[serde(default)]
+    purge: Purge,
 }
 
 /// `[lease]` of the CMK Server.
@@ -100,6 +104,29 @@ pub(crate) struct HeldLeases {
 impl From<HeldLeases> for LeasePolicy {
     fn from(HeldLeases { longest, trusted_wall_clock }: HeldLeases) -> Self {
         Self { longest, trusted_wall_clock }
+    }
+}
+
+/// `[purge]`, of a Core.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section with keys of its own")]
+pub(super) struct Purge {
+    pub(super) minimum_wait: Period,
+    pub(super) brake_percent: u8,
+    pub(super) brake_least: u64,
+    pub(super) brake_window: Period,
+}
+
+impl Default for Purge {
+    fn default() -> Self {
+        let PurgePolicy { minimum_wait, brake } = PurgePolicy::default();
+        let period = |span: Duration| Period::from_secs(span.as_secs()).expect("the default is a period");
+        Self {
+            minimum_wait: period(minimum_wait),
+            brake_percent: brake.percent,
+            brake_least: brake.least,
+            brake_window: period(brake.window),
+        }
     }
 }
 
@@ -183,19 +210,20 @@ pub(super) fn of(role: Role, layers: &Layers) -> Result<File, ConfigError> {
         Role::Registry => {
             let Registry { data_dir, regions, listen, orbital } = shaped(layers)?;
             let (lease_terms, lease_policy) = Default::default();
-            let roots = RootsConfig::default();
-            File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy }
+            let (roots, purge) = (RootsConfig::default(), Purge::default());
+            File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy, purge }
         }
         Role::Cmk => {
             let Cmk { data_dir, regions, listen, orbital, roots, lease } = shaped(layers)?;
             let (lease_terms, lease_policy) = (lease.into(), LeasePolicy::default());
-            File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy }
+            let purge = Purge::default();
+            File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy, purge }
         }
         Role::Krypton => {
-            let Krypton { data_dir, region, listen, orbital, roots, lease } = shaped(layers)?;
+            let Krypton { data_dir, region, listen, orbital, roots, lease, purge } = shaped(layers)?;
             let (lease_terms, lease_policy) = (LeaseTerms::default(), lease.into());
             let regions = vec![region];
-            File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy }
+            File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy, purge }
         }
     })
 }

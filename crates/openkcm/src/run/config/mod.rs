@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use openkcm_cmk::LeaseTerms;
 use openkcm_contracts::{RegionId, Role};
 use openkcm_http::{SpiffeId, TlsOptions};
-use openkcm_krypton::LeasePolicy;
+use openkcm_krypton::{LeasePolicy, PurgePolicy};
 use openkcm_orbital::nats::Provision;
 use openkcm_roots::RootsConfig;
 
@@ -45,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) lease_terms: LeaseTerms,
     /// How a Core deals with leases.
     pub(crate) lease_policy: LeasePolicy,
+    /// How long a Core waits before it destroys, and how much at once.
+    pub(crate) purge: PurgePolicy,
     /// Where relative paths of `roots` start.
     pub(crate) directory: PathBuf,
     /// All of it as it came together, for people.

@@ -18,7 +18,8 @@ pub(crate) fn service(parent: u64, own: u64) -> KeyRecord {
 
 /// The service's place, with everything above it and itself live.
 fn place() -> Place {
-    Place { path: path(), tenant: Some(tenant(1)), system: Some(system(1, 2)), held: Some(service(2, 3)) }
+    let (tenant, system, held) = (Some(tenant(1)), Some(system(1, 2)), Some(service(2, 3)));
+    Place { path: path(), tenant, system, held, purged: None }
 }
 
 fn path() -> KeyPath {

@@ -146,7 +146,7 @@ fn an_offboarding_waits_and_a_second_one_changes_nothing() {
 #[test]
 fn an_offboarding_can_be_taken_back_until_its_wait_is_over() {
     let held = offboarded(&tenant(1), 100);
-    let undelete = |millis| undelete(&id(), Some(&held), &Precondition::None, moment(3, millis));
+    let undelete = |millis| undelete(&id(), Some(&held), &Precondition::None, false, moment(3, millis));
     let Ok(Outcome::Changed(record)) = undelete(149) else { panic!() };
     assert_eq!((record.state, record.generation), (Tenancy::Active, generation(1)));
     let late = Refusal::UndeleteTooLate { name: "tenant acme".into(), purge_at: at(150) };
@@ -155,7 +155,7 @@ fn an_offboarding_can_be_taken_back_until_its_wait_is_over() {
 
 #[test]
 fn what_is_not_offboarded_or_not_known_can_not_be_undeleted() {
-    let undelete = |held| undelete(&id(), held, &Precondition::None, moment(3, 1));
+    let undelete = |held| undelete(&id(), held, &Precondition::None, false, moment(3, 1));
     let active = tenant(1);
     assert_eq!(undelete(Some(&active)), Err(Refusal::NotDeleted("tenant acme".into())));
     assert_eq!(undelete(None), Err(Refusal::UnknownTenant(id())));

@@ -1,0 +1,184 @@
+//! When things are destroyed: the purge clock ticks, what is due goes step by step, an operator's word is taken.
+//!
+//! What is destroyed is refused since its tombstone was committed: nobody waits for this task.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use openkcm_contracts::{KeyPath, RegionId};
+use openkcm_host::Clock;
+use openkcm_store::{Read, Store, StoreError};
+use tokio::sync::mpsc;
+
+use super::control_loop::Input;
+use crate::rules::{PurgePolicy, Ticker};
+use crate::store::purge::{self, Advanced, Counts, Stage, Tombstone};
+
+/// How often it is looked whether something is due.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// How many looks make a tick of the purge clock, which is written down. Half of what one counts at the most.
+const LOOKS_PER_TICK: u32 = 6;
+
+/// How long commits are gathered before a look: most of them are none of a purge.
+const GATHERED_FOR: Duration = Duration::from_millis(20);
+
+/// Tombstones that are read at once, and how often for one question: a rare stage gives a short page.
+const PAGE: usize = 500;
+const PAGES: usize = 40;
+
+/// Destroys what is due.
+pub(super) struct Purges {
+    pub(super) store: Store,
+    pub(super) region: RegionId,
+    pub(super) policy: PurgePolicy,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) shown: Shown,
+}
+
+/// The counts as the metrics show them. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shown(Arc<[AtomicU64; 3]>);
+
+impl Shown {
+    fn set(&self, counts: Counts) {
+        let Counts { waiting, held, destroyed } = counts;
+        for (shown, count) in self.0.iter().zip([waiting, held, destroyed]) {
+            shown.store(count, Ordering::Relaxed);
+        }
+    }
+
+    /// The counts that were seen last.
+    pub(crate) fn get(&self) -> Counts {
+        let [waiting, held, destroyed] = [0, 1, 2].map(|at: usize| self.0[at].load(Ordering::Relaxed));
+        Counts { waiting, held, destroyed }
+    }
+}
+
+/// A purge, for those who show it.
+#[derive(Debug, Clone)]
+pub struct PurgeView {
+    /// The key.
+    pub path: KeyPath,
+    /// Its tombstone.
+    pub tombstone: Tombstone,
+    /// How long it waits still, at the least.
+    pub waits: Duration,
+}
+
+/// A part of the purges.
+#[derive(Debug, Clone, Default)]
+pub struct PurgesShown {
+    /// The purges, in the order of names.
+    pub items: Vec<PurgeView>,
+    /// The name to go on after, if there may be more.
+    pub more_after: Option<String>,
+}
+
+/// Purges after a name, at most so many, of one stage or of all.
+pub(super) fn list(
+    view: &dyn Read,
+    policy: &PurgePolicy,
+    mut after: Option<String>,
+    limit: usize,
+    stage: Option<Stage>,
+) -> Result<PurgesShown, StoreError> {
+    let mut shown = PurgesShown::default();
+    for _ in 0..PAGES {
+        let page = purge::tombstones(view, after.as_deref(), PAGE)?;
+        let is_last = page.len() < PAGE;
+        for (name, tombstone) in page {
+            if shown.items.len() == limit {
+                shown.more_after = after;
+                return Ok(shown);
+            }
+            if stage.is_none_or(|stage| stage == tombstone.stage)
+                && let Ok(path) = name.parse()
+            {
+                let waited = purge::waited(view, &tombstone)?;
+                let waits = match tombstone.stage {
+                    Stage::Waiting => policy.minimum_wait.saturating_sub(waited),
+                    Stage::Held | Stage::Confirmed | Stage::Done => Duration::ZERO,
+                };
+                shown.items.push(PurgeView { path, tombstone, waits });
+            }
+            after = Some(name);
+        }
+        if is_last {
+            return Ok(shown);
+        }
+    }
+    shown.more_after = after;
+    Ok(shown)
+}
+
+impl Purges {
+    /// Runs for as long as the Core does.
+    pub(super) async fn run(self) {
+        let (mut commits, mut ticker) = (self.store.commits(), Ticker::default());
+        let mut looks = 0;
+        loop {
+            commits.borrow_and_update();
+            let is_tick = looks % LOOKS_PER_TICK == 0;
+            match self.look(&mut ticker, is_tick).await {
+                Ok(true) => {}
+                // The control loop has ended.
+                Ok(false) => return,
+                Err(error) => tracing::error!(%error, "what is to be destroyed was not; it is tried again"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => looks += 1,
+                changed = commits.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    looks = looks.max(1);
+                    tokio::time::sleep(GATHERED_FOR).await;
+                }
+            }
+        }
+    }
+
+    /// Does what is due. Says whether anyone settles it.
+    async fn look(&self, ticker: &mut Ticker, is_tick: bool) -> Result<bool, StoreError> {
+        let policy = self.policy;
+        let (has_work, runs) = self.store.read(move |view| purge::has_work(view, &policy)).await?;
+        let must_tick = is_tick && runs;
+        if !has_work && !must_tick {
+            self.show().await?;
+            return Ok(true);
+        }
+        loop {
+            let ran = ticker.tick(self.clock.now(), self.clock.boottime());
+            let (region, now) = (self.region.clone(), self.clock.now());
+            let step = self.store.write(move |tx| purge::advance(tx, &region, &policy, ran, now));
+            let Advanced { changes, held, done, more } = step.await?;
+            report(&held, &done);
+            if !changes.is_empty() && self.inputs.send(Input::Destroyed(changes)).await.is_err() {
+                return Ok(false);
+            }
+            if !more {
+                self.show().await?;
+                return Ok(true);
+            }
+        }
+    }
+
+    async fn show(&self) -> Result<(), StoreError> {
+        self.shown.set(self.store.read(purge::counts).await?);
+        Ok(())
+    }
+}
+
+fn report(held: &[KeyPath], done: &[KeyPath]) {
+    for path in done {
+        tracing::info!(%path, "what its tombstone ends is destroyed");
+    }
+    if let [first, ..] = held {
+        tracing::error!(%first, count = held.len(),
+            "purges are held: more would be destroyed than the brake lets through; look at them with \
+             `openkcm purge list --state held`, and confirm those that are meant");
+    }
+}

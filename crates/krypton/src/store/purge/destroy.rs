@@ -1,0 +1,263 @@
+//! Destroying: what a tombstone ends is removed, when its wait is over and the brake lets it.
+//!
+//! In steps of a bounded size, each a transaction: a system may have ten thousand services. A purge is weighed before
+//! it begins, so that one that is too large begins only on an operator's word. What this Core made is superseded on
+//! the mesh by a word without seals, in the same transaction; what a peer made is the peer's to supersede.
+
+use std::time::Duration;
+
+use openkcm_contracts::v1::{Audience, KeySealed};
+use openkcm_contracts::{Event, KeyPath, RegionId, Revision, Timestamp};
+use openkcm_orbital::{Letter, outbox};
+use openkcm_store::{Read, StoreError, Table, Write};
+
+use super::records::{DESTROYED, Ledger, Stage, Tombstone, destroyed_key, open, put};
+use super::tombstone;
+use crate::rules::PurgePolicy;
+use crate::store::{Changes, L2_VERSIONS, L3_VERSIONS};
+
+/// Records that one step looks at: some ten milliseconds, in which no other change is committed.
+const AT_ONCE: usize = 256;
+
+/// Versions up to which a purge is weighed before it begins; a larger one is weighed on its way.
+const WEIGHED: usize = 10_000;
+
+/// The parts of a window by which is remembered when something was destroyed.
+const PARTS: u64 = 24;
+
+/// What a step did.
+#[derive(Debug, Default)]
+pub struct Advanced {
+    /// What is to be settled.
+    pub changes: Changes,
+    /// Keys that the brake holds since now.
+    pub held: Vec<KeyPath>,
+    /// Keys of which nothing is left.
+    pub done: Vec<KeyPath>,
+    /// Whether more is to be done now.
+    pub more: bool,
+}
+
+/// An operator's word on a purge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// What is held may be destroyed.
+    Confirm,
+    /// What waits is held until it is confirmed.
+    Hold,
+}
+
+/// Whether a step would find something to do; or the purge clock runs, which is told apart.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn has_work(view: &dyn Read, policy: &PurgePolicy) -> Result<(bool, bool), StoreError> {
+    let ledger = Ledger::read(view)?;
+    Ok((next(view, &ledger, policy)?.is_some(), ledger.runs))
+}
+
+/// Lets the purge clock run on, and destroys what is due, as far as one step goes.
+///
+/// # Errors
+/// When the store fails.
+pub fn advance(
+    tx: &mut dyn Write,
+    region: &RegionId,
+    policy: &PurgePolicy,
+    ran: Duration,
+    now: Timestamp,
+) -> Result<Advanced, StoreError> {
+    let mut ledger = Ledger::read(tx.as_read())?;
+    if ledger.runs {
+        ledger.clock = ledger.clock.saturating_add(millis(ran));
+    }
+    let mut step = Step { region, policy, now, ledger, left: AT_ONCE, advanced: Advanced::default() };
+    while step.left > 0
+        && let Some(path) = next(tx.as_read(), &step.ledger, policy)?
+    {
+        step.purge(tx, &path)?;
+    }
+    step.advanced.more = next(tx.as_read(), &step.ledger, policy)?.is_some();
+    step.ledger.write(tx)?;
+    Ok(step.advanced)
+}
+
+/// An operator's word on some purges, or on all that it concerns, a bounded number at once. Gives those that it
+/// concerned.
+///
+/// # Errors
+/// When the store fails.
+pub fn decide(
+    tx: &mut dyn Write,
+    decision: Decision,
+    keys: Option<&[KeyPath]>,
+    limit: usize,
+) -> Result<Vec<KeyPath>, StoreError> {
+    let (from, to) = match decision {
+        Decision::Confirm => (Stage::Held, Stage::Confirmed),
+        Decision::Hold => (Stage::Waiting, Stage::Held),
+    };
+    let mut ledger = Ledger::read(tx.as_read())?;
+    let concerned = match keys {
+        Some(keys) => keys.to_vec(),
+        None => open(tx.as_read(), from, limit)?.into_iter().map(|(_, path)| path).collect(),
+    };
+    let mut decided = Vec::new();
+    for path in concerned {
+        let Some(held) = tombstone(tx.as_read(), &path)?.filter(|held| held.stage == from) else { continue };
+        let after = Tombstone { stage: to, ..held.clone() };
+        put(tx, &mut ledger, &path, (Some(&held), &after))?;
+        decided.push(path);
+    }
+    ledger.write(tx)?;
+    Ok(decided)
+}
+
+/// The purge that is to be gone on with now.
+fn next(view: &dyn Read, ledger: &Ledger, policy: &PurgePolicy) -> Result<Option<KeyPath>, StoreError> {
+    if let Some((_, path)) = open(view, Stage::Confirmed, 1)?.pop() {
+        return Ok(Some(path));
+    }
+    let first = open(view, Stage::Waiting, 1)?.pop();
+    let wait = millis(policy.minimum_wait);
+    let is_over = |since: u64| wait == 0 || since.saturating_add(wait) <= ledger.clock;
+    Ok(first.filter(|(since, _)| is_over(*since)).map(|(_, path)| path))
+}
+
+struct Step<'a> {
+    region: &'a RegionId,
+    policy: &'a PurgePolicy,
+    now: Timestamp,
+    ledger: Ledger,
+    left: usize,
+    advanced: Advanced,
+}
+
+impl Step<'_> {
+    /// Goes on with a purge until it is done, held, or the step is at its end.
+    fn purge(&mut self, tx: &mut dyn Write, path: &KeyPath) -> Result<(), StoreError> {
+        let Some(before) = tombstone(tx.as_read(), path)? else {
+            // An index without its record is none that anything could be done about.
+            self.left = 0;
+            return Ok(());
+        };
+        let mut after = before.clone();
+        let is_free = before.stage == Stage::Confirmed;
+        let mut is_held =
+            !is_free && before.after.is_none() && self.is_too_much(tx.as_read(), path, &before)?;
+        let (mut layer, mut from) = match after.after.take() {
+            Some((layer, name)) => (layer, Some(name)),
+            None => (first_layer(path), None),
+        };
+        while !is_held && layer <= 3 && self.left > 0 {
+            let records =
+                records_of(layer).list(tx.as_read(), &format!("{path}/"), from.as_deref(), self.left)?;
+            let is_last = records.len() < self.left;
+            for (name, sealed) in records {
+                if sealed.generation <= after.generation {
+                    is_held = !is_free && self.allowance() == 0;
+                    if is_held {
+                        break;
+                    }
+                    self.destroy(tx, layer, &name, &sealed, is_free)?;
+                    after.destroyed += 1;
+                }
+                self.left -= 1;
+                from = Some(name);
+            }
+            if is_last && !is_held {
+                (layer, from) = (layer + 1, None);
+                // Each purge costs something, also one that finds nothing.
+                self.left = self.left.saturating_sub(1);
+            }
+        }
+        if from.is_some() || layer > first_layer(path) {
+            after.after = Some((layer, from.unwrap_or_default()));
+        }
+        if is_held {
+            after.stage = Stage::Held;
+            self.advanced.held.push(path.clone());
+        } else if layer > 3 {
+            (after.stage, after.after) = (Stage::Done, None);
+            self.advanced.done.push(path.clone());
+        }
+        put(tx, &mut self.ledger, path, (Some(&before), &after))
+    }
+
+    /// Whether a purge is more than the brake lets through.
+    fn is_too_much(
+        &mut self,
+        view: &dyn Read,
+        path: &KeyPath,
+        tombstone: &Tombstone,
+    ) -> Result<bool, StoreError> {
+        let allowance = self.allowance();
+        let (mut weight, mut looked) = (0, 0);
+        for layer in first_layer(path)..=3 {
+            let limit = WEIGHED.saturating_sub(looked);
+            let records = records_of(layer).list(view, &format!("{path}/"), None, limit)?;
+            looked += records.len();
+            let ended = records.iter().filter(|(_, sealed)| sealed.generation <= tombstone.generation);
+            weight += u64::try_from(ended.count()).unwrap_or(u64::MAX);
+        }
+        Ok(weight > allowance)
+    }
+
+    /// How many more versions may be destroyed without an operator's word.
+    fn allowance(&mut self) -> u64 {
+        let window = millis(self.policy.brake.window);
+        let Ledger { recent, clock, versions, .. } = &mut self.ledger;
+        recent.retain(|(at, _)| at.saturating_add(window) > *clock);
+        let destroyed = recent.iter().map(|(_, count)| count).sum();
+        self.policy.brake.allows(*versions, destroyed)
+    }
+
+    fn destroy(
+        &mut self,
+        tx: &mut dyn Write,
+        layer: u8,
+        name: &str,
+        sealed: &KeySealed,
+        is_free: bool,
+    ) -> Result<(), StoreError> {
+        let path = sealed.path();
+        records_of(layer).delete(tx, name)?;
+        DESTROYED.put(tx, &destroyed_key(&path, sealed.version), &sealed.generation)?;
+        if sealed.maker == *self.region {
+            let word = Event::KeySealed(KeySealed { seals: Vec::new(), ..sealed.clone() });
+            // Above the revision of the word that told of it, which is of term 1.
+            let revision = Revision::new(2, sealed.counter);
+            outbox::put(tx, &Letter::new(&word, Audience::Cores, revision, self.now))?;
+        }
+        let ledger = &mut self.ledger;
+        ledger.versions = ledger.versions.saturating_sub(1);
+        ledger.counts.destroyed += 1;
+        if !is_free {
+            let part = (millis(self.policy.brake.window) / PARTS).max(1);
+            let at = ledger.clock / part * part;
+            match ledger.recent.last_mut() {
+                Some((last, count)) if *last == at => *count += 1,
+                _ => ledger.recent.push((at, 1)),
+            }
+        }
+        self.advanced.changes.dropped.insert(sealed.version);
+        self.advanced.changes.versions_of(path);
+        Ok(())
+    }
+}
+
+/// The layers that a purge goes through are this one and all after it.
+fn first_layer(path: &KeyPath) -> u8 {
+    match path {
+        KeyPath::System(_) => 2,
+        KeyPath::Service(_) => 3,
+    }
+}
+
+fn records_of(layer: u8) -> &'static Table<KeySealed> {
+    if layer == 2 { &L2_VERSIONS } else { &L3_VERSIONS }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

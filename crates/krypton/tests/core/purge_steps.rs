@@ -1,0 +1,241 @@
+//! Destruction step by step, over a store in memory: its wait, its brake, its bounds.
+
+use std::time::Duration;
+
+use openkcm_contracts::v1::{KeySealed, Seal, SealedBy};
+use openkcm_contracts::{
+    Audience, Event, Generation, KeyPath, Lane, Revision, ServiceId, Timestamp, VersionId,
+};
+use openkcm_krypton::store::purge::{self, Advanced, Stage};
+use openkcm_krypton::store::{self, keep};
+use openkcm_krypton::{Brake, PurgePolicy};
+use openkcm_orbital::{Intake, Stream, Verified, outbox};
+use openkcm_store::Memory;
+
+use crate::rig::facts::{self, SERVICE, SYSTEM, generation, region};
+
+const WAIT: Duration = Duration::from_secs(3_600);
+const TICK: Duration = Duration::from_secs(60);
+
+const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+struct Core {
+    store: Memory,
+    policy: PurgePolicy,
+}
+
+impl Core {
+    fn new(least: u64) -> Self {
+        let brake = Brake { percent: 0, least, window: WAIT * 10 };
+        Self { store: Memory::default(), policy: PurgePolicy { minimum_wait: WAIT, brake } }
+    }
+
+    fn hear(&mut self, counter: u64, event: Event) {
+        let audience = Audience::Region(region("a"));
+        let verified =
+            Verified { event, revision: Revision::new(1, counter), audience: audience.clone(), region: None };
+        let intake = Intake {
+            stream: Stream { lane: verified.event.kind().lane(), audience },
+            words_of: None,
+            events: vec![verified],
+            poison: Vec::new(),
+            dropped: [].into(),
+            unbelieved: None,
+            position: None,
+            caught_up: true,
+            releases: None,
+        };
+        self.store.write(|tx| store::absorb(tx, &intake, NOW)).expect("memory does not fail");
+    }
+
+    /// Keeps versions of its own, one for each service of this system.
+    fn keep(&mut self, services: u16, of: u64) {
+        let made: Vec<KeySealed> = (0..services).map(|number| version(number, of)).collect();
+        self.store.write(|tx| keep(tx, &made, NOW)).expect("memory does not fail");
+    }
+
+    fn held(&self, number: u16, of: u64) -> bool {
+        store::holds(&self.store, &version(number, of)).expect("memory does not fail")
+    }
+
+    fn step(&mut self, ran: Duration) -> Advanced {
+        let Self { store, policy } = self;
+        store.write(|tx| purge::advance(tx, &region("a"), policy, ran, NOW)).expect("memory does not fail")
+    }
+
+    /// Ticks for so long; says how many steps found more to do at once.
+    fn run(&mut self, time: Duration) -> usize {
+        let mut steps = 0;
+        for _ in 0..time.as_secs() / TICK.as_secs() {
+            let mut ran = TICK;
+            while self.step(std::mem::take(&mut ran)).more {
+                steps += 1;
+            }
+        }
+        steps
+    }
+
+    fn stage(&self, path: &str) -> Stage {
+        let path: KeyPath = path.parse().expect("a name");
+        purge::tombstone(&self.store, &path).expect("memory does not fail").expect("a tombstone").stage
+    }
+
+    fn decide(&mut self, decision: purge::Decision) -> usize {
+        self.store.write(|tx| purge::decide(tx, decision, None, 10)).expect("memory does not fail").len()
+    }
+}
+
+fn version(number: u16, of: u64) -> KeySealed {
+    let path: KeyPath = SYSTEM.parse().expect("a name");
+    let mut id = [0; 16];
+    id[..2].copy_from_slice(&number.to_be_bytes());
+    id[8] = u8::try_from(of).expect("small");
+    KeySealed {
+        tenant: path.tenant().clone(),
+        system: path.system().clone(),
+        service: Some(ServiceId::new(&format!("s{number:05}")).expect("a label")),
+        generation: generation(of),
+        version: VersionId::from_bytes(id),
+        counter: 1,
+        made_at: NOW,
+        maker: region("a"),
+        seals: vec![Seal { by: SealedBy::L2(VersionId::from_bytes([9; 16])), ciphertext: "c2VhbGVk".into() }],
+    }
+}
+
+#[test]
+fn a_wait_counts_from_the_tombstone_and_no_sooner_than_all_of_it_is_over() {
+    let mut core = Core::new(100);
+    core.keep(3, 3);
+    core.hear(10, facts::purge(SYSTEM, 9));
+    core.run(WAIT);
+    assert!(core.held(0, 3), "the tick in which it came is not counted");
+    core.run(TICK);
+    assert!(!core.held(0, 3));
+    assert_eq!(core.stage(SYSTEM), Stage::Done);
+}
+
+#[test]
+fn a_wait_counts_from_the_deletion_that_was_observed_before() {
+    let mut core = Core::new(100);
+    core.keep(1, 3);
+    core.hear(8, facts::key(SYSTEM, |_| ()));
+    core.hear(9, facts::key(SYSTEM, facts::deleted));
+    core.run(WAIT + TICK);
+    assert!(core.held(0, 3), "nobody has said that it is to be destroyed");
+    core.hear(10, facts::purge(SYSTEM, 9));
+    core.step(Duration::ZERO);
+    assert!(!core.held(0, 3));
+}
+
+#[test]
+fn an_undeletion_and_a_tombstone_that_reaches_further_begin_the_wait_anew() {
+    for further in [false, true] {
+        let mut core = Core::new(100);
+        core.keep(1, 3);
+        core.hear(9, facts::key(SYSTEM, facts::deleted));
+        core.run(WAIT + TICK);
+        if !further {
+            core.hear(10, facts::key(SYSTEM, |_| ()));
+            core.hear(11, facts::key(SYSTEM, facts::deleted));
+        }
+        // What was made between 1.9 and 1.11 was never seen to end.
+        core.hear(12, facts::purge(SYSTEM, 11));
+        core.step(Duration::ZERO);
+        assert!(core.held(0, 3), "{further}");
+        core.run(WAIT + TICK);
+        assert!(!core.held(0, 3));
+    }
+}
+
+#[test]
+fn what_is_of_a_later_generation_is_spared() {
+    let mut core = Core::new(100);
+    core.keep(2, 3);
+    core.keep(2, 20);
+    core.hear(21, facts::purge(SYSTEM, 19));
+    core.run(WAIT + TICK);
+    assert!(!core.held(1, 3) && core.held(0, 20) && core.held(1, 20));
+}
+
+#[test]
+fn a_large_purge_goes_in_steps_and_supersedes_all_that_this_core_made() {
+    let mut core = Core::new(10_000);
+    core.keep(1_000, 3);
+    core.hear(10, facts::purge(SYSTEM, 9));
+    assert_eq!(
+        outbox::waiting(&core.store, Lane::Sealed, 10).expect("memory does not fail"),
+        [],
+        "what waited is not sent any more"
+    );
+    assert!(core.run(WAIT + TICK) >= 3);
+    assert_eq!(purge::counts(&core.store).expect("memory does not fail").destroyed, 1_000);
+    let letters = outbox::waiting(&core.store, Lane::Sealed, 2_000).expect("memory does not fail");
+    assert_eq!(letters.len(), 1_000);
+    assert!(letters.iter().all(|waiting| waiting.letter.revision == Revision::new(2, 1)));
+    assert!(letters.iter().all(|waiting| waiting.letter.body.contains(r#""seals":[]"#)));
+}
+
+#[test]
+fn a_purge_is_weighed_before_it_begins_and_what_was_destroyed_in_the_window_counts() {
+    let mut core = Core::new(16);
+    core.keep(20, 3);
+    core.hear(10, facts::purge("acme/hr/s00000", 9));
+    core.run(WAIT + TICK);
+    assert!(!core.held(0, 3));
+    core.hear(11, facts::purge(SYSTEM, 10));
+    core.run(WAIT + TICK);
+    assert_eq!(core.stage(SYSTEM), Stage::Held);
+    assert!(core.held(1, 3), "nothing of it has begun");
+    assert_eq!(core.decide(purge::Decision::Confirm), 1);
+    core.run(TICK);
+    assert_eq!(core.stage(SYSTEM), Stage::Done);
+    assert!(!core.held(1, 3));
+    assert_eq!(core.decide(purge::Decision::Confirm), 0);
+}
+
+#[test]
+fn a_window_that_is_over_frees_the_brake() {
+    let mut core = Core::new(2);
+    core.keep(4, 3);
+    for (number, counter) in [(0, 10), (1, 11), (2, 12)] {
+        core.hear(counter, facts::purge(&format!("acme/hr/s{number:05}"), 9));
+    }
+    core.run(WAIT + TICK);
+    let stages = [0, 1, 2].map(|number| core.stage(&format!("acme/hr/s{number:05}")));
+    assert_eq!(stages, [Stage::Done, Stage::Done, Stage::Held]);
+    core.run(WAIT * 11);
+    core.hear(13, facts::purge("acme/hr/s00003", 9));
+    core.run(WAIT + TICK);
+    assert_eq!(core.stage("acme/hr/s00003"), Stage::Done);
+    assert_eq!(core.stage("acme/hr/s00002"), Stage::Held, "an operator has to look at it");
+}
+
+#[test]
+fn a_tombstone_that_reaches_further_takes_up_what_is_left() {
+    let mut core = Core::new(100);
+    core.keep(1, 3);
+    core.hear(10, facts::purge(SERVICE, 3));
+    core.hear(10, facts::purge("acme/hr/s00000", 3));
+    core.run(WAIT + TICK);
+    core.keep(1, 12);
+    core.hear(20, facts::purge("acme/hr/s00000", 15));
+    assert_eq!(core.stage("acme/hr/s00000"), Stage::Waiting);
+    core.run(WAIT + TICK);
+    assert!(!core.held(0, 12));
+    core.hear(20, facts::purge("acme/hr/s00000", 3));
+    assert_eq!(core.stage("acme/hr/s00000"), Stage::Done, "an older word changes nothing");
+    let tombstone = purge::tombstone(&core.store, &"acme/hr/s00000".parse().expect("a name"))
+        .expect("memory does not fail")
+        .expect("it is there");
+    assert_eq!((tombstone.generation, tombstone.destroyed), (Generation(Revision::new(1, 15)), 2));
+}
+
+#[test]
+fn a_version_that_was_made_while_its_tombstone_came_is_not_kept() {
+    let mut core = Core::new(100);
+    core.hear(10, facts::purge(SYSTEM, 9));
+    core.keep(1, 3);
+    assert!(!core.held(0, 3));
+    assert_eq!(outbox::waiting(&core.store, Lane::Sealed, 10).expect("memory does not fail"), []);
+}

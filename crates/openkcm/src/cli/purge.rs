@@ -1,0 +1,143 @@
+//! `openkcm purge`: what the regions are to destroy, and an operator's word on it.
+//!
+//! What always holds: nothing is confirmed that was not named, by its key or as all of one region.
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use openkcm_client::Purges;
+use openkcm_contracts::{KeyPath, RegionId};
+use serde_json::{Value, json};
+
+use super::output;
+use super::render::{self, Column};
+use super::session::Session;
+
+const COLUMNS: &[Column] = &[
+    ("REGION", "/region"),
+    ("KEY", "/key"),
+    ("STATE", "/state"),
+    ("UP TO", "/generation"),
+    ("HEARD AT", "/heard_at"),
+    ("WAITS (S)", "/waits_seconds"),
+    ("DESTROYED", "/destroyed"),
+];
+
+/// What is gone and what is not.
+const REFUSED: &str = "A purged key is refused since its region has heard of it, whatever state its purge is in. Only \
+                       its sealed material is still there, until the purge is done.";
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// List what the regions are to destroy
+    #[command(after_help = REFUSED)]
+    List(List),
+    /// Let a region destroy what its brake holds; there is no way back
+    #[command(after_help = REFUSED)]
+    Confirm(Chosen),
+    /// Keep a region from destroying what waits, until it is confirmed
+    #[command(after_help = REFUSED)]
+    Hold(Chosen),
+}
+
+#[derive(Args)]
+pub(crate) struct List {
+    /// Only of this region [default: all]
+    #[arg(long)]
+    region: Option<RegionId>,
+    /// Show only purges in this state
+    #[arg(long, value_parser = ["waiting", "held", "confirmed", "done"])]
+    state: Option<String>,
+    /// Show at most so many of each region
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct Chosen {
+    /// The region
+    #[arg(long)]
+    region: RegionId,
+    /// TENANT/SYSTEM, with all its services, or TENANT/SYSTEM/SERVICE
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "KEY")]
+    keys: Vec<KeyPath>,
+    /// All of them
+    #[arg(long)]
+    all: bool,
+}
+
+pub(crate) async fn run(command: Command, session: &Session) -> anyhow::Result<()> {
+    match command {
+        Command::List(arguments) => list(&arguments, session).await,
+        Command::Confirm(chosen) => decide(&chosen, session, true).await,
+        Command::Hold(chosen) => decide(&chosen, session, false).await,
+    }
+}
+
+/// Regions that can't be reached hide nothing of the others; the first of them is the command's failure.
+async fn list(arguments: &List, session: &Session) -> anyhow::Result<()> {
+    let client = session.asker();
+    let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
+    let (mut items, mut more, mut failed) = (Vec::new(), false, None);
+    for region in session.regions(arguments.region.as_ref()) {
+        match purges(&client.purges(region.clone()), arguments.state.as_deref(), limit).await {
+            Ok((found, cut)) => {
+                items.extend(found.into_iter().map(|purge| of(&region, purge)));
+                more |= cut;
+            }
+            Err(error) => {
+                let error = error.context(format!("can't read the purges of region {region}"));
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    output::result(&render::list(session.format, COLUMNS, &items, more))?;
+    if more {
+        output::note(&format!(
+            "there are more than {limit}: raise --limit, or narrow with --region or --state"
+        ));
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+async fn purges(
+    purges: &Purges<'_>,
+    state: Option<&str>,
+    limit: usize,
+) -> anyhow::Result<(Vec<Value>, bool)> {
+    let mut listing = purges.list(state);
+    let mut found = Vec::new();
+    while found.len() <= limit {
+        let Some(page) = listing.next_page().await? else { break };
+        found.extend(page);
+    }
+    let more = found.len() > limit;
+    found.truncate(limit);
+    Ok((found, more))
+}
+
+async fn decide(chosen: &Chosen, session: &Session, confirm: bool) -> anyhow::Result<()> {
+    let purges = session.client().purges(chosen.region.clone());
+    let keys = (!chosen.all).then_some(&chosen.keys[..]);
+    let mut decided: Vec<Value> = Vec::new();
+    loop {
+        let answer = match confirm {
+            true => purges.confirm(keys).await,
+            false => purges.hold(keys).await,
+        };
+        let answer =
+            answer.with_context(|| format!("can't decide about purges of region {}", chosen.region))?;
+        let some = answer.value["keys"].as_array().cloned().unwrap_or_default();
+        let is_last = !chosen.all || some.is_empty();
+        decided.extend(some);
+        if is_last {
+            break;
+        }
+    }
+    session.show(&json!({ "region": chosen.region, "keys": decided }))
+}
+
+/// A purge, and whose it is.
+fn of(region: &RegionId, mut purge: Value) -> Value {
+    purge["region"] = region.as_str().into();
+    purge
+}
