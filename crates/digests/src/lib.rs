@@ -11,6 +11,7 @@
 
 mod changes;
 mod look;
+mod recount;
 mod shelf;
 mod sum;
 mod unit;

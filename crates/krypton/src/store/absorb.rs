@@ -154,8 +154,10 @@ fn merge_one(
             }
             Ok(news)
         }
-        // Purges, leases and queries are acted on by the rules of sovereignty, which are not built
-        // yet; nothing else is told to a Core. None is lost: their state is desired state.
+        // Was answered before it came here, if at all (`service/answers`).
+        Event::ManifestQuery(_) => Ok(true),
+        // Purges and leases are acted on by the rules of sovereignty, which are not built yet; nothing else is
+        // told to a Core. None is lost: their state is desired state.
         other => {
             tracing::debug!(subject = %other.subject(), stream = %intake.stream, at = %now, "not acted on");
             Ok(true)

@@ -3,7 +3,9 @@
 //! What always holds: sequences of an incarnation only rise, and each start is an incarnation of its own, so that
 //! an authority can put manifests in order and tell two processes with one identity apart.
 
-use openkcm_contracts::v1::{Audience, Kept, ManifestBody, StateManifest};
+use std::time::Duration;
+
+use openkcm_contracts::v1::{Audience, Kept, Listed, ManifestBody, ManifestQuery, StateManifest};
 use openkcm_contracts::{Event, RegionId, Revision, Timestamp};
 use openkcm_orbital::{Letter, outbox};
 use openkcm_store::{Read, StoreError, Table, Write};
@@ -12,6 +14,9 @@ use serde::{Deserialize, Serialize};
 use super::{applied, buckets};
 
 pub(super) const TOLD: Table<Told> = Table::new("manifest");
+
+/// How long an answer is worth anything: whoever asked asks again sooner.
+const WORTH_FOR: Duration = Duration::from_secs(300);
 
 /// The one record.
 const LAST: &str = "last";
@@ -75,6 +80,34 @@ pub fn tell(tx: &mut dyn Write, region: &RegionId, nonce: String, now: Timestamp
     };
     let revision = Revision::new(told.incarnation, told.sequence);
     outbox::put(tx, &Letter::new(&Event::StateManifest(manifest), Audience::Authorities, revision, now))
+}
+
+/// Answers a query with what was found. An answer to the same authority that still waits gives way: whoever asks
+/// asks one thing at a time.
+///
+/// # Errors
+/// When the store fails.
+pub fn answer(
+    tx: &mut dyn Write,
+    query: &ManifestQuery,
+    listed: Vec<Listed>,
+    nonce: String,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let told = TOLD.get(tx.as_read(), LAST)?.unwrap_or_default();
+    let told = Told { sequence: told.sequence + 1, ..told };
+    TOLD.put(tx, LAST, &told)?;
+    let manifest = StateManifest {
+        region: query.region.clone(),
+        incarnation: u64::from(told.incarnation),
+        sequence: told.sequence,
+        nonce,
+        lease: None,
+        body: ManifestBody::Listing { query: query.nonce.clone(), of: query.of, listed },
+    };
+    let revision = Revision::new(told.incarnation, told.sequence);
+    let letter = Letter::new(&Event::StateManifest(manifest), Audience::Authorities, revision, now);
+    outbox::put(tx, &Letter { expires: Some(now.after(WORTH_FOR)), ..letter })
 }
 
 fn digests(store: &dyn Read) -> Result<Digests, StoreError> {

@@ -5,13 +5,17 @@
 
 mod absorb;
 mod digests;
+mod listing;
 pub mod manifest;
+mod recount;
 mod slices;
 mod v1;
 mod versions;
 
 pub use absorb::{Changes, MAX_COUNTER, absorb, absorb_slice, ends_at_latest};
 pub use digests::buckets;
+pub use listing::look;
+pub use recount::{Recount, Wrong, recount, recount_links};
 pub use slices::{SLICE, Slice, Slices};
 pub use v1::{Applied, Held, LinkRecord};
 pub use versions::{keep, key_versions, service_versions, system_versions};

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openkcm_contracts::v1::{KeySealed, Seal, SealedBy};
-use openkcm_contracts::{Audience, Event, Lane, Revision, Timestamp, VersionId};
+use openkcm_contracts::{Audience, Event, Lane, Revision, Role, Timestamp, VersionId};
 use openkcm_host::{Entropy, SeededEntropy};
 use openkcm_krypton::control::{Core, Effects, SealJob, Sealed, UnsealJob, Unsealed};
 use openkcm_krypton::data::{DataPlane, Decrypted, Encrypted};
@@ -146,6 +146,7 @@ impl Bench {
             event,
             revision: Revision::new(1, counter),
             audience: audience.clone(),
+            author: if maker.is_some() { Role::Krypton } else { Role::Registry },
             region: maker.map(region),
         };
         let intake = Intake {
