@@ -86,6 +86,7 @@ impl Filter {
 async fn list(records: Records, Query(filter): Query<Filter>) -> Answer<Json<Page<Shown>>> {
     let wanted = filter.check()?;
     let listed = records.store.read(move |view| list_records(view, &wanted)).await;
-    let (found, more) = listed.map_err(|error| Problem::store_unavailable("reading drift records", &error))?;
+    let (found, more) =
+        listed.map_err(|error| Problem::store_unavailable("reading drift records", &error))?;
     Ok(Json(Page::ending_at(found.into_iter().map(Shown::from).collect(), more)))
 }

@@ -7,10 +7,11 @@
 mod digests;
 pub mod v1;
 
+use openkcm_component::drift;
 use openkcm_contracts::{KeyPath, Revision, SystemId, TenantId};
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 
-pub use digests::buckets;
+pub use digests::{buckets, narrow};
 pub use v1::{Ended, KeyRecord, Tenancy, TenantRecord};
 
 use crate::rules::Place;
@@ -33,6 +34,9 @@ pub const SPACES: &[Space] = &[
     SERVICES.space(),
     AUTHORITY.space(),
     crate::manifests::SPACE,
+    crate::reconcile::SPACE,
+    drift::SPACES[0],
+    drift::SPACES[1],
     digests::SPACES[0],
     digests::SPACES[1],
     digests::SPACES[2],
