@@ -29,6 +29,7 @@ pub(crate) enum Action {
     Forge(usize),
     Work(usize),
     Due(usize),
+    TellManifest(usize),
     GiveUpOnMesh(usize),
     Answer,
     LandLate(usize),
@@ -84,6 +85,9 @@ impl World {
             let now = core.post.now();
             if running.was_set_back(now) || running.core.next_due().is_some_and(|at| at <= now) {
                 enabled.push((12, Action::Due(index)));
+            }
+            if core.has_news() {
+                enabled.push((2, Action::TellManifest(index)));
             }
             let connected = core.post.can_send && core.post.can_hear;
             let waited = now.since(running.started_at);
@@ -184,6 +188,7 @@ impl World {
                 self.with_core(index, |core, around| core.due(around));
                 self.ledger.did_due = Some(index);
             }
+            Action::TellManifest(index) => self.tell_manifest(index),
             Action::GiveUpOnMesh(index) => self.give_up_on_mesh(index),
             Action::Answer => self.answer_question(),
             Action::LandLate(index) => self.land_late(index),

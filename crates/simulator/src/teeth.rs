@@ -50,11 +50,15 @@ pub enum Bug {
     ForgetBase,
     /// Of a thing's words on several streams, the one that is read last is taken for the newest.
     RebuildByOverwriting,
+    /// A Core that starts takes its sums for right.
+    SkipRecount,
+    /// The Registry takes what a region lists and tells nothing again.
+    CorrectNothing,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::ForgetBeforePublish,
         Self::LoseOutboxOnCrash,
         Self::ForgetNewerLetter,
@@ -77,5 +81,7 @@ impl Bug {
         Self::CompareCounters,
         Self::ForgetBase,
         Self::RebuildByOverwriting,
+        Self::SkipRecount,
+        Self::CorrectNothing,
     ];
 }

@@ -7,7 +7,7 @@
 use openkcm_simulator::{Bug, Options, run};
 
 /// Histories that a bug may live through.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 150;
 
 /// Steps of each.
 const STEPS: u32 = 400;
@@ -129,4 +129,14 @@ fn a_restart_that_takes_new_changes_for_common_ones_is_caught() {
 #[test]
 fn a_rebuild_that_puts_older_words_over_newer_ones_is_caught() {
     assert!(["convergence", "no zombie"].contains(&caught(Bug::RebuildByOverwriting)));
+}
+
+#[test]
+fn a_store_that_was_edited_and_is_not_recounted_is_missed() {
+    assert_eq!(caught(Bug::SkipRecount), "convergence");
+}
+
+#[test]
+fn a_registry_that_tells_nothing_again_is_caught() {
+    assert_eq!(caught(Bug::CorrectNothing), "convergence");
 }

@@ -6,16 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use openkcm_contracts::v1::{Kept, ManifestQuery};
-use openkcm_contracts::{Event, RegionId};
+use openkcm_contracts::RegionId;
+use openkcm_contracts::v1::ManifestQuery;
 use openkcm_host::{Clock, Entropy, random_hex};
-use openkcm_orbital::{Intake, Verified};
+use openkcm_orbital::Intake;
 use openkcm_store::{Store, StoreError};
 
 use crate::store::{self, Recount, manifest};
-
-/// The longest nonce of a query that is echoed.
-const MAX_NONCE_LEN: usize = 64;
 
 /// How long a recount rests after each page.
 const RESTS: Duration = Duration::from_millis(5);
@@ -33,21 +30,12 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Answers what is asked in an intake: the last query of each authority, which has given up those before.
+    /// Answers what is asked in an intake.
     pub(super) async fn answer(&self, intake: &Intake) -> Result<(), StoreError> {
-        for of in [Kept::Definitions, Kept::Links] {
-            let asked = intake.events.iter().rev().find_map(|verified| self.asked(verified, of));
-            if let Some(query) = asked {
-                self.answer_one(query.clone()).await?;
-            }
+        for query in store::asked(&intake.events, &self.region) {
+            self.answer_one(query.clone()).await?;
         }
         Ok(())
-    }
-
-    fn asked<'a>(&self, verified: &'a Verified, of: Kept) -> Option<&'a ManifestQuery> {
-        let Event::ManifestQuery(query) = &verified.event else { return None };
-        let may = verified.author == of.authority() && query.nonce.len() <= MAX_NONCE_LEN;
-        Some(query).filter(|query| may && query.of == of && query.region == self.region)
     }
 
     async fn answer_one(&self, query: ManifestQuery) -> Result<(), StoreError> {

@@ -3,13 +3,17 @@
 //! Reads alone, of one view of the store: the control loop is not asked. What always holds: a node is listed whole
 //! or not at all, since what is missing from a list counts as not held.
 
-use openkcm_contracts::Event;
-use openkcm_contracts::v1::{Kept, KeyDefine, Listed, ListedThing, Node};
+use openkcm_contracts::v1::{Kept, KeyDefine, Listed, ListedThing, ManifestQuery, Node};
+use openkcm_contracts::{Event, RegionId, Revision};
 use openkcm_digests::{Sum, Unit};
+use openkcm_orbital::Verified;
 use openkcm_store::{Read, StoreError};
 
 use super::digests::{HELD, comparable, shelf};
 use super::{DEFINITIONS, Held, LINKS, PAGE, TENANTS};
+
+/// The longest nonce of a query that is echoed.
+const MAX_NONCE_LEN: usize = 64;
 
 /// Nodes of one query that are looked into: as many as there are buckets.
 const MOST_NODES: usize = 256;
@@ -22,6 +26,18 @@ const STRIDE: usize = 16;
 
 /// A thing as it is listed, and its sum.
 type Thing = (ListedThing, Sum);
+
+/// The queries of an intake that are answered: of its own kind of things alone an authority may ask, and its last
+/// query says that it has given up those before.
+pub fn asked<'a>(events: &'a [Verified], region: &RegionId) -> Vec<&'a ManifestQuery> {
+    let query = |verified: &'a Verified, of: Kept| {
+        let Event::ManifestQuery(query) = &verified.event else { return None };
+        let may = verified.author == of.authority() && query.nonce.len() <= MAX_NONCE_LEN;
+        Some(query).filter(|query| may && query.of == of && query.region == *region)
+    };
+    let last = |of| events.iter().rev().find_map(|verified| query(verified, of));
+    [Kept::Definitions, Kept::Links].into_iter().filter_map(last).collect()
+}
 
 /// Looks into nodes, one after the other, as many as fit into an answer. Whoever asked asks for the rest again.
 ///
@@ -100,7 +116,7 @@ fn key(held: Held<KeyDefine>) -> Thing {
     thing(&Event::KeyDefine(held.fact), held.revision)
 }
 
-fn thing(event: &Event, revision: openkcm_contracts::Revision) -> Thing {
+fn thing(event: &Event, revision: Revision) -> Thing {
     let sum = Sum::of_event(event, revision);
     (ListedThing { subject: event.subject().to_string(), revision, digest: sum.digest() }, sum)
 }

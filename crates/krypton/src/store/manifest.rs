@@ -3,8 +3,6 @@
 //! What always holds: sequences of an incarnation only rise, and each start is an incarnation of its own, so that
 //! an authority can put manifests in order and tell two processes with one identity apart.
 
-use std::time::Duration;
-
 use openkcm_contracts::v1::{Audience, Kept, Listed, ManifestBody, ManifestQuery, StateManifest};
 use openkcm_contracts::{Event, RegionId, Revision, Timestamp};
 use openkcm_orbital::{Letter, outbox};
@@ -14,9 +12,6 @@ use serde::{Deserialize, Serialize};
 use super::{applied, buckets};
 
 pub(super) const TOLD: Table<Told> = Table::new("manifest");
-
-/// How long an answer is worth anything: whoever asked asks again sooner.
-const WORTH_FOR: Duration = Duration::from_secs(300);
 
 /// The one record.
 const LAST: &str = "last";
@@ -83,7 +78,7 @@ pub fn tell(tx: &mut dyn Write, region: &RegionId, nonce: String, now: Timestamp
 }
 
 /// Answers a query with what was found. An answer to the same authority that still waits gives way: whoever asks
-/// asks one thing at a time.
+/// asks one thing at a time. It does not expire: its nonce says what it answers, whatever the clocks show.
 ///
 /// # Errors
 /// When the store fails.
@@ -106,8 +101,7 @@ pub fn answer(
         body: ManifestBody::Listing { query: query.nonce.clone(), of: query.of, listed },
     };
     let revision = Revision::new(told.incarnation, told.sequence);
-    let letter = Letter::new(&Event::StateManifest(manifest), Audience::Authorities, revision, now);
-    outbox::put(tx, &Letter { expires: Some(now.after(WORTH_FOR)), ..letter })
+    outbox::put(tx, &Letter::new(&Event::StateManifest(manifest), Audience::Authorities, revision, now))
 }
 
 fn digests(store: &dyn Read) -> Result<Digests, StoreError> {

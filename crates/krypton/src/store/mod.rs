@@ -14,7 +14,7 @@ mod versions;
 
 pub use absorb::{Changes, MAX_COUNTER, absorb, absorb_slice, ends_at_latest};
 pub use digests::buckets;
-pub use listing::look;
+pub use listing::{asked, look};
 pub use recount::{Recount, Wrong, recount, recount_links};
 pub use slices::{SLICE, Slice, Slices};
 pub use v1::{Applied, Held, LinkRecord};

@@ -46,9 +46,6 @@ const ANSWERED_IN: Duration = Duration::from_secs(15);
 /// How long a bucket is left alone after a look into it: the region has time to apply what was told.
 const AGAIN_AFTER: Duration = Duration::from_secs(15);
 
-/// How long a query is worth anything.
-const WORTH_FOR: Duration = Duration::from_secs(300);
-
 /// Of what no thing is the subject: the Registry as a whole.
 const ITSELF: &str = "registry";
 
@@ -203,8 +200,9 @@ impl Look {
         };
         self.query = Some(Query { nonce, at: now, nodes });
         let revision = store::last_revision(tx.as_read())?;
-        let letter = Letter::new(&Event::ManifestQuery(asked), audience(region), revision, now);
-        outbox::put(tx, &Letter { expires: Some(now.after(WORTH_FOR)), ..letter })
+        // Does not expire, so that a Core with a wrong clock is asked too. One that comes late costs an answer which
+        // nobody waits for.
+        outbox::put(tx, &Letter::new(&Event::ManifestQuery(asked), audience(region), revision, now))
     }
 }
 

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use openkcm_contracts::v1::{KeySealed, LinkState};
 use openkcm_contracts::{Event, KeyPath, Lane, RegionId, ServicePath, Timestamp};
-use openkcm_host::SeededEntropy;
+use openkcm_host::{SeededEntropy, random_hex};
 use openkcm_krypton::control::{Core, Effects, Unsealed};
 use openkcm_krypton::data::DataPlane;
 use openkcm_krypton::keyring::Keyring;
-use openkcm_krypton::store;
+use openkcm_krypton::store::{self, Recount, manifest};
 use openkcm_orbital::Intake;
 use openkcm_orbital::outbox::Waiting;
 use openkcm_store::{Read, StoreError};
@@ -115,6 +115,7 @@ impl CoreNode {
 
     /// Starts from what is on the disk.
     pub(crate) fn start(&mut self, around: &mut Around<'_>) -> Result<(), Crashed> {
+        self.begin(around.bug);
         let keyring = Arc::new(Keyring::default());
         let core = Core::new(self.region.clone(), keyring.clone(), self.entropy.clone());
         let (data, now) = (DataPlane::new(keyring.clone(), self.entropy.clone()), self.post.now());
@@ -149,7 +150,45 @@ impl CoreNode {
                 _ => {}
             }
         }
-        running.queue.push_back(Input::Intake(intake));
+        self.answer(&intake);
+        self.push(Input::Intake(intake));
+    }
+
+    /// What a start does to the sums that manifests tell.
+    fn begin(&mut self, bug: Option<Bug>) {
+        let now = self.post.now();
+        self.post.disk.commit(|tx| manifest::begin(tx, now));
+        if bug == Some(Bug::SkipRecount) {
+            return;
+        }
+        self.post.disk.commit(store::recount_links);
+        let mut next = Some(Recount::default());
+        while let Some(from) = next {
+            let (wrong, after) = store::recount(self.post.disk.view(), &from).expect("memory does not fail");
+            self.post.disk.commit(|tx| wrong.mend(tx));
+            next = after;
+        }
+    }
+
+    /// Answers what authorities ask.
+    fn answer(&mut self, intake: &Intake) {
+        for query in store::asked(&intake.events, &self.region) {
+            let listed =
+                store::look(self.post.disk.view(), query.of, &query.nodes).expect("memory does not fail");
+            let (nonce, now) = (random_hex::<16>(&*self.entropy), self.post.now());
+            self.post.disk.commit(|tx| manifest::answer(tx, query, listed, nonce, now));
+        }
+    }
+
+    /// Whether a manifest would say something new.
+    pub(crate) fn has_news(&self) -> bool {
+        self.running.is_some() && manifest::has_news(self.post.disk.view()).expect("memory does not fail")
+    }
+
+    /// Says in a manifest what is held.
+    pub(crate) fn tell_manifest(&mut self) {
+        let (nonce, now, region) = (random_hex::<16>(&*self.entropy), self.post.now(), self.region.clone());
+        self.post.disk.commit(|tx| manifest::tell(tx, &region, nonce, now));
     }
 
     /// The mesh holds letters: told first, forgotten afterwards. Says whether one was replaced.
