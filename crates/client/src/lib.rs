@@ -17,6 +17,7 @@ mod cmk;
 mod core;
 mod credential;
 mod distrust;
+mod drift;
 mod error;
 mod landscape;
 mod listing;

@@ -133,6 +133,7 @@ fn what_is_for_others_or_not_acted_upon_changes_nothing() {
         event: Event::TenantDefine(tenant("acme", 9, TenantState::Offboarded, &["a"])),
         revision: r(9),
         audience: Audience::Region(region.clone()),
+        author: openkcm_contracts::Role::Registry,
         region: None,
     };
     assert_eq!(world.hear(&for_a_core), Applied::Ignored);
@@ -140,6 +141,7 @@ fn what_is_for_others_or_not_acted_upon_changes_nothing() {
         event: Event::StateManifest(manifest(region.clone())),
         revision: r(9),
         audience: Audience::Authorities,
+        author: openkcm_contracts::Role::Krypton,
         region: Some(region),
     };
     assert_eq!(world.hear(&manifest), Applied::Ignored);

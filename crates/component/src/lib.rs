@@ -8,6 +8,7 @@
 
 mod applied;
 mod authority;
+pub mod drift;
 mod hydration;
 mod mesh;
 mod metrics;

@@ -11,12 +11,13 @@
 
 mod changes;
 mod look;
+mod recount;
 mod shelf;
 mod sum;
 mod unit;
 
 pub use changes::Changes;
-pub use look::{Difference, MOST_LISTED, Narrowed};
+pub use look::{Difference, MOST_LISTED, Narrowed, lies_in};
 pub use shelf::{BUCKETS, Buckets, BucketsError, Shelf, bucket_of};
 pub use sum::Sum;
 pub use unit::Unit;

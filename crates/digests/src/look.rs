@@ -11,6 +11,16 @@ use crate::{Shelf, Sum};
 /// Units, or things, that are listed at once; where there are more, smaller nodes are.
 pub const MOST_LISTED: usize = 64;
 
+/// Whether a thing of a unit lies in a node.
+pub fn lies_in(node: &Node, unit: &str, subject: &str) -> bool {
+    match node {
+        Node::Bucket(bucket) => place_of(unit)[0] == *bucket,
+        Node::Place(place) => u16::from_be_bytes(place_of(unit)) == *place,
+        Node::Unit(of) => of == unit,
+        Node::Part { unit: of, part } => of == unit && place_of(subject)[0] == *part,
+    }
+}
+
 impl Shelf {
     /// Looks into a node of a view. `things` are those of a unit that are held: subject, revision, sum.
     ///

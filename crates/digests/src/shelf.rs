@@ -22,7 +22,7 @@ pub const BUCKETS: usize = 256;
 #[derive(Debug)]
 pub struct Shelf {
     /// By name.
-    units: Table<Unit>,
+    pub(crate) units: Table<Unit>,
     /// Names of units by place: `8f3a/acme/hr@1.7`.
     places: Table<()>,
     /// By view and bucket: `a/8f`.
@@ -31,10 +31,10 @@ pub struct Shelf {
 
 /// A unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Unit {
-    sum: Sum,
+pub(crate) struct Unit {
+    pub(crate) sum: Sum,
     /// The views that it is in.
-    views: BTreeSet<String>,
+    pub(crate) views: BTreeSet<String>,
 }
 
 /// The digests of all buckets of a view.

@@ -43,6 +43,8 @@ pub struct Verified {
     pub revision: Revision,
     /// Who it is for.
     pub audience: Audience,
+    /// Whom its author speaks for.
+    pub author: Role,
     /// The region of the Core that said it; an authority has none.
     pub region: Option<RegionId>,
 }
@@ -181,6 +183,7 @@ impl Session {
             event,
             revision: envelope.revision,
             audience: envelope.audience,
+            author: key.role,
             region: key.region.clone(),
         })
     }

@@ -7,25 +7,51 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use openkcm_contracts::{Audience, Event, Lane, Timestamp};
-use openkcm_host::Clock;
+use openkcm_host::{Clock, Entropy};
 use openkcm_orbital::outbox::Waiting;
 use openkcm_orbital::{Intake, Published, Receiver, Stream};
-use openkcm_store::{Store, StoreError, Write};
+use openkcm_store::{Read, Store, StoreError, Write};
 
 use crate::commands::words;
 use crate::manifests;
+use crate::reconcile::{self, Narrowing};
 
 /// The streams that the Registry reads.
 pub(crate) fn streams() -> Vec<Stream> {
     vec![Stream { lane: Lane::Manifests, audience: Audience::Authorities }]
 }
 
-/// Takes what came, and records how far the stream was read.
-fn take(tx: &mut dyn Write, intake: &Intake, now: Timestamp) -> Result<(), StoreError> {
+/// What the listings of an intake show. Reads alone, and much of it: before the transaction that takes the intake.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn narrow(view: &dyn Read, intake: &Intake) -> Result<Vec<Narrowing>, StoreError> {
+    let mut narrowings = Vec::new();
     for verified in &intake.events {
         if let Event::StateManifest(manifest) = &verified.event {
-            manifests::hear(tx, manifest, now)?;
+            narrowings.extend(reconcile::narrow(view, manifest)?);
         }
+    }
+    Ok(narrowings)
+}
+
+/// Takes what came and what its listings show, and records how far the stream was read.
+///
+/// # Errors
+/// When the store fails.
+pub fn take(
+    tx: &mut dyn Write,
+    intake: &Intake,
+    narrowings: Vec<Narrowing>,
+    (now, entropy): (Timestamp, &dyn Entropy),
+) -> Result<(), StoreError> {
+    for verified in &intake.events {
+        if let Event::StateManifest(manifest) = &verified.event {
+            manifests::hear(tx, manifest, (now, entropy))?;
+        }
+    }
+    for narrowing in narrowings {
+        reconcile::take(tx, narrowing, (now, entropy))?;
     }
     intake.record(tx)
 }
@@ -34,13 +60,21 @@ fn take(tx: &mut dyn Write, intake: &Intake, now: Timestamp) -> Result<(), Store
 pub(crate) struct Inbox {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
 }
 
 #[async_trait]
 impl Receiver for Inbox {
     async fn receive(&self, intake: Intake) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        self.store.write(move |tx| take(tx, &intake, now)).await
+        let (now, entropy) = (self.clock.now(), self.entropy.clone());
+        let (intake, narrowings) = self
+            .store
+            .read(move |view| {
+                let narrowings = narrow(view, &intake)?;
+                Ok::<_, StoreError>((intake, narrowings))
+            })
+            .await?;
+        self.store.write(move |tx| take(tx, &intake, narrowings, (now, &*entropy))).await
     }
 
     async fn told(&self, letters: &[Waiting], published: &[Published]) -> Result<(), StoreError> {

@@ -9,15 +9,16 @@
 //! provider. Whoever takes the Registry over can neither decrypt nor link.
 //!
 //! The rooms: [`rules`] decides, [`store`] keeps, [`commands`] do both in one transaction, [`queries`]
-//! only look; `inbox` hears, `api` speaks HTTP, and [`Service`] runs it all.
+//! only look, [`reconcile`] heals what regions hold otherwise; [`inbox`] hears, `api` speaks HTTP, and [`Service`] runs it all.
 
 mod api;
 pub mod commands;
-mod inbox;
+pub mod inbox;
 pub mod manifests;
 mod metrics;
 mod purging;
 pub mod queries;
+pub mod reconcile;
 pub mod rules;
 mod service;
 pub mod store;

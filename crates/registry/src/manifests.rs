@@ -1,15 +1,17 @@
 //! What the regions say they hold, held against what they are to hold.
 //!
-//! Nothing is done about a difference yet but to show it: the mesh brings what is under way, and what it does not
-//! bring is for the reconciliation to find and send again. A region that is behind differs until it has caught up.
+//! What is done about a difference is the [`reconciliation`](crate::reconcile)'s. A region that is behind differs until
+//! it has caught up.
 
+use openkcm_component::drift;
 use openkcm_contracts::v1::{ManifestBody, StateManifest};
 use openkcm_contracts::{RegionId, Revision, Timestamp};
 use openkcm_digests::Buckets;
+use openkcm_host::Entropy;
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 
-use crate::store;
+use crate::{reconcile, store};
 
 const HEARD: Table<Heard> = Table::new("manifests");
 
@@ -28,7 +30,7 @@ pub struct Heard {
     /// The last revision of the Registry that the Core had applied.
     pub applied: Option<Revision>,
     /// What it says of the definitions that it holds.
-    definitions: String,
+    pub(crate) definitions: String,
 }
 
 /// How a region stands to what it is to hold.
@@ -40,13 +42,19 @@ pub struct Region {
     pub heard: Option<Heard>,
     /// How many of the 256 buckets of its definitions were not as they are to be now.
     pub differing: usize,
+    /// Its drift records.
+    pub drift: drift::Counts,
 }
 
-/// Takes a manifest, unless a later one was heard.
+/// Takes a manifest, unless a later one was heard, and does what follows from it.
 ///
 /// # Errors
 /// When the store fails.
-pub fn hear(tx: &mut dyn Write, manifest: &StateManifest, now: Timestamp) -> Result<(), StoreError> {
+pub fn hear(
+    tx: &mut dyn Write,
+    manifest: &StateManifest,
+    (now, entropy): (Timestamp, &dyn Entropy),
+) -> Result<(), StoreError> {
     let ManifestBody::Digests { definitions, registry, .. } = &manifest.body else { return Ok(()) };
     let key = manifest.region.as_str();
     let order = (manifest.incarnation, manifest.sequence);
@@ -64,7 +72,16 @@ pub fn hear(tx: &mut dyn Write, manifest: &StateManifest, now: Timestamp) -> Res
         applied: *registry,
         definitions: definitions.clone(),
     };
-    HEARD.put(tx, key, &heard)
+    HEARD.put(tx, key, &heard)?;
+    reconcile::heard(tx, &manifest.region, &heard, (now, entropy))
+}
+
+/// A region's last manifest.
+///
+/// # Errors
+/// When the store can't be read.
+pub(crate) fn last(view: &dyn Read, region: &RegionId) -> Result<Option<Heard>, StoreError> {
+    HEARD.get(view, region.as_str())
 }
 
 /// How a region stands, by its last manifest.
@@ -78,5 +95,5 @@ pub fn region(view: &dyn Read, region: &RegionId) -> Result<Region, StoreError> 
         Some(told) => told.differing(&store::buckets(view, region)?).len(),
         None => 0,
     };
-    Ok(Region { region: region.clone(), heard, differing })
+    Ok(Region { region: region.clone(), heard, differing, drift: drift::counts(view, region)? })
 }

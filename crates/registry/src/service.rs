@@ -10,6 +10,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use openkcm_component::drift::{Drifting, Records};
 use openkcm_component::quarantine::{Quarantine, Quarantining};
 use openkcm_component::{
     Applied, AuthorityStatus, Mesh, MeshHandle, MeshStatus, Plan, Running, StartError, Surroundings, Traffic,
@@ -39,7 +40,7 @@ use crate::store::{self, KeyRecord, TenantRecord};
 const COMPONENT: &str = "registry";
 
 /// The lanes that the Registry sends on.
-const SENDS: [Lane; 2] = [Lane::Urgent, Lane::Facts];
+const SENDS: [Lane; 3] = [Lane::Urgent, Lane::Facts, Lane::Manifests];
 
 /// What an operator decides.
 #[derive(Debug, Clone)]
@@ -80,7 +81,11 @@ impl Service {
             sends: SENDS.into(),
             reads: streams(),
             words: Some(own),
-            receiver: Arc::new(Inbox { store: store.clone(), clock: surroundings.clock.clone() }),
+            receiver: Arc::new(Inbox {
+                store: store.clone(),
+                clock: surroundings.clock.clone(),
+                entropy: surroundings.entropy.clone(),
+            }),
             traffic: Traffic::default(),
         };
         let mesh = Mesh::start(plan, &surroundings);
@@ -242,6 +247,12 @@ impl Handle {
     /// Whether the mesh answers, and since when.
     pub fn connection(&self) -> watch::Receiver<Connection> {
         self.mesh.connection()
+    }
+}
+
+impl Drifting for Handle {
+    fn drift(&self) -> Records {
+        Records { store: self.store.clone() }
     }
 }
 

@@ -58,8 +58,20 @@ impl World {
         self.heal();
         self.go_quiet()?;
         self.mend()?;
+        self.settle()?;
+        if self.edit_stores() {
+            self.settle()?;
+            self.undo_edits();
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Lets time pass until all is well, which is to be within a bounded time.
+    fn settle(&mut self) -> Result<(), Violation> {
         let mut outcome = Ok(());
         for _ in 0..ROUNDS {
+            self.tell_manifests();
             self.go_quiet()?;
             outcome = named(convergence::NAME, convergence::check(self));
             if outcome.is_ok() {

@@ -153,6 +153,12 @@ reached! {
     RefusedPurged => "a caller told that the key was destroyed",
     /// A Core's wall clock was set back.
     ClockSetBack => "a wall clock set back",
+    /// A definition was lost from a Core's store while it was down, and told again.
+    DriftMissing => "a missing definition found and told again",
+    /// A definition was altered in a Core's store while it was down, and told again.
+    DriftDiffers => "an altered definition found and told again",
+    /// A Core held what the Registry never knew: it stayed, with an alarm, until it was gone.
+    DriftUnknown => "an unknown definition found, left and alarmed",
 }
 
 /// How often each situation was reached.

@@ -104,7 +104,7 @@ impl Known {
                     told.revoke_first |= is_first && self.ended.get(&fact.tenant) >= Some(&fact.epoch);
                     raise(&mut self.linked, &fact.tenant, fact.epoch);
                 }
-                Event::KeySealed(_) => continue,
+                Event::KeySealed(_) | Event::ManifestQuery(_) => continue,
                 _ => {}
             }
             if !matches!(event, Event::L1Revoke(_)) {

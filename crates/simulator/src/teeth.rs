@@ -58,11 +58,15 @@ pub enum Bug {
     HurryPurge,
     /// A Core goes on with what its tombstones end.
     IgnoreTombstones,
+    /// A Core that starts takes its sums for right.
+    SkipRecount,
+    /// The Registry takes what a region lists and tells nothing again.
+    CorrectNothing,
 }
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::ForgetBeforePublish,
         Self::LoseOutboxOnCrash,
         Self::ForgetNewerLetter,
@@ -89,5 +93,7 @@ impl Bug {
         Self::RebuildByOverwriting,
         Self::HurryPurge,
         Self::IgnoreTombstones,
+        Self::SkipRecount,
+        Self::CorrectNothing,
     ];
 }

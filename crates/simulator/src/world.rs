@@ -4,6 +4,7 @@
 //! holds: everything in it follows from the seed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use openkcm_cmk::store as cmk_store;
 use openkcm_contracts::{Period, RegionId, TenantId};
@@ -52,6 +53,10 @@ pub(crate) struct World {
     pub(crate) coverage: Coverage,
     pub(crate) story: Vec<String>,
     pub(crate) bug: Option<Bug>,
+    /// The Registry's chance.
+    pub(crate) chance: Arc<SeededEntropy>,
+    /// Things that Cores hold and the Registry never knew, by subject.
+    pub(crate) unknown: BTreeMap<usize, String>,
 }
 
 impl World {
@@ -87,6 +92,8 @@ impl World {
             coverage: Coverage::default(),
             story: Vec::new(),
             bug,
+            chance: Arc::new(SeededEntropy::new(next())),
+            unknown: BTreeMap::new(),
         };
         world.calm = *world.dice.pick(&[1, 4, 4, 12]);
         world.disks_fail = world.dice.percent(50);

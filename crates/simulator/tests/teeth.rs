@@ -151,3 +151,13 @@ fn a_core_that_destroys_at_once_is_caught() {
 fn a_core_that_goes_on_with_what_is_purged_is_caught() {
     assert_eq!(caught(Bug::IgnoreTombstones), "purged stays dead");
 }
+
+#[test]
+fn a_store_that_was_edited_and_is_not_recounted_is_missed() {
+    assert_eq!(caught(Bug::SkipRecount), "convergence");
+}
+
+#[test]
+fn a_registry_that_tells_nothing_again_is_caught() {
+    assert_eq!(caught(Bug::CorrectNothing), "convergence");
+}

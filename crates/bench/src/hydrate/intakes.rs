@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use openkcm_contracts::v1::{Audience, Lane, Seal, SealedBy, SovereignLease};
-use openkcm_contracts::{Event, Period, Revision, Timestamp, VersionId};
+use openkcm_contracts::{Event, Period, Revision, Role, Timestamp, VersionId};
 use openkcm_host::{OsEntropy, SystemClock, random_hex};
 use openkcm_krypton::control::{Core, Effects, SealJob, Sealed, Unsealed};
 use openkcm_krypton::keyring::Keyring;
@@ -162,6 +162,7 @@ impl Taker {
             event: Event::SovereignLease(lease),
             revision: Revision::new(1, 3),
             audience: audience.clone(),
+            author: Role::Cmk,
             region: None,
         };
         let intake = Intake {

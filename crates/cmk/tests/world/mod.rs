@@ -119,6 +119,7 @@ impl World {
             event: Event::TenantDefine(fact),
             revision: Revision::new(1, counter),
             audience: Audience::Cmk,
+            author: Role::Registry,
             region: None,
         })
     }
@@ -145,6 +146,7 @@ impl World {
             event: event.clone(),
             revision: *revision,
             audience: audience.clone(),
+            author: Role::Cmk,
             region: None,
         };
         let intake = Intake {

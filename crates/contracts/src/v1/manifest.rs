@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Role, Subject};
 use crate::{RegionId, Revision, Timestamp};
 
 /// What kind of things a digest is over: each kind has one authority.
@@ -16,6 +17,24 @@ pub enum Kept {
     Definitions,
     /// Pointers: the CMK Server's.
     Links,
+}
+
+impl Kept {
+    /// Whose things they are: who may ask for them, and who compares them.
+    pub const fn authority(self) -> Role {
+        match self {
+            Self::Definitions => Role::Registry,
+            Self::Links => Role::Cmk,
+        }
+    }
+
+    /// Its name in subjects.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Definitions => "definitions",
+            Self::Links => "links",
+        }
+    }
 }
 
 /// A part of what is held, into which the other side can look.
@@ -130,6 +149,18 @@ pub struct StateManifest {
     pub lease: Option<LeaseReport>,
     /// What it holds.
     pub body: ManifestBody,
+}
+
+impl StateManifest {
+    /// The digests of a region are one thing, and its answers to each authority another: in an outbox none of them
+    /// takes another's place.
+    pub(super) fn subject(&self) -> Subject {
+        let region = self.region.as_str();
+        match &self.body {
+            ManifestBody::Digests { .. } => Subject::new("manifest", [region]),
+            ManifestBody::Listing { of, .. } => Subject::new("listing", [region, of.as_str()]),
+        }
+    }
 }
 
 /// `Manifest.Query`: the nodes that an authority wants to look into.

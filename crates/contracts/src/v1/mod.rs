@@ -79,7 +79,7 @@ impl Event {
             Self::L1Reference(fact) => Subject::new("l1", [fact.tenant.as_str()]),
             Self::L1Revoke(fact) => Subject::new("revoke", [fact.tenant.as_str()]),
             Self::SovereignLease(fact) => Subject::new("lease", [fact.region.as_str()]),
-            Self::StateManifest(fact) => Subject::new("manifest", [fact.region.as_str()]),
+            Self::StateManifest(fact) => fact.subject(),
             Self::ManifestQuery(fact) => Subject::new("query", [fact.region.as_str()]),
             Self::KeySealed(fact) => fact.subject(),
         }

@@ -4,6 +4,7 @@
 //! it holds the lock of the control state for the length of one step. Requests of the data plane take
 //! no lock and go through no task. A revoke closes its tenant's gate before it waits for anything.
 
+mod answers;
 mod control_loop;
 mod handle;
 mod manifests;
@@ -34,6 +35,7 @@ use crate::data::DataPlane;
 use crate::keyring::Keyring;
 use crate::rules::{LeasePolicy, Moment, PurgePolicy};
 use crate::store;
+use answers::Answers;
 use control_loop::{ControlLoop, Input};
 use manifests::Manifests;
 use provider::Provider;
@@ -95,7 +97,9 @@ impl Service {
         let Surroundings { roots, common } = surroundings;
         let store = open_store(&data_dir, COMPONENT, format!("{COMPONENT}/{region}"), store::SPACES)?;
         let now = Moment::of(&*common.clock);
-        store.write(move |tx| store::manifest::begin(tx, &leases, &now)).await?;
+        for tenant in store.write(move |tx| store::begin(tx, &leases, &now)).await? {
+            tracing::warn!(%tenant, "the link was changed while this Core was not running, by something else");
+        }
         let keyring = Arc::new(Keyring::new(common.clock.clone()));
         let core = Core::new(region.clone(), keyring.clone(), common.entropy.clone()).with_leases(leases);
         let core = Arc::new(Mutex::new(core));
@@ -117,7 +121,17 @@ impl Service {
             seen: common.clock.now(),
         };
         control.start().await?;
-        let receiver = Arc::new(MeshReceiver { keyring: keyring.clone(), inputs: inputs.clone() });
+        let answers = Answers {
+            store: store.clone(),
+            region: region.clone(),
+            clock: common.clock.clone(),
+            entropy: common.entropy.clone(),
+        };
+        let receiver = Arc::new(MeshReceiver {
+            keyring: keyring.clone(),
+            inputs: inputs.clone(),
+            answers: answers.clone(),
+        });
         let mesh = Mesh::start(plan(&store, &region, receiver, traffic), &common);
         let mut tasks = JoinSet::new();
         tasks.spawn(control.run());
@@ -139,6 +153,7 @@ impl Service {
         };
         let purges_shown = purges.shown.clone();
         tasks.spawn(purges.run());
+        tasks.spawn(answers.recount());
         tasks.spawn(tell_when_hydrated(mesh.handle(), inputs.clone()));
         let handle = Handle {
             region,
@@ -194,7 +209,7 @@ fn plan(store: &Store, region: &RegionId, receiver: Arc<dyn Receiver>, traffic: 
     Plan {
         store: store.clone(),
         sends: vec![Lane::Sealed, Lane::Manifests],
-        reads: vec![own(Lane::Urgent), own(Lane::Facts), peers],
+        reads: vec![own(Lane::Urgent), own(Lane::Facts), own(Lane::Manifests), peers],
         words: None,
         receiver,
         traffic,

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use openkcm_contracts::Event;
 use openkcm_contracts::v1::LinkState;
+use openkcm_contracts::{Event, Lane};
 use openkcm_orbital::outbox::Waiting;
 use openkcm_orbital::{Intake, Published, Receiver};
 use openkcm_store::StoreError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
+use super::answers::Answers;
 use super::control_loop::Input;
 use crate::keyring::Keyring;
 use crate::store::{SLICE, Slices, ends_at_latest};
@@ -18,12 +19,17 @@ use crate::store::{SLICE, Slices, ends_at_latest};
 pub(super) struct MeshReceiver {
     pub(super) keyring: Arc<Keyring>,
     pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) answers: Answers,
 }
 
 #[async_trait]
 impl Receiver for MeshReceiver {
     async fn receive(&self, intake: Intake) -> Result<(), StoreError> {
         self.revoke_at_once(&intake);
+        if intake.stream.lane == Lane::Manifests {
+            // Before it counts as read: asked twice, it is answered twice, which harms nobody.
+            self.answers.answer(&intake).await?;
+        }
         let slices = match intake.events.len() {
             0..=SLICE => Slices::of(intake),
             // Takes some ten milliseconds, for which a thread may be kept busy and the runtime not.

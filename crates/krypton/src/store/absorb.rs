@@ -19,8 +19,8 @@ use serde::de::DeserializeOwned;
 use super::digests::Gathered;
 use super::slices::Slice;
 use super::{
-    APPLIED, Applied, DEFINITIONS, Held, LAST, LINKS, LinkRecord, TENANTS, definition_key, lease, manifest,
-    purge, versions,
+    APPLIED, Applied, DEFINITIONS, Held, LAST, LINKS, TENANTS, definition_key, lease, manifest, purge,
+    versions,
 };
 
 /// The highest counter that is believed of a peer: far beyond any honest rotation, and far below
@@ -142,7 +142,7 @@ fn merge_one(
             let Some(before) = replaced(tx, &TENANTS, key, revision, fact)? else { return Ok(false) };
             if sums.tenant(before.as_ref(), (revision, fact), &verified.event) {
                 // Its link counts from now on, or no more: no manifest has told of it as it is now.
-                told_anew(tx, &fact.tenant)?;
+                lease::told_anew(tx, &fact.tenant)?;
             }
             TENANTS.put(tx, key, &Held { revision, fact: fact.clone() })?;
             Ok(changes.tenant(true, &fact.tenant))
@@ -180,7 +180,9 @@ fn merge_one(
             changes.leased = true;
             Ok(true)
         }
-        // Queries are not acted on yet; nothing else is told to a Core.
+        // Was answered before it came here, if at all (`service/answers`).
+        Event::ManifestQuery(_) => Ok(true),
+        // Nothing else is told to a Core.
         other => {
             tracing::debug!(subject = %other.subject(), stream = %intake.stream, at = %now, "not acted on");
             Ok(true)
@@ -227,13 +229,6 @@ fn refer(
     link.reference = Some(Held { revision, fact: fact.clone() });
     LINKS.put(tx, fact.tenant.as_str(), &link)?;
     Ok(true)
-}
-
-/// A lease covers a tenant's link only if it answers a manifest that is told from now on.
-fn told_anew(tx: &mut dyn Write, tenant: &TenantId) -> Result<(), StoreError> {
-    let Some(link) = LINKS.get(tx.as_read(), tenant.as_str())? else { return Ok(()) };
-    let since = manifest::next(tx.as_read())?;
-    LINKS.put(tx, tenant.as_str(), &LinkRecord { since, ..link })
 }
 
 /// Whether a word speaks of a link that stood already, so that what was agreed on it stands too.

@@ -14,14 +14,14 @@ use openkcm_store::{Read, Space, StoreError, Write};
 
 use super::{DEFINITIONS, Held, TENANTS};
 
-const DEFINED: Shelf = Shelf::new("definition_units", "definition_places", "definition_totals");
-const LINKED: Shelf = Shelf::new("link_units", "link_places", "link_totals");
+pub(super) const DEFINED: Shelf = Shelf::new("definition_units", "definition_places", "definition_totals");
+pub(super) const LINKED: Shelf = Shelf::new("link_units", "link_places", "link_totals");
 
 /// The spaces of the sums.
 pub(super) const SPACES: [[Space; 3]; 2] = [DEFINED.spaces(), LINKED.spaces()];
 
 /// The one view.
-const HELD: &str = "held";
+pub(super) const HELD: &str = "held";
 
 /// What a transaction changes of the sums.
 #[derive(Debug, Default)]
@@ -97,11 +97,15 @@ impl Gathered {
 /// # Errors
 /// When the store can't be read.
 pub fn buckets(store: &dyn Read, of: Kept) -> Result<Buckets, StoreError> {
-    let shelf = match of {
+    shelf(of).buckets(store, HELD)
+}
+
+/// The sums of a kind of things.
+pub(super) fn shelf(of: Kept) -> &'static Shelf {
+    match of {
         Kept::Definitions => &DEFINED,
         Kept::Links => &LINKED,
-    };
-    shelf.buckets(store, HELD)
+    }
 }
 
 /// The tenants whose links lie in a bucket, by name.
@@ -112,7 +116,8 @@ pub(super) fn links_in(store: &dyn Read, bucket: u8) -> Result<Vec<String>, Stor
     LINKED.units_in(store, HELD, bucket)
 }
 
-fn views_of(store: &dyn Read, unit: &str) -> Result<BTreeSet<String>, StoreError> {
+/// The views that a unit is in.
+pub(super) fn views_of(store: &dyn Read, unit: &str) -> Result<BTreeSet<String>, StoreError> {
     let counted = is_counted(store, unit)?;
     Ok(counted.then(|| HELD.to_owned()).into_iter().collect())
 }
@@ -137,7 +142,7 @@ fn is_counted(store: &dyn Read, unit: &str) -> Result<bool, StoreError> {
 }
 
 /// A link as all regions hear it: of one that has ended, only the tenant's present regions hear the roots.
-fn comparable(fact: &L1Reference) -> Event {
+pub(super) fn comparable(fact: &L1Reference) -> Event {
     let mut fact = fact.clone();
     if fact.state == LinkState::Unlinked {
         fact.roots.clear();

@@ -68,6 +68,13 @@ pub(super) fn begin(tx: &mut dyn Write, policy: &LeasePolicy, now: &Moment) -> R
     NOTED.put(tx, THE, now)
 }
 
+/// A lease covers a tenant's link only if it answers a manifest that is told from now on.
+pub(super) fn told_anew(tx: &mut dyn Write, tenant: &TenantId) -> Result<(), StoreError> {
+    let Some(link) = LINKS.get(tx.as_read(), tenant.as_str())? else { return Ok(()) };
+    let since = manifest::next(tx.as_read())?;
+    LINKS.put(tx, tenant.as_str(), &LinkRecord { since, ..link })
+}
+
 /// No lease holds any more.
 ///
 /// # Errors
@@ -99,8 +106,12 @@ pub(super) fn sent(
     now: &Moment,
 ) -> Result<(), StoreError> {
     let key = |sequence: u64| format!("{sequence:016x}");
-    if let Some(old) = manifest.counter.checked_sub(MOST_SENT) {
-        SENT.delete(tx, &key(old))?;
+    // Listings have numbers among them, so that more than one may be due to be forgotten.
+    let kept_from = key(manifest.counter.saturating_sub(MOST_SENT));
+    for (old, _) in SENT.list(tx.as_read(), "", None, 8)? {
+        if old < kept_from {
+            SENT.delete(tx, &old)?;
+        }
     }
     SENT.put(tx, &key(manifest.counter), &Sent { nonce: nonce.to_owned(), at: *now })?;
     note(tx, now)

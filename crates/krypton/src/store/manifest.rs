@@ -3,7 +3,9 @@
 //! What always holds: sequences of an incarnation only rise, and each start is an incarnation of its own, so that
 //! an authority can put manifests in order and tell two processes with one identity apart.
 
-use openkcm_contracts::v1::{Audience, Kept, LeaseReport, ManifestBody, StateManifest};
+use openkcm_contracts::v1::{
+    Audience, Kept, LeaseReport, Listed, ManifestBody, ManifestQuery, StateManifest,
+};
 use openkcm_contracts::{Event, RegionId, Revision, Timestamp};
 use openkcm_orbital::{Letter, outbox};
 use openkcm_store::{Read, StoreError, Table, Write};
@@ -110,6 +112,33 @@ pub fn tell(
     let revision = Revision::new(told.incarnation, told.sequence);
     lease::sent(tx, revision, &manifest.nonce, now)?;
     outbox::put(tx, &Letter::new(&Event::StateManifest(manifest), Audience::Authorities, revision, now.wall))
+}
+
+/// Answers a query with what was found. An answer to the same authority that still waits gives way: whoever asks
+/// asks one thing at a time. It does not expire: its nonce says what it answers, whatever the clocks show.
+///
+/// # Errors
+/// When the store fails.
+pub fn answer(
+    tx: &mut dyn Write,
+    query: &ManifestQuery,
+    listed: Vec<Listed>,
+    nonce: String,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let told = TOLD.get(tx.as_read(), LAST)?.unwrap_or_default();
+    let told = Told { sequence: told.sequence + 1, ..told };
+    TOLD.put(tx, LAST, &told)?;
+    let manifest = StateManifest {
+        region: query.region.clone(),
+        incarnation: u64::from(told.incarnation),
+        sequence: told.sequence,
+        nonce,
+        lease: None,
+        body: ManifestBody::Listing { query: query.nonce.clone(), of: query.of, listed },
+    };
+    let revision = Revision::new(told.incarnation, told.sequence);
+    outbox::put(tx, &Letter::new(&Event::StateManifest(manifest), Audience::Authorities, revision, now))
 }
 
 fn digests(store: &dyn Read) -> Result<Digests, StoreError> {

@@ -6,8 +6,10 @@
 mod absorb;
 mod digests;
 pub mod lease;
+mod listing;
 pub mod manifest;
 pub mod purge;
+mod recount;
 mod slices;
 mod v1;
 mod versions;
@@ -15,13 +17,17 @@ mod versions;
 pub use absorb::{Changes, MAX_COUNTER, absorb, absorb_slice, ends_at_latest};
 pub use digests::buckets;
 pub use lease::{Leases, leases};
+pub use listing::{asked, look};
+pub use recount::{Recount, Wrong, recount, recount_links};
 pub use slices::{SLICE, Slice, Slices};
 pub use v1::{Applied, Held, LinkRecord};
 pub use versions::{holds, keep, key_versions, service_versions, system_versions};
 
 use openkcm_contracts::v1::{KeyDefine, KeySealed, TenantDefine};
 use openkcm_contracts::{ServiceId, ServicePath, SystemPath, TenantId};
-use openkcm_store::{Read, Space, StoreError, Table};
+use openkcm_store::{Read, Space, StoreError, Table, Write};
+
+use crate::rules::{LeasePolicy, Moment};
 
 pub(crate) const TENANTS: Table<Held<TenantDefine>> = Table::new("tenants");
 pub(crate) const DEFINITIONS: Table<Held<KeyDefine>> = Table::new("definitions");
@@ -62,6 +68,18 @@ pub const SPACES: &[Space] = &[
     purge::SPACES[3],
     purge::SPACES[4],
 ];
+
+/// Begins a start: an incarnation of its own, and what it has no lease for. Says whose link was changed by something
+/// else while the Core did not run: no lease covers it before the CMK Server has agreed on it.
+///
+/// # Errors
+/// When the store fails.
+pub fn begin(tx: &mut dyn Write, leases: &LeasePolicy, now: &Moment) -> Result<Vec<TenantId>, StoreError> {
+    manifest::begin(tx, leases, now)?;
+    let changed = recount_links(tx)?;
+    changed.iter().try_for_each(|tenant| lease::told_anew(tx, tenant))?;
+    Ok(changed)
+}
 
 /// What is held about a tenant.
 ///

@@ -11,6 +11,7 @@ mod arrival;
 mod container;
 mod core_keys;
 mod decrypt;
+mod drift;
 mod encrypt;
 mod files;
 mod globals;
@@ -113,6 +114,7 @@ enum Command {
     /// Look at, retry and drop events that a component could not read or apply
     #[command(subcommand)]
     Quarantine(quarantine::Command),
+    Drift(drift::Arguments),
     /// Show how all components are
     Status(status::Arguments),
 }
@@ -153,6 +155,7 @@ fn run_in(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Key(command) => session.block_on(key::run(&command, session)),
         Command::Purge(command) => session.block_on(purge::run(command, session)),
         Command::Quarantine(command) => session.block_on(quarantine::run(command, session)),
+        Command::Drift(arguments) => session.block_on(drift::run(&arguments, session)),
         Command::Status(arguments) => session.block_on(status::run(&arguments, session)),
         Command::Dev(_)
         | Command::Init(_)

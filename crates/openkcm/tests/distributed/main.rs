@@ -9,6 +9,7 @@ mod alone;
 mod broker;
 mod calls;
 mod disturbed;
+mod drift;
 mod first_start;
 mod forgeries;
 mod lanes;

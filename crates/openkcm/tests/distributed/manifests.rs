@@ -14,7 +14,7 @@ async fn region(client: &Client, name: &str) -> Option<Value> {
     answer["items"].as_array()?.iter().find(|item| item["region"] == name).cloned()
 }
 
-async fn until_state(client: &Client, name: &str, state: &str) -> Value {
+pub(crate) async fn until_state(client: &Client, name: &str, state: &str) -> Value {
     until(&format!("region {name} is {state}"), || async {
         region(client, name).await.filter(|region| region["state"] == state)
     })

@@ -159,7 +159,7 @@ impl Layout {
                 .collect(),
             Speaker::Core(_) => vec![
                 (Stream { lane: Lane::Sealed, audience: Audience::Cores }, &["sealed-l2", "sealed-l3"]),
-                (Stream { lane: Lane::Manifests, audience: Audience::Authorities }, &["manifest"]),
+                (Stream { lane: Lane::Manifests, audience: Audience::Authorities }, &["manifest", "listing"]),
             ],
         }
     }
@@ -181,7 +181,8 @@ impl Layout {
         for (stream, kinds) in self.says(speaker) {
             let own = format!("{}.{}", subjects_of(&stream), speaker.role());
             match speaker {
-                // A Core's subjects name it right after their kind: `sealed-l3.REGION.…`, `manifest.REGION`.
+                // A Core's subjects name it right after their kind: `sealed-l3.REGION.…`, `listing.REGION.…`,
+                // `manifest.REGION`.
                 Speaker::Core(region) => publish.extend(kinds.iter().flat_map(|kind| {
                     let named = format!("{own}.{kind}.{region}");
                     if *kind == "manifest" { vec![named] } else { vec![format!("{named}.>")] }
@@ -358,6 +359,8 @@ mod tests {
             ("krypton-a", "orbital.2.cores.krypton.sealed-l3.b.acme.hr.pay.v", false),
             ("krypton-a", "orbital.3.authorities.krypton.manifest.a", true),
             ("krypton-a", "orbital.3.authorities.krypton.manifest.b", false),
+            ("krypton-a", "orbital.3.authorities.krypton.listing.a.links", true),
+            ("krypton-a", "orbital.3.authorities.krypton.listing.b.links", false),
             ("krypton-a", "orbital.1.region.a.registry.tenant.acme", false),
         ] {
             assert_eq!(may(&grants(user), subject), allowed, "{user}: {subject}");

@@ -85,6 +85,7 @@ fn words(region: &str, said: &[(&str, Revision)]) -> Intake {
         event: event(name),
         revision: *revision,
         audience: audience.clone(),
+        author: Role::Registry,
         region: None,
     };
     Intake {

@@ -64,6 +64,7 @@ fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(services::compromise))
         .routes(routes!(status::read))
         .routes(routes!(regions::list))
+        .merge(openkcm_component::drift::routes())
         .merge(openkcm_component::quarantine::routes())
 }
 

@@ -27,6 +27,10 @@ struct Region {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     differing_buckets: Option<usize>,
+    /// Where it was found to hold something else than it is to, and not healed yet; `/v1/drift` lists it.
+    drift_open: u64,
+    /// What of that was healed so far.
+    drift_healed: u64,
     /// Its last manifest; absent when none was heard.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -62,7 +66,7 @@ pub(crate) async fn list(State(handle): State<Handle>) -> Answer<Json<Regions>> 
 
 impl From<manifests::Region> for Region {
     fn from(region: manifests::Region) -> Self {
-        let manifests::Region { region, heard, differing } = region;
+        let manifests::Region { region, heard, differing, drift } = region;
         let state = match (&heard, differing) {
             (None, _) => "unheard",
             (Some(_), 0) => "in-sync",
@@ -71,6 +75,8 @@ impl From<manifests::Region> for Region {
         Self {
             region,
             state,
+            drift_open: drift.open,
+            drift_healed: drift.healed,
             differing_buckets: heard.as_ref().map(|_| differing),
             manifest: heard.map(|heard| Manifest {
                 at: heard.at,

@@ -5,14 +5,18 @@
 
 use std::collections::BTreeSet;
 
-use openkcm_contracts::{Event, KeyPath, RegionId, SystemId, TenantId};
-use openkcm_digests::{Buckets, Changes, Shelf, Sum, Unit};
+use openkcm_contracts::v1::{Listed, ListedThing};
+use openkcm_contracts::{Event, KeyPath, RegionId, Revision, SystemId, TenantId};
+use openkcm_digests::{Buckets, Changes, Narrowed, Shelf, Sum, Unit};
 use openkcm_store::{Read, Space, StoreError, Write};
 
-use super::{KeyRecord, TenantRecord};
+use super::{KeyRecord, SERVICES, SYSTEMS, TenantRecord};
 use crate::rules::telling::{key_word, tenant_word};
 
 const DEFINED: Shelf = Shelf::new("definition_units", "definition_places", "definition_totals");
+
+/// Records that are read at once.
+const PAGE: usize = 1024;
 
 /// The spaces of the sums.
 pub(super) const SPACES: [Space; 3] = DEFINED.spaces();
@@ -63,6 +67,46 @@ pub(super) fn key(
 /// When the store can't be read.
 pub fn buckets(view: &dyn Read, region: &RegionId) -> Result<Buckets, StoreError> {
     DEFINED.buckets(view, region.as_str())
+}
+
+/// Compares what a region lists with what it is to hold.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn narrow(view: &dyn Read, region: &RegionId, theirs: &Listed) -> Result<Narrowed, StoreError> {
+    DEFINED.narrow(view, region.as_str(), theirs, |unit| things(view, region, unit))
+}
+
+/// What a region is to hold of a unit.
+fn things(view: &dyn Read, region: &RegionId, unit: &str) -> Result<Vec<(ListedThing, Sum)>, StoreError> {
+    let of = Unit::named(unit);
+    let Ok(name) = TenantId::new(of.tenant()) else { return Ok(Vec::new()) };
+    let Some(tenant) = super::tenant(view, &name)?.filter(|tenant| tenant.regions.contains(region)) else {
+        return Ok(Vec::new());
+    };
+    let (table, prefix, generation) = match of {
+        Unit::Tenant(_) => {
+            return Ok(vec![thing(&Event::TenantDefine(tenant_word(&tenant)), tenant.revision)]);
+        }
+        Unit::Systems { tenant, generation } => (SYSTEMS, format!("{tenant}/"), generation),
+        Unit::Services { tenant, system, generation } => {
+            (SERVICES, format!("{tenant}/{system}/"), generation)
+        }
+    };
+    let (mut found, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let page = table.list(view, &prefix, after.as_deref(), PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(found) };
+        after = Some(last.clone());
+        let records = page.into_iter().map(|(_, record)| record);
+        let records = records.filter(|record| record.parent.to_string() == generation);
+        found.extend(records.map(|record| thing(&Event::KeyDefine(key_word(&record)), record.revision)));
+    }
+}
+
+fn thing(event: &Event, revision: Revision) -> (ListedThing, Sum) {
+    let sum = Sum::of_event(event, revision);
+    (ListedThing { subject: event.subject().to_string(), revision, digest: sum.digest() }, sum)
 }
 
 /// The regions that are to hold what is in a unit.

@@ -8,10 +8,11 @@ mod digests;
 pub mod purges;
 pub mod v1;
 
+use openkcm_component::drift;
 use openkcm_contracts::{KeyPath, Revision, SystemId, TenantId};
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 
-pub use digests::buckets;
+pub use digests::{buckets, narrow};
 pub use v1::{Ended, KeyRecord, Purged, Tenancy, TenantRecord};
 
 use crate::rules::Place;
@@ -34,6 +35,9 @@ pub const SPACES: &[Space] = &[
     SERVICES.space(),
     AUTHORITY.space(),
     crate::manifests::SPACE,
+    crate::reconcile::SPACE,
+    drift::SPACES[0],
+    drift::SPACES[1],
     digests::SPACES[0],
     digests::SPACES[1],
     digests::SPACES[2],

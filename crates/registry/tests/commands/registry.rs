@@ -137,6 +137,7 @@ impl Registry {
             event: event.clone(),
             revision: *revision,
             audience: audience.clone(),
+            author: Role::Registry,
             region: None,
         };
         let intake = Intake {

@@ -194,7 +194,7 @@ impl World {
             }
             Who::Registry | Who::Cmk if is_words => self.compare(who, intake),
             Who::Cmk => self.cmk_receives(&intake),
-            Who::Registry => {}
+            Who::Registry => self.registry_receives(&intake),
         }
     }
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod authorities;
 mod callers;
+mod drift;
 mod faults;
 mod mail;
 mod pointers;

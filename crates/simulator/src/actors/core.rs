@@ -16,7 +16,7 @@ use openkcm_krypton::control::{Core, Effects, Unsealed};
 use openkcm_krypton::data::DataPlane;
 use openkcm_krypton::keyring::Keyring;
 use openkcm_krypton::rules::{LeasePolicy, Moment, Ticker};
-use openkcm_krypton::store::{self, manifest};
+use openkcm_krypton::store::{self, Recount, manifest};
 use openkcm_orbital::Intake;
 use openkcm_orbital::outbox::Waiting;
 use openkcm_store::{Read, StoreError};
@@ -123,10 +123,8 @@ impl CoreNode {
 
     /// Starts from what is on the disk.
     pub(crate) fn start(&mut self, around: &mut Around<'_>) -> Result<(), Crashed> {
-        let clock: Arc<dyn Clock> = Arc::new(self.post.clock.clone());
-        let begun = Moment::of(&*clock);
-        self.post.disk.commit(|tx| manifest::begin(tx, &LeasePolicy::default(), &begun));
-        let keyring = Arc::new(Keyring::new(clock));
+        self.begin(around.bug);
+        let keyring = Arc::new(Keyring::new(Arc::new(self.post.clock.clone())));
         let core = Core::new(self.region.clone(), keyring.clone(), self.entropy.clone());
         let (data, now) = (DataPlane::new(keyring.clone(), self.entropy.clone()), self.post.now());
         let queue = VecDeque::new();
@@ -180,7 +178,33 @@ impl CoreNode {
                 _ => {}
             }
         }
-        running.queue.push_back(Input::Intake(intake));
+        self.answer(&intake);
+        self.push(Input::Intake(intake));
+    }
+
+    /// What a start does to the sums that manifests tell.
+    fn begin(&mut self, bug: Option<Bug>) {
+        let (policy, now) = (LeasePolicy::default(), Moment::of(&self.post.clock));
+        if bug == Some(Bug::SkipRecount) {
+            return self.post.disk.commit(|tx| manifest::begin(tx, &policy, &now));
+        }
+        self.post.disk.commit(|tx| store::begin(tx, &policy, &now).map(drop));
+        let mut next = Some(Recount::default());
+        while let Some(from) = next {
+            let (wrong, after) = store::recount(self.post.disk.view(), &from).expect("memory does not fail");
+            self.post.disk.commit(|tx| wrong.mend(tx));
+            next = after;
+        }
+    }
+
+    /// Answers what authorities ask.
+    fn answer(&mut self, intake: &Intake) {
+        for query in store::asked(&intake.events, &self.region) {
+            let listed =
+                store::look(self.post.disk.view(), query.of, &query.nodes).expect("memory does not fail");
+            let (nonce, now) = (random_hex::<16>(&*self.entropy), self.post.now());
+            self.post.disk.commit(|tx| manifest::answer(tx, query, listed, nonce, now));
+        }
     }
 
     /// The mesh holds letters: told first, forgotten afterwards. Says whether one was replaced.

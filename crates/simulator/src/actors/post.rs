@@ -94,20 +94,19 @@ pub(crate) struct Post {
 impl Post {
     pub(crate) fn new(who: Who, region: Option<RegionId>, entropy: &dyn Entropy) -> Self {
         let own = |lane| Stream { lane, audience: region.clone().map_or(Audience::Cmk, Audience::Region) };
+        let manifests = Stream { lane: Lane::Manifests, audience: Audience::Authorities };
         let (role, sends, reads) = match who {
-            Who::Registry => (Role::Registry, vec![Lane::Urgent, Lane::Facts], Vec::new()),
+            Who::Registry => {
+                (Role::Registry, vec![Lane::Urgent, Lane::Facts, Lane::Manifests], vec![manifests])
+            }
             Who::Cmk => {
-                let manifests = Stream { lane: Lane::Manifests, audience: Audience::Authorities };
                 let sends = vec![Lane::Urgent, Lane::Facts, Lane::Manifests];
                 (Role::Cmk, sends, vec![own(Lane::Facts), manifests])
             }
             Who::Core(_) => {
                 let sealed = Stream { lane: Lane::Sealed, audience: Audience::Cores };
-                (
-                    Role::Krypton,
-                    vec![Lane::Sealed, Lane::Manifests],
-                    vec![own(Lane::Urgent), own(Lane::Facts), sealed],
-                )
+                let reads = vec![own(Lane::Urgent), own(Lane::Facts), own(Lane::Manifests), sealed];
+                (Role::Krypton, vec![Lane::Sealed, Lane::Manifests], reads)
             }
         };
         let seed = Signer::new_seed(entropy);

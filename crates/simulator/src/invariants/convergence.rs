@@ -3,6 +3,7 @@
 //! in an outbox; and what should be usable is, in every region of its tenant, for all that was ever
 //! encrypted.
 
+use openkcm_component::drift::{self, Action, Found, Kind, Wanted};
 use openkcm_contracts::v1::Kept;
 use openkcm_contracts::{DefinitionState, Event, KeyPath, TenantId, TenantState};
 use openkcm_krypton::store as core_store;
@@ -47,10 +48,43 @@ fn manifests_agree(world: &World, index: usize) -> Result<(), String> {
     let core = &world.cores[index];
     let held = core_store::buckets(core.post.disk.view(), Kept::Definitions).expect("memory does not fail");
     let expected = store::buckets(world.registry.disk.view(), &core.region).expect("memory does not fail");
-    match held.differing(&expected) {
-        buckets if buckets.is_empty() => Ok(()),
-        buckets => Err(format!("core {}: buckets {buckets:?} are not the registry's", REGIONS[index])),
+    let differing = held.differing(&expected);
+    let open = open_drift(world, index);
+    match world.unknown.get(&index) {
+        // Nothing is destroyed for being unknown; it is shown, and nothing else is.
+        Some(unknown) if world.holds_ghost(index) => match (&differing[..], &open[..]) {
+            ([_], [found])
+                if found.subject == *unknown
+                    && (found.kind, found.action) == (Kind::Unknown, Action::Alarm) =>
+            {
+                Ok(())
+            }
+            _ => {
+                Err(format!("core {}: {unknown} is not shown alone: {differing:?}, {open:?}", REGIONS[index]))
+            }
+        },
+        Some(unknown) => Err(format!("core {}: {unknown} is gone, and nobody said so", REGIONS[index])),
+        None if !differing.is_empty() => {
+            Err(format!("core {}: buckets {differing:?} are not the registry's", REGIONS[index]))
+        }
+        None if !open.is_empty() => Err(format!("core {}: drift is not healed: {open:?}", REGIONS[index])),
+        None => Ok(()),
     }
+}
+
+/// The drift of a Core that is not healed.
+fn open_drift(world: &World, index: usize) -> Vec<Found> {
+    let region = Some(world.cores[index].region.clone());
+    let wanted = Wanted { region, healed: Some(false), after: None, limit: usize::MAX };
+    let (records, _) = drift::list(world.registry.disk.view(), &wanted).expect("memory does not fail");
+    records.into_iter().map(|record| record.found).collect()
+}
+
+/// The keys that a Core is to hold and that can still come into use.
+pub(crate) fn live_keys(world: &World, index: usize) -> Vec<KeyPath> {
+    let tenants = landscape::tenants().into_iter().filter_map(|tenant| world.tenant(&tenant));
+    let here = tenants.filter(|record| record.regions.contains(&world.cores[index].region));
+    here.flat_map(|record| definitions(world, &record)).map(|(key, _)| key.path()).collect()
 }
 
 fn nothing_waits(world: &World) -> Result<(), String> {

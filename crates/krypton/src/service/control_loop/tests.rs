@@ -112,6 +112,7 @@ fn backlog(events: usize) -> Intake {
         }),
         revision: Revision::new(1, 1),
         audience: audience.clone(),
+        author: openkcm_contracts::Role::Registry,
         region: None,
     };
     Intake {

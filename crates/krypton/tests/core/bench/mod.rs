@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openkcm_contracts::v1::{KeySealed, Seal, SealedBy, SovereignLease};
-use openkcm_contracts::{Audience, Event, Lane, Period, Revision, Timestamp, VersionId};
+use openkcm_contracts::{Audience, Event, Lane, Period, Revision, Role, Timestamp, VersionId};
 use openkcm_host::{BootInstant, Entropy, ManualClock, SeededEntropy, random_array};
 use openkcm_krypton::control::{Core, Effects, SealJob, Sealed, UnsealJob, Unsealed};
 use openkcm_krypton::data::{DataPlane, Decrypted, Encrypted};
@@ -183,6 +183,7 @@ impl Bench {
             event,
             revision: Revision::new(1, counter),
             audience: audience.clone(),
+            author: if maker.is_some() { Role::Krypton } else { Role::Registry },
             region: maker.map(region),
         };
         let intake = Intake {

@@ -282,7 +282,7 @@ fn backlog(dice: &Dice, events: usize) -> Intake {
         };
         let audience = openkcm_contracts::Audience::Region(facts::region("a"));
         let revision = openkcm_contracts::Revision::new(1, counter);
-        Verified { event, revision, audience, region: None }
+        Verified { event, revision, audience, author: openkcm_contracts::Role::Registry, region: None }
     };
     Intake {
         stream: openkcm_orbital::Stream {

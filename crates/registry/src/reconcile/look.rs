@@ -1,0 +1,164 @@
+//! From a listing to what differs, and to what follows from that.
+
+use std::collections::BTreeSet;
+
+use openkcm_component::drift::{self, Action, Found, Kind};
+use openkcm_contracts::v1::{Kept, ListedThing, Node, StateManifest};
+use openkcm_contracts::v1::{Listed, ManifestBody};
+use openkcm_contracts::{RegionId, Revision, Timestamp};
+use openkcm_digests::{Difference, lies_in};
+use openkcm_host::Entropy;
+use openkcm_orbital::words::{Standing, standing};
+use openkcm_store::{Read, StoreError, Write};
+
+use super::{Look, MOST_WAITING, load, save, tell};
+use crate::rules::drift::{Judgement, Reading, judge};
+use crate::{manifests, store};
+
+/// The longest subject that is looked at: what is longer is none.
+const MAX_SUBJECT_LEN: usize = 256;
+
+/// What a listing shows, compared with what the region is to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Narrowing {
+    region: RegionId,
+    nonce: String,
+    seen: Vec<Seen>,
+}
+
+/// A node that was listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    node: Node,
+    /// Nodes in it that differ.
+    nodes: BTreeSet<Node>,
+    /// Things in it that differ.
+    things: Vec<Difference>,
+}
+
+/// Compares a listing with what the region is to hold; nothing for what was not asked. Reads alone, since it may
+/// read much.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn narrow(view: &dyn Read, manifest: &StateManifest) -> Result<Option<Narrowing>, StoreError> {
+    let ManifestBody::Listing { query: nonce, of: Kept::Definitions, listed } = &manifest.body else {
+        return Ok(None);
+    };
+    let region = &manifest.region;
+    let Some(query) = load(view, region)?.query.filter(|query| query.nonce == *nonce) else {
+        return Ok(None);
+    };
+    let mut seen = Vec::new();
+    for theirs in listed.iter().filter(|theirs| query.nodes.contains(&theirs.node)) {
+        seen.push(narrow_one(view, region, theirs)?);
+    }
+    Ok(Some(Narrowing { region: region.clone(), nonce: nonce.clone(), seen }))
+}
+
+fn narrow_one(view: &dyn Read, region: &RegionId, theirs: &Listed) -> Result<Seen, StoreError> {
+    let narrowed = store::narrow(view, region, theirs)?;
+    Ok(Seen { node: theirs.node.clone(), nodes: narrowed.nodes, things: narrowed.things })
+}
+
+/// Does what follows from a listing: tells words again, raises alarms, heals what is as it is to be, and asks on.
+///
+/// # Errors
+/// When the store fails.
+pub fn take(
+    tx: &mut dyn Write,
+    narrowing: Narrowing,
+    (now, entropy): (Timestamp, &dyn Entropy),
+) -> Result<(), StoreError> {
+    let Narrowing { region, nonce, seen } = narrowing;
+    let before = load(tx.as_read(), &region)?;
+    let mut look = before.clone();
+    let Some(query) = look.query.take().filter(|query| query.nonce == nonce) else { return Ok(()) };
+    if standing(tx.as_read())? != Standing::Current {
+        look.waiting.clear();
+        return save(tx, &region, &before, &look);
+    }
+    let unseen = query.nodes.into_iter().filter(|node| !seen.iter().any(|seen| seen.node == *node));
+    // An answer to nothing can't be had: it is not asked for again until a later look.
+    look.waiting.extend(unseen.filter(|_| !seen.is_empty()));
+    let mut told = false;
+    for Seen { node, nodes, things } in seen {
+        drift::heal(tx, &region, now, |found| {
+            let is_in = |node: &Node| lies_in(node, &found.unit, &found.subject);
+            is_in(&node)
+                && !nodes.iter().any(is_in)
+                && !things.iter().any(|thing| thing.subject == found.subject)
+        })?;
+        for thing in things {
+            told |= act(tx, &region, &look, (&node, thing), now)?;
+        }
+        look.waiting.extend(nodes);
+    }
+    while look.waiting.len() > MOST_WAITING {
+        look.waiting.pop_last();
+    }
+    if told {
+        look.corrected =
+            manifests::last(tx.as_read(), &region)?.map(|heard| (heard.incarnation, heard.sequence));
+    }
+    look.ask(tx, &region, (now, entropy))?;
+    save(tx, &region, &before, &look)
+}
+
+/// Acts on a thing that differs. Says whether its word was told again.
+fn act(
+    tx: &mut dyn Write,
+    region: &RegionId,
+    look: &Look,
+    (node, thing): (&Node, Difference),
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let (Node::Unit(unit) | Node::Part { unit, .. }) = node else { return Ok(false) };
+    let Difference { subject, theirs, ours } = thing;
+    if subject.len() > MAX_SUBJECT_LEN {
+        return Ok(false);
+    }
+    let known = tell::known(tx.as_read(), &subject)?;
+    let listed = ours.map(|ours: ListedThing| ours.revision);
+    if listed.is_some() && listed != known.map(|known| known.revision) {
+        // Changed since it was compared.
+        return Ok(false);
+    }
+    let held = theirs.map(|theirs| theirs.revision);
+    let (kind, action) = match judge(known, held, reading(tx.as_read(), region, look)?, now) {
+        Judgement::Wait => return Ok(false),
+        Judgement::Act(kind, action) => (kind, action),
+    };
+    let tells = action == Action::ToldAgain;
+    if tells {
+        tell::again(tx, region, &subject, listed.is_some(), now)?;
+    }
+    let ours = known.map(|known| known.revision);
+    let found =
+        Found { region: region.clone(), subject, unit: unit.clone(), kind, action, ours, theirs: held };
+    if drift::note(tx, found.clone(), now)? && !tells {
+        alarm(&found);
+    }
+    Ok(tells)
+}
+
+fn reading(view: &dyn Read, region: &RegionId, look: &Look) -> Result<Reading, StoreError> {
+    let heard = manifests::last(view, region)?;
+    let applied: Option<Revision> = heard.as_ref().and_then(|heard| heard.applied);
+    let unchanged_for = match (heard, look.applied) {
+        (Some(heard), Some((_, since))) => heard.at.since(since),
+        _ => std::time::Duration::ZERO,
+    };
+    Ok(Reading { applied, unchanged_for })
+}
+
+fn alarm(found: &Found) {
+    let Found { region, subject, theirs, .. } = found;
+    let revision = theirs.map(|revision| revision.to_string());
+    match found.kind {
+        Kind::Unknown => tracing::error!(%region, subject, revision,
+            "a region holds what the Registry never knew; nothing is destroyed, an operator decides"),
+        _ => tracing::error!(%region, subject, revision,
+            "a region holds a later word than the Registry; it is not corrected"),
+    }
+}

@@ -1,0 +1,219 @@
+//! Reconciliation: where a region's manifest differs from what the region is to hold, the Registry finds out what
+//! differs by queries, and tells its word again.
+//!
+//! A manifest that differs opens a *look* into the buckets that do ([`heard`]); each listing is compared
+//! ([`narrow`]), and what follows is committed ([`take`]): more questions, words told again, alarms. All are commands
+//! within their caller's transaction, as those of [`commands`](crate::commands): time and chance are handed in.
+//!
+//! What always holds: of each region one question waits for an answer at a time. Nothing is asked while words for
+//! the region wait in the outbox, nor by a manifest that is older than the last correction. A bucket is not looked
+//! into again before the region had time to say what became of it. A Registry that is behind its own words, or may
+//! be, corrects nothing.
+
+mod look;
+mod tell;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use openkcm_component::drift::{self, Action, Found, Kind};
+use openkcm_contracts::v1::{Audience, Kept, ManifestQuery, Node};
+use openkcm_contracts::{Event, Lane, RegionId, Revision, Timestamp};
+use openkcm_digests::{Buckets, lies_in};
+use openkcm_host::{Entropy, random_hex};
+use openkcm_orbital::words::{Standing, standing};
+use openkcm_orbital::{Letter, outbox};
+use openkcm_store::{Read, Space, StoreError, Table, Write};
+use serde::{Deserialize, Serialize};
+
+pub use look::{Narrowing, narrow, take};
+
+use crate::manifests::Heard;
+use crate::store;
+
+/// Nodes that one query asks for: the answer to them fits into a message, as a rule.
+const MOST_ASKED: usize = 64;
+
+/// Nodes that may wait to be asked for; what is beyond is found by a later look.
+const MOST_WAITING: usize = 4_096;
+
+/// How long a bucket must have differed before it is looked into where its region has not read all.
+const SETTLES_IN: Duration = Duration::from_secs(2);
+
+/// How long an answer is waited for: after it, the next manifest has its question asked anew.
+const ANSWERED_IN: Duration = Duration::from_secs(15);
+
+/// How long a bucket is left alone after a look into it: the region has time to apply what was told.
+const AGAIN_AFTER: Duration = Duration::from_secs(15);
+
+/// Of what no thing is the subject: the Registry as a whole.
+const ITSELF: &str = "registry";
+
+const LOOKS: Table<Look> = Table::new("reconciling");
+
+/// The space of what is being looked into.
+pub(crate) const SPACE: Space = LOOKS.space();
+
+/// What the Registry is doing about a region.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Look {
+    /// The question that waits for an answer.
+    query: Option<Query>,
+    /// What is asked for afterwards.
+    waiting: BTreeSet<Node>,
+    /// Since when buckets differ.
+    differing: BTreeMap<u8, Timestamp>,
+    /// When buckets were looked into last, of those that still differ.
+    looked: BTreeMap<u8, Timestamp>,
+    /// The last manifest that was heard when something was told again last.
+    corrected: Option<(u64, u64)>,
+    /// What the region had applied, and since when it says so.
+    applied: Option<(Option<Revision>, Timestamp)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Query {
+    nonce: String,
+    at: Timestamp,
+    nodes: BTreeSet<Node>,
+}
+
+/// A manifest was heard, and is the region's last one.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) fn heard(
+    tx: &mut dyn Write,
+    region: &RegionId,
+    heard: &Heard,
+    (now, entropy): (Timestamp, &dyn Entropy),
+) -> Result<(), StoreError> {
+    let Ok(told) = Buckets::from_text(&heard.definitions) else { return Ok(()) };
+    if standing(tx.as_read())? != Standing::Current {
+        return Ok(());
+    }
+    let before = load(tx.as_read(), region)?;
+    let mut look = before.clone();
+    if look.applied.is_none_or(|(applied, _)| applied != heard.applied) {
+        look.applied = Some((heard.applied, now));
+    }
+    let differing = told.differing(&store::buckets(tx.as_read(), region)?);
+    look.note_differing(&differing, now);
+    if is_newer_than_registry(tx, region, heard, now)? {
+        (look.query, look.waiting) = (None, BTreeSet::new());
+        return save(tx, region, &before, &look);
+    }
+    drift::heal(tx, region, now, |found| {
+        found.subject != ITSELF
+            && !differing.iter().any(|bucket| lies_in(&Node::Bucket(*bucket), &found.unit, ""))
+    })?;
+    let silent = outbox::waiting_for(tx.as_read(), Lane::Facts, &audience(region), 1)?.is_empty();
+    let order = (heard.incarnation, heard.sequence);
+    if silent && look.corrected.is_none_or(|corrected| order > corrected) && !look.is_waiting(now) {
+        let has_read_all = heard.applied >= Some(store::last_revision(tx.as_read())?);
+        look.begin(has_read_all, now);
+        look.ask(tx, region, (now, entropy))?;
+    }
+    save(tx, region, &before, &look)
+}
+
+/// Whether a region says that it has applied a later word of the Registry than there is. Then the Registry may have
+/// lost some: that is an alarm, and nothing is corrected there. It is no more than a claim; the words themselves,
+/// which the Registry reads back at each start, decide whether it is stale.
+fn is_newer_than_registry(
+    tx: &mut dyn Write,
+    region: &RegionId,
+    heard: &Heard,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let last = store::last_revision(tx.as_read())?;
+    if heard.applied <= Some(last) {
+        drift::heal(tx, region, now, |found| found.subject == ITSELF)?;
+        return Ok(false);
+    }
+    let found = Found {
+        region: region.clone(),
+        subject: ITSELF.into(),
+        unit: String::new(),
+        kind: Kind::StaleAuthority,
+        action: Action::Alarm,
+        ours: Some(last),
+        theirs: heard.applied,
+    };
+    if drift::note(tx, found, now)? {
+        tracing::error!(%region, %last, applied = ?heard.applied.map(|revision| revision.to_string()),
+            "a region has applied a later word of the Registry than its store knows: either the store was put back \
+             from an older copy, or the region's Core is not to be trusted; start the Registry again, which compares \
+             its store with its own words");
+    }
+    Ok(true)
+}
+
+impl Look {
+    fn note_differing(&mut self, differing: &[u8], now: Timestamp) {
+        let differs = |bucket: &u8| differing.contains(bucket);
+        self.differing.retain(|bucket, _| differs(bucket));
+        self.looked.retain(|bucket, _| differs(bucket));
+        for bucket in differing {
+            self.differing.entry(*bucket).or_insert(now);
+        }
+    }
+
+    fn is_waiting(&self, now: Timestamp) -> bool {
+        self.query.as_ref().is_some_and(|query| now.since(query.at) < ANSWERED_IN)
+    }
+
+    /// Begins with the buckets that differ for good, as far as can be told; those that differ longest first.
+    fn begin(&mut self, has_read_all: bool, now: Timestamp) {
+        (self.query, self.waiting) = (None, BTreeSet::new());
+        let rests = |bucket: &u8| self.looked.get(bucket).is_some_and(|at| now.since(*at) < AGAIN_AFTER);
+        let settled =
+            self.differing.iter().filter(|(_, since)| has_read_all || now.since(**since) >= SETTLES_IN);
+        let mut due: Vec<(Timestamp, u8)> =
+            settled.filter(|(bucket, _)| !rests(bucket)).map(|(bucket, since)| (*since, *bucket)).collect();
+        due.sort_unstable();
+        for (_, bucket) in due.into_iter().take(MOST_ASKED) {
+            self.looked.insert(bucket, now);
+            self.waiting.insert(Node::Bucket(bucket));
+        }
+    }
+
+    /// Asks for the nodes that wait, as many as one query has.
+    fn ask(
+        &mut self,
+        tx: &mut dyn Write,
+        region: &RegionId,
+        (now, entropy): (Timestamp, &dyn Entropy),
+    ) -> Result<(), StoreError> {
+        self.query = None;
+        let nodes: BTreeSet<Node> = self.waiting.iter().take(MOST_ASKED).cloned().collect();
+        if nodes.is_empty() {
+            return Ok(());
+        }
+        self.waiting.retain(|node| !nodes.contains(node));
+        let nonce = random_hex::<16>(entropy);
+        let asked = ManifestQuery {
+            region: region.clone(),
+            nonce: nonce.clone(),
+            of: Kept::Definitions,
+            nodes: nodes.iter().cloned().collect(),
+        };
+        self.query = Some(Query { nonce, at: now, nodes });
+        let revision = store::last_revision(tx.as_read())?;
+        // Does not expire, so that a Core with a wrong clock is asked too. One that comes late costs an answer which
+        // nobody waits for.
+        outbox::put(tx, &Letter::new(&Event::ManifestQuery(asked), audience(region), revision, now))
+    }
+}
+
+fn audience(region: &RegionId) -> Audience {
+    Audience::Region(region.clone())
+}
+
+fn load(view: &dyn Read, region: &RegionId) -> Result<Look, StoreError> {
+    Ok(LOOKS.get(view, region.as_str())?.unwrap_or_default())
+}
+
+fn save(tx: &mut dyn Write, region: &RegionId, before: &Look, after: &Look) -> Result<(), StoreError> {
+    if before == after { Ok(()) } else { LOOKS.put(tx, region.as_str(), after) }
+}
