@@ -8,11 +8,14 @@
 //! Leases carry the revision of the authority's last change: a store that was put back can't say more than it knows.
 
 use openkcm_contracts::v1::Contents;
+use std::collections::BTreeSet;
+
+use openkcm_component::drift::{self, Action, Found, Kind};
 use openkcm_contracts::v1::{
     Kept, Listed, ManifestBody, ManifestQuery, Node, NodeDigest, SovereignLease, StateManifest,
 };
 use openkcm_contracts::{Audience, Event, RegionId, Revision, TenantId, Timestamp};
-use openkcm_digests::Buckets;
+use openkcm_digests::{Buckets, bucket_of};
 use openkcm_orbital::words::{self, Standing};
 use openkcm_orbital::{Letter, outbox};
 use openkcm_store::{Read, StoreError, Write};
@@ -20,6 +23,9 @@ use openkcm_store::{Read, StoreError, Write};
 use crate::rules::lease::{self, Agreement, Differences};
 use crate::rules::{self, Landscape, letters};
 use crate::store::{self, Asked, Core, Difference, Given, Heard, Incarnation, Pointer};
+
+/// The subject of drift records about the CMK Server itself.
+const ITSELF: &str = "cmk";
 
 /// Nodes that are asked for at once.
 const MOST_NODES: usize = 64;
@@ -155,7 +161,12 @@ fn answer(
                 "a Core says that it has applied a later word than this CMK Server's last: either this store is \
                  behind, or that Core lies; it is not leased, and nothing is linked, until a start with \
                  --rebuild-from-mesh, or until the Core says otherwise");
+            let (kind, action) = (Kind::StaleAuthority, Action::Alarm);
+            let (ours, theirs) = (Some(last), Some(claims));
+            let (region, subject, unit) = (region.clone(), ITSELF.to_owned(), String::new());
+            drift::note(tx, Found { region, subject, unit, kind, action, ours, theirs }, now)?;
         } else if let Some(agreement) = agreement(tx.as_read(), (region, core), &heard, now)? {
+            heal(tx, region, &agreement, now)?;
             lease(tx, landscape, (region, core), (&heard, &agreement), last, now)?;
             ask(tx, (region, core), &heard, &agreement, (nonce, last), now)?;
             answered.leased = true;
@@ -291,9 +302,10 @@ fn look(
                 continue;
             }
             let theirs = digest_in(&theirs.contents, &node);
+            let lacks = theirs.is_none();
             let since = core.differences.get(&id).map_or(now, |known| known.since);
             core.differences.insert(id.clone(), Difference { theirs, since });
-            corrected += usize::from(correct(tx, region, &id, now)?);
+            corrected += usize::from(correct(tx, (region, &id), lacks, now)?);
         }
     }
     further.truncate(MOST_NODES);
@@ -311,8 +323,13 @@ fn digest_in(contents: &Contents, wanted: &Node) -> Option<String> {
 }
 
 /// Tells a region again what holds of a tenant's link: a link again as it is; of one that is dead, that it is. Says
-/// whether there was anything to tell.
-fn correct(tx: &mut dyn Write, region: &RegionId, id: &TenantId, now: Timestamp) -> Result<bool, StoreError> {
+/// whether there was anything to tell. `lacks`: the region holds nothing.
+fn correct(
+    tx: &mut dyn Write,
+    (region, id): (&RegionId, &TenantId),
+    lacks: bool,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
     if words::standing(tx.as_read())? != Standing::Current {
         return Ok(false);
     }
@@ -321,9 +338,40 @@ fn correct(tx: &mut dyn Write, region: &RegionId, id: &TenantId, now: Timestamp)
     let pointer: Option<Pointer> = store::pointer(tx.as_read(), id)?;
     let letters = letters::again(id, pointer.as_ref(), (region, has_region), last, now);
     for letter in &letters {
-        tracing::warn!(%region, tenant = %id, kind = letter.kind,
-            "a Core holds another link than the CMK Server; it is told again");
         outbox::put(tx, letter)?;
     }
+    if !letters.is_empty() {
+        let action = match pointer.as_ref().is_some_and(Pointer::is_linked) {
+            true => Action::ToldAgain,
+            false => Action::Revoked,
+        };
+        let kind = match (&pointer, lacks) {
+            (_, true) => Kind::Missing,
+            (None, false) => Kind::Unknown,
+            (Some(_), false) => Kind::Differs,
+        };
+        let ours = pointer.map(|pointer| pointer.revision);
+        let (region, subject, unit) = (region.clone(), subject_of(id), id.to_string());
+        drift::note(tx, Found { region, subject, unit, kind, action, ours, theirs: None }, now)?;
+    }
     Ok(!letters.is_empty())
+}
+
+/// Notes what is healed: what the region and the CMK Server agree on again.
+fn heal(
+    tx: &mut dyn Write,
+    region: &RegionId,
+    agreement: &Agreement,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let disputed: BTreeSet<String> = agreement.disputed.iter().map(subject_of).collect();
+    let is_agreed = |found: &Found| {
+        !disputed.contains(&found.subject) && !agreement.unsettled.contains(&bucket_of(&found.unit))
+    };
+    drift::heal(tx, region, now, |found| found.subject == ITSELF || is_agreed(found))?;
+    Ok(())
+}
+
+fn subject_of(id: &TenantId) -> String {
+    format!("l1.{id}")
 }

@@ -13,6 +13,7 @@ mod tenants;
 use std::sync::Arc;
 
 use axum::Router;
+use openkcm_component::drift::{Drifting, Records};
 use openkcm_component::quarantine::{Quarantine, Quarantining};
 use openkcm_host::Clock;
 use openkcm_http::describe;
@@ -62,6 +63,13 @@ fn routes() -> OpenApiRouter<Arc<Context>> {
         .routes(routes!(cores::list))
         .routes(routes!(status::show))
         .merge(openkcm_component::quarantine::routes())
+        .merge(openkcm_component::drift::routes())
+}
+
+impl Drifting for Context {
+    fn drift(&self) -> Records {
+        Records { store: self.store.clone() }
+    }
 }
 
 impl Quarantining for Context {

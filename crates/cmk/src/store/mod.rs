@@ -7,6 +7,7 @@ mod cores;
 mod digests;
 mod v1;
 
+use openkcm_component::drift;
 use openkcm_contracts::{Revision, TenantId};
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 
@@ -23,6 +24,8 @@ pub const SPACES: &[Space] = &[
     UNTOLD.space(),
     cores::CORES.space(),
     cores::TOLD.space(),
+    drift::SPACES[0],
+    drift::SPACES[1],
     digests::SPACES[0],
     digests::SPACES[1],
     digests::SPACES[2],

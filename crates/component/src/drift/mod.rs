@@ -56,6 +56,8 @@ pub enum Action {
     Alarm,
     /// The region was told again to destroy it.
     Purge,
+    /// The region was told that it is dead.
+    Revoked,
 }
 
 impl Kind {
@@ -78,6 +80,7 @@ impl Action {
             Self::ToldAgain => "told-again",
             Self::Alarm => "alarm",
             Self::Purge => "purge",
+            Self::Revoked => "revoked",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `/v1/drift`: the route, the same in both authorities.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::FromRequestParts;
@@ -20,6 +21,12 @@ use super::{Wanted, list as list_records};
 pub trait Drifting {
     /// The authority's records.
     fn drift(&self) -> Records;
+}
+
+impl<D: Drifting> Drifting for Arc<D> {
+    fn drift(&self) -> Records {
+        (**self).drift()
+    }
 }
 
 /// An authority's drift records.

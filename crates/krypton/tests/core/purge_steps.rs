@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use openkcm_contracts::v1::{KeySealed, Seal, SealedBy};
 use openkcm_contracts::{
-    Audience, Event, Generation, KeyPath, Lane, Revision, ServiceId, Timestamp, VersionId,
+    Audience, Event, Generation, KeyPath, Lane, Revision, Role, ServiceId, Timestamp, VersionId,
 };
 use openkcm_krypton::store::purge::{self, Advanced, Stage};
 use openkcm_krypton::store::{self, keep};
@@ -32,8 +32,8 @@ impl Core {
 
     fn hear(&mut self, counter: u64, event: Event) {
         let audience = Audience::Region(region("a"));
-        let verified =
-            Verified { event, revision: Revision::new(1, counter), audience: audience.clone(), region: None };
+        let (author, revision) = (Role::Registry, Revision::new(1, counter));
+        let verified = Verified { event, revision, audience: audience.clone(), author, region: None };
         let intake = Intake {
             stream: Stream { lane: verified.event.kind().lane(), audience },
             words_of: None,
