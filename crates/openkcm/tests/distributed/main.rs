@@ -13,6 +13,7 @@ mod drift;
 mod first_start;
 mod forgeries;
 mod lanes;
+mod leases;
 mod manifests;
 mod partition;
 mod rebuild;

@@ -45,6 +45,13 @@ impl Setup {
         Self { _inside: None, landscape, _directory: directory }
     }
 
+    /// All of it is made, on loopback, and nothing runs.
+    pub(crate) fn init() -> Self {
+        let directory = TempDir::with_prefix("openkcm landscape ").expect("a temporary directory");
+        let landscape = Distributed::init(program(), &directory.path().join("landscape"), &REGIONS);
+        Self { _inside: None, landscape, _directory: directory }
+    }
+
     /// All of it runs and is ready, each part on a host of its own, and the test on another; `None` where that is
     /// not permitted.
     pub(crate) async fn start_on_network() -> Option<Self> {

@@ -19,7 +19,7 @@ const VERSIONS: [Table<KeySealed>; 2] = [Table::new("l2_versions"), Table::new("
 
 pub(crate) fn check(world: &World, index: usize) -> Result<(), String> {
     let known = &world.ledger.cores[index];
-    let (view, now) = (world.cores[index].post.disk.view(), world.cores[index].post.clock.boottime());
+    let (view, now) = (world.cores[index].post.disk.view(), world.cmk.clock.boottime());
     let held = held(view);
     for (key, (path, generation)) in &known.versions {
         if held.iter().any(|(held, _)| held == key) {
@@ -50,7 +50,7 @@ pub(crate) fn is_named(world: &World, key: &[u8], index: usize) -> bool {
 
 /// What is held now, and since when it is known to have ended.
 pub(crate) fn remember(world: &mut World, index: usize) {
-    let (view, now) = (world.cores[index].post.disk.view(), world.cores[index].post.clock.boottime());
+    let (view, now) = (world.cores[index].post.disk.view(), world.cmk.clock.boottime());
     let held = held(view);
     let ended: Vec<_> =
         held.iter().filter(|(_, (path, generation))| has_ended(view, path, *generation)).cloned().collect();
