@@ -12,6 +12,7 @@ mod hydrate;
 mod kill;
 mod landscape;
 mod lease;
+mod manifests;
 mod mesh;
 mod statistics;
 mod unlink;
@@ -49,6 +50,8 @@ enum Scenario {
     Lease(lease::Arguments),
     /// A new Core takes in a million definitions, while it serves what it has
     Hydrate(hydrate::Arguments),
+    /// Ten million definitions: a manifest, and ten differences found and healed
+    Manifests(manifests::Arguments),
 }
 
 #[tokio::main]
@@ -57,11 +60,14 @@ async fn main() -> anyhow::Result<()> {
     match &arguments.scenario {
         Scenario::Mesh(arguments) => return mesh::run(arguments).await,
         Scenario::Hydrate(arguments) => return hydrate::run(arguments).await,
+        Scenario::Manifests(arguments) => return manifests::run(arguments).await,
         _ => {}
     }
     let program = landscape::program(arguments.program)?;
     match arguments.scenario {
-        Scenario::Mesh(_) | Scenario::Hydrate(_) => unreachable!("needs no program, so it was done above"),
+        Scenario::Mesh(_) | Scenario::Hydrate(_) | Scenario::Manifests(_) => {
+            unreachable!("needs no program, so it was done above")
+        }
         Scenario::Chaos(arguments) => chaos::run(&program, &arguments).await,
         Scenario::Lease(arguments) => lease::run(&program, &arguments).await,
         Scenario::Across(arguments) => across::run(&program, &arguments).await,

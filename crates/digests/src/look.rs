@@ -11,10 +11,15 @@ use crate::{Shelf, Sum};
 /// Units, or things, that are listed at once; where there are more, smaller nodes are.
 pub const MOST_LISTED: usize = 64;
 
+/// The bucket that a unit lies in.
+pub fn bucket_of(unit: &str) -> u8 {
+    place_of(unit)[0]
+}
+
 /// Whether a thing of a unit lies in a node.
 pub fn lies_in(node: &Node, unit: &str, subject: &str) -> bool {
     match node {
-        Node::Bucket(bucket) => place_of(unit)[0] == *bucket,
+        Node::Bucket(bucket) => bucket_of(unit) == *bucket,
         Node::Place(place) => u16::from_be_bytes(place_of(unit)) == *place,
         Node::Unit(of) => of == unit,
         Node::Part { unit: of, part } => of == unit && place_of(subject)[0] == *part,

@@ -6,12 +6,12 @@ use openkcm_component::drift::{self, Action, Found, Kind};
 use openkcm_contracts::v1::{Kept, ListedThing, Node, StateManifest};
 use openkcm_contracts::v1::{Listed, ManifestBody};
 use openkcm_contracts::{RegionId, Revision, Timestamp};
-use openkcm_digests::{Difference, lies_in};
+use openkcm_digests::{Difference, bucket_of, lies_in};
 use openkcm_host::Entropy;
 use openkcm_orbital::words::{Standing, standing};
 use openkcm_store::{Read, StoreError, Write};
 
-use super::{Look, MOST_WAITING, load, save, tell};
+use super::{AGAIN_AFTER, Look, MOST_WAITING, load, save, tell};
 use crate::rules::drift::{Judgement, Reading, judge};
 use crate::{manifests, store};
 
@@ -78,10 +78,10 @@ pub fn take(
         look.waiting.clear();
         return save(tx, &region, &before, &look);
     }
+    let order = manifests::last(tx.as_read(), &region)?.map(|heard| (heard.incarnation, heard.sequence));
     let unseen = query.nodes.into_iter().filter(|node| !seen.iter().any(|seen| seen.node == *node));
     // An answer to nothing can't be had: it is not asked for again until a later look.
     look.waiting.extend(unseen.filter(|_| !seen.is_empty()));
-    let mut told = false;
     for Seen { node, nodes, things } in seen {
         drift::heal(tx, &region, now, |found| {
             let is_in = |node: &Node| lies_in(node, &found.unit, &found.subject);
@@ -90,47 +90,52 @@ pub fn take(
                 && !things.iter().any(|thing| thing.subject == found.subject)
         })?;
         for thing in things {
-            told |= act(tx, &region, &look, (&node, thing), now)?;
+            if let Some(bucket) = act(tx, &region, &look, (&node, thing), now)? {
+                look.told.insert(bucket);
+                look.corrected = order;
+            }
         }
         look.waiting.extend(nodes);
     }
     while look.waiting.len() > MOST_WAITING {
         look.waiting.pop_last();
     }
-    if told {
-        look.corrected =
-            manifests::last(tx.as_read(), &region)?.map(|heard| (heard.incarnation, heard.sequence));
-    }
     look.ask(tx, &region, (now, entropy))?;
     save(tx, &region, &before, &look)
 }
 
-/// Acts on a thing that differs. Says whether its word was told again.
+/// Acts on a thing that differs. Says in which bucket, if its word was told again.
 fn act(
     tx: &mut dyn Write,
     region: &RegionId,
     look: &Look,
     (node, thing): (&Node, Difference),
     now: Timestamp,
-) -> Result<bool, StoreError> {
-    let (Node::Unit(unit) | Node::Part { unit, .. }) = node else { return Ok(false) };
+) -> Result<Option<u8>, StoreError> {
+    let (Node::Unit(unit) | Node::Part { unit, .. }) = node else { return Ok(None) };
     let Difference { subject, theirs, ours } = thing;
     if subject.len() > MAX_SUBJECT_LEN {
-        return Ok(false);
+        return Ok(None);
     }
     let known = tell::known(tx.as_read(), &subject)?;
     let listed = ours.map(|ours: ListedThing| ours.revision);
     if listed.is_some() && listed != known.map(|known| known.revision) {
         // Changed since it was compared.
-        return Ok(false);
+        return Ok(None);
     }
     let held = theirs.map(|theirs| theirs.revision);
     let (kind, action) = match judge(known, held, reading(tx.as_read(), region, look)?, now) {
-        Judgement::Wait => return Ok(false),
+        Judgement::Wait => return Ok(None),
         Judgement::Act(kind, action) => (kind, action),
     };
     let tells = action == Action::ToldAgain;
     if tells {
+        let before = drift::open(tx.as_read(), region, &subject)?;
+        if before
+            .is_some_and(|record| record.found.action == action && now.since(record.acted_at) < AGAIN_AFTER)
+        {
+            return Ok(None);
+        }
         tell::again(tx, region, &subject, listed.is_some(), now)?;
     }
     let ours = known.map(|known| known.revision);
@@ -139,7 +144,7 @@ fn act(
     if drift::note(tx, found.clone(), now)? && !tells {
         alarm(&found);
     }
-    Ok(tells)
+    Ok(tells.then(|| bucket_of(unit)))
 }
 
 fn reading(view: &dyn Read, region: &RegionId, look: &Look) -> Result<Reading, StoreError> {

@@ -43,7 +43,8 @@ const SETTLES_IN: Duration = Duration::from_secs(2);
 /// How long an answer is waited for: after it, the next manifest has its question asked anew.
 const ANSWERED_IN: Duration = Duration::from_secs(15);
 
-/// How long a bucket is left alone after a look into it: the region has time to apply what was told.
+/// How long a bucket in which nothing was told again is left alone after a look into it; and a thing that was told
+/// again, so that the region has time to apply it.
 const AGAIN_AFTER: Duration = Duration::from_secs(15);
 
 /// Of what no thing is the subject: the Registry as a whole.
@@ -65,6 +66,9 @@ struct Look {
     differing: BTreeMap<u8, Timestamp>,
     /// When buckets were looked into last, of those that still differ.
     looked: BTreeMap<u8, Timestamp>,
+    /// Buckets in which something was told again since they were looked into last: what the region made of it is to be
+    /// seen soon.
+    told: BTreeSet<u8>,
     /// The last manifest that was heard when something was told again last.
     corrected: Option<(u64, u64)>,
     /// What the region had applied, and since when it says so.
@@ -154,6 +158,7 @@ impl Look {
         let differs = |bucket: &u8| differing.contains(bucket);
         self.differing.retain(|bucket, _| differs(bucket));
         self.looked.retain(|bucket, _| differs(bucket));
+        self.told.retain(differs);
         for bucket in differing {
             self.differing.entry(*bucket).or_insert(now);
         }
@@ -166,7 +171,10 @@ impl Look {
     /// Begins with the buckets that differ for good, as far as can be told; those that differ longest first.
     fn begin(&mut self, has_read_all: bool, now: Timestamp) {
         (self.query, self.waiting) = (None, BTreeSet::new());
-        let rests = |bucket: &u8| self.looked.get(bucket).is_some_and(|at| now.since(*at) < AGAIN_AFTER);
+        let rests = |bucket: &u8| {
+            !self.told.contains(bucket)
+                && self.looked.get(bucket).is_some_and(|at| now.since(*at) < AGAIN_AFTER)
+        };
         let settled =
             self.differing.iter().filter(|(_, since)| has_read_all || now.since(**since) >= SETTLES_IN);
         let mut due: Vec<(Timestamp, u8)> =
@@ -174,6 +182,7 @@ impl Look {
         due.sort_unstable();
         for (_, bucket) in due.into_iter().take(MOST_ASKED) {
             self.looked.insert(bucket, now);
+            self.told.remove(&bucket);
             self.waiting.insert(Node::Bucket(bucket));
         }
     }
