@@ -41,11 +41,7 @@ enum Task {
         #[arg(value_enum)]
         names: Vec<Tool>,
     },
-<<<<<<< HEAD
-    /// Build the release binaries and measure: usable, kill, file, unlink, mesh, across, hydrate, chaos, lease (`cargo xtask bench help`)
-=======
-    /// Build the release binaries and measure: usable, kill, file, unlink, mesh, across, hydrate, manifests, chaos (`cargo xtask bench help`)
->>>>>>> drift
+    /// Build the release binaries and measure: usable, kill, file, unlink, mesh, across, hydrate, manifests, chaos, lease (`cargo xtask bench help`)
     Bench {
         /// The scenario and its options
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

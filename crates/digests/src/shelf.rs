@@ -166,11 +166,6 @@ impl Shelf {
     }
 }
 
-/// The bucket that a unit lies in.
-pub fn bucket_of(unit: &str) -> u8 {
-    place_of(unit)[0]
-}
-
 fn add(totals: &mut BTreeMap<String, Sum>, view: &str, unit: &str, difference: Sum) {
     let total = totals.entry(format!("{view}/{:02x}", place_of(unit)[0])).or_default();
     *total = total.plus(difference);
@@ -192,7 +187,7 @@ impl Buckets {
         let value = |digest: Option<&str>| {
             digest.and_then(|digest| u128::from_str_radix(digest, 16).ok()).unwrap_or_default()
         };
-        let bucket = &mut self.0[usize::from(bucket_of(unit))];
+        let bucket = &mut self.0[usize::from(crate::bucket_of(unit))];
         let changed = u128::from_be_bytes(*bucket).wrapping_sub(value(held)).wrapping_add(value(instead));
         *bucket = changed.to_be_bytes();
     }
