@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::world::{World, send};
 
 /// Every route of the Registry, with `BAD` for the name that comes last.
-const ROUTES: [(&str, &str, &str); 23] = [
+const ROUTES: [(&str, &str, &str); 24] = [
     ("GET", "/v1/regions", ""),
     ("GET", "/v1/drift", ""),
     ("GET", "/v1/tenants", ""),
