@@ -15,7 +15,8 @@ use anyhow::ensure;
 use openkcm_component::drift;
 use openkcm_contracts::Lane;
 use openkcm_contracts::v1::Kept;
-use openkcm_host::OsEntropy;
+use openkcm_host::{OsEntropy, SystemClock};
+use openkcm_krypton::rules::Moment;
 use openkcm_krypton::store as core_store;
 use openkcm_orbital::Intake;
 use openkcm_registry::inbox;
@@ -151,7 +152,7 @@ impl Sides {
     async fn tell(&self) -> anyhow::Result<()> {
         let region = region()?;
         let tell = move |tx: &mut dyn openkcm_store::Write| {
-            core_store::manifest::tell(tx, &region, "nonce".into(), fill::now())
+            core_store::manifest::tell(tx, &region, "nonce".into(), None, &Moment::of(&SystemClock))
         };
         Ok(self.core.write(tell).await?)
     }
