@@ -19,5 +19,5 @@ pub mod store;
 
 pub use api::openapi;
 pub use openkcm_component::StartError;
-pub use rules::LeasePolicy;
+pub use rules::{LeasePolicy, PROBED_EVERY};
 pub use service::{Handle, Options, Service, Surroundings};

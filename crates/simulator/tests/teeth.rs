@@ -138,6 +138,16 @@ fn a_lease_that_counts_longer_than_it_was_granted_is_caught() {
 }
 
 #[test]
+fn a_denial_that_is_taken_for_a_failure_is_caught() {
+    assert_eq!(caught(Bug::DenialAsFailure), "the owner's word");
+}
+
+#[test]
+fn a_silence_that_is_taken_for_consent_is_caught() {
+    assert_eq!(caught(Bug::SilenceAsConsent), "the owner's word");
+}
+
+#[test]
 fn a_lease_that_is_taken_for_links_that_came_later_is_caught() {
     assert_eq!(caught(Bug::LeaseOfLaterLinks), "no zombie");
 }
