@@ -53,6 +53,11 @@ impl Core {
         Ok(served)
     }
 
+    /// Why a tenant's gate is shut, if it is.
+    pub(super) fn shut_since(&self, id: &TenantId) -> Option<Refusal> {
+        self.keyring.tenant(id).map_or(Some(Refusal::UNKNOWN), |ring| ring.standing().err())
+    }
+
     fn is_open(&self, id: &TenantId) -> bool {
         self.keyring.tenant(id).is_some_and(|ring| ring.epoch().is_some())
     }

@@ -15,7 +15,7 @@ use openkcm_store::{Read, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::control_loop::Input;
-use crate::control::{Core, LeaseView, VersionView};
+use crate::control::{Core, LeaseView, ProbeView, VersionView};
 use crate::data::DataPlane;
 use crate::keyring::{Keyring, ServiceRing};
 use crate::rules::{REPLICATION_PATIENCE, Refusal};
@@ -82,6 +82,8 @@ pub struct Status {
     pub tenants: (usize, usize),
     /// The region's lease.
     pub lease: LeaseView,
+    /// What probes of the tenants' L1 came to.
+    pub probes: ProbeView,
     /// Versions that would be lost with this Core's disk.
     pub versions_at_risk: usize,
     /// Plaintext keys in locked memory, and the bytes that are locked.
@@ -209,14 +211,14 @@ impl Handle {
     pub async fn status(&self) -> Result<Status, StoreError> {
         let (core, mesh) = (self.core.clone(), self.mesh.clone());
         // A step may hold the control state for a while: waited for where waiting is fine.
-        let (mesh, versions_at_risk, lease) = self
+        let (mesh, versions_at_risk, lease, probes) = self
             .store
             .read(move |view: &dyn Read| {
                 let core = core.lock().unwrap_or_else(PoisonError::into_inner);
-                let (at_risk, lease) = (core.versions_at_risk(), core.lease());
+                let (at_risk, lease, probes) = (core.versions_at_risk(), core.lease(), core.probes());
                 drop(core);
                 let store::Applied { registry, cmk } = store::applied(view)?;
-                Ok::<_, StoreError>((mesh.status(view, Applied { registry, cmk })?, at_risk, lease))
+                Ok::<_, StoreError>((mesh.status(view, Applied { registry, cmk })?, at_risk, lease, probes))
             })
             .await?;
         Ok(Status {
@@ -224,6 +226,7 @@ impl Handle {
             mesh,
             tenants: self.keyring.count(),
             lease,
+            probes,
             versions_at_risk,
             locked_memory: openkcm_secrets::usage(),
             now: self.clock.now(),
@@ -234,6 +237,11 @@ impl Handle {
     pub(crate) fn lease(&self) -> Option<(LeaseView, u64)> {
         let core = self.core.try_lock().ok()?;
         Some((core.lease(), core.leases_expired()))
+    }
+
+    /// What probes came to, as far as it can be told without waiting for a step.
+    pub(crate) fn probes(&self) -> Option<ProbeView> {
+        Some(self.core.try_lock().ok()?.probes())
     }
 
     pub(super) fn lease_readiness(&self) -> Readiness {

@@ -27,6 +27,7 @@ const COLUMNS: &[Column] = &[
     ("DROPPED", "/dropped"),
     ("QUARANTINED", "/quarantined"),
     ("LEASE", "/lease"),
+    ("L1", "/l1"),
     ("TENANTS", "/tenants"),
     ("AT RISK", "/at_risk"),
 ];
@@ -117,11 +118,23 @@ fn row(answer: &Value) -> Value {
         }),
         "quarantined": mesh["quarantined"],
         "lease": lease(status),
+        "l1": l1(status),
         "tenants": status["tenants"]["serving"].as_u64().map(|serving| {
             format!("{serving} of {} served", status["tenants"]["known"])
         }),
         "at_risk": status["versions_at_risk"],
     })
+}
+
+/// How many tenants' roots are in which state, as the CMK Server sees them; how many a Core does not serve for theirs.
+fn l1(status: &Value) -> Option<String> {
+    let counts = [&status["health"], &status["l1"]].into_iter().find_map(Value::as_object)?;
+    let told: Vec<String> = counts
+        .iter()
+        .filter_map(|(state, count)| Some((state, count.as_u64().filter(|count| *count > 0)?)))
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    Some(told.join(", "))
 }
 
 /// How much of a Core's lease is left.

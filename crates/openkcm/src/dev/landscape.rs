@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use openkcm_client::{Landscape, Region};
@@ -31,6 +32,7 @@ pub(super) struct Parts<'a> {
     pub(super) regions: Vec<RegionId>,
     pub(super) roots: ConfiguredRoots,
     pub(super) leases: LeaseTerms,
+    pub(super) probed_every: Duration,
     pub(super) entropy: Arc<dyn Entropy>,
 }
 
@@ -160,6 +162,7 @@ impl Common<'_> {
             access: access_to(self.parts.home),
             rebuild: false,
             leases: self.parts.leases.clone(),
+            probed_every: self.parts.probed_every,
         };
         let surroundings =
             openkcm_cmk::Surroundings { roots: self.roots.clone(), common: self.surroundings(signer) };
@@ -182,6 +185,7 @@ impl Common<'_> {
             region: region.clone(),
             access: access_to(self.parts.home),
             leases: LeasePolicy::default(),
+            probed_every: self.parts.probed_every,
         };
         let surroundings =
             openkcm_krypton::Surroundings { roots: self.roots.clone(), common: self.surroundings(signer) };

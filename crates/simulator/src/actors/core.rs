@@ -33,6 +33,9 @@ use crate::teeth::Bug;
 /// Steps of the clock to an earlier time that the shell takes no notice of.
 const SET_BACK: Duration = Duration::from_secs(1);
 
+/// The longest pause between two probes: time passes in larger steps here than anywhere.
+const PROBED_EVERY: Duration = Duration::from_secs(5);
+
 /// What waits for the control loop.
 #[derive(Debug)]
 pub(crate) enum Input {
@@ -123,7 +126,7 @@ impl CoreNode {
         let begun = Moment::of(&*clock);
         self.post.disk.commit(|tx| manifest::begin(tx, &LeasePolicy::default(), &begun));
         let keyring = Arc::new(Keyring::new(clock));
-        let core = Core::new(self.region.clone(), keyring.clone(), self.entropy.clone());
+        let core = Core::new(self.region.clone(), keyring.clone(), self.entropy.clone()).with_probes(PROBED_EVERY);
         let (data, now) = (DataPlane::new(keyring.clone(), self.entropy.clone()), self.post.now());
         let queue = VecDeque::new();
         let hydrated = false;

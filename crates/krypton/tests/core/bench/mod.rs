@@ -75,7 +75,8 @@ impl Bench {
         let clock = ManualClock::new(START, BootInstant::from_nanos(0));
         let keyring = Arc::new(Keyring::new(Arc::new(clock)));
         Self {
-            core: Core::new(region(name), keyring.clone(), entropy.clone()),
+            // The clock of leases and probes stands still here.
+            core: Core::new(region(name), keyring.clone(), entropy.clone()).with_probes(Duration::MAX),
             data: DataPlane::new(keyring.clone(), entropy.clone()),
             keyring,
             store,

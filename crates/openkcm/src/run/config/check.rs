@@ -48,6 +48,7 @@ pub(super) fn check(file: File, layers: Layers) -> Result<Config, ConfigError> {
         roots: file.roots,
         lease_terms: file.lease_terms,
         lease_policy: file.lease_policy,
+        probed_every: file.probed_every.duration(),
         directory,
         shown: layers.table,
         overridden: layers.overridden,

@@ -31,6 +31,8 @@ pub(super) struct File {
     pub(super) lease_terms: LeaseTerms,
     /// Of a Core.
     pub(super) lease_policy: LeasePolicy,
+    /// Of both.
+    pub(super) probed_every: Period,
 }
 
 #[derive(Deserialize)]
@@ -53,6 +55,8 @@ struct Cmk {
     roots: RootsConfig,
     #[serde(default)]
     lease: GivenLeases,
+    #[serde(default)]
+    probe: Probes,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +70,8 @@ struct Krypton {
     roots: RootsConfig,
     #[serde(default)]
     lease: HeldLeases,
+    #[serde(default)]
+    probe: Probes,
 }
 
 /// `[lease]` of the CMK Server.
@@ -100,6 +106,19 @@ pub(crate) struct HeldLeases {
 impl From<HeldLeases> for LeasePolicy {
     fn from(HeldLeases { longest, trusted_wall_clock }: HeldLeases) -> Self {
         Self { longest, trusted_wall_clock }
+    }
+}
+
+/// `[probe]`: how often each tenant's L1 is asked whether it may be used.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a section with keys of its own")]
+pub(crate) struct Probes {
+    pub(crate) every: Period,
+}
+
+impl Default for Probes {
+    fn default() -> Self {
+        Self { every: Period::from_secs(openkcm_cmk::PROBED_EVERY.as_secs()).expect("a minute is a period") }
     }
 }
 
@@ -183,19 +202,19 @@ pub(super) fn of(role: Role, layers: &Layers) -> Result<File, ConfigError> {
         Role::Registry => {
             let Registry { data_dir, regions, listen, orbital } = shaped(layers)?;
             let (lease_terms, lease_policy) = Default::default();
-            let roots = RootsConfig::default();
-            File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy }
+            let (roots, probed_every) = (RootsConfig::default(), Probes::default().every);
+            File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy, probed_every }
         }
         Role::Cmk => {
-            let Cmk { data_dir, regions, listen, orbital, roots, lease } = shaped(layers)?;
-            let (lease_terms, lease_policy) = (lease.into(), LeasePolicy::default());
-            File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy }
+            let Cmk { data_dir, regions, listen, orbital, roots, lease, probe } = shaped(layers)?;
+            let (lease_terms, lease_policy, probed_every) = (lease.into(), LeasePolicy::default(), probe.every);
+            File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy, probed_every }
         }
         Role::Krypton => {
-            let Krypton { data_dir, region, listen, orbital, roots, lease } = shaped(layers)?;
-            let (lease_terms, lease_policy) = (LeaseTerms::default(), lease.into());
+            let Krypton { data_dir, region, listen, orbital, roots, lease, probe } = shaped(layers)?;
+            let (lease_terms, lease_policy, probed_every) = (LeaseTerms::default(), lease.into(), probe.every);
             let regions = vec![region];
-            File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy }
+            File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy, probed_every }
         }
     })
 }
