@@ -36,7 +36,11 @@ impl Metrics {
         let metrics = Self::default();
         registry.register("links", "Links made or changed", metrics.links.clone());
         registry.register("unlinks", "Links ended, by reason", metrics.unlinks.clone());
-        registry.register("l1_probes", "Times that a tenant's roots were asked, by outcome", metrics.probes.clone());
+        registry.register(
+            "l1_probes",
+            "Times that a tenant's roots were asked, by outcome",
+            metrics.probes.clone(),
+        );
         registry.register("l1_health", "Tenants by what their roots last answered", metrics.health.clone());
         metrics
     }

@@ -106,12 +106,15 @@ fn seen(wanted: &[RootRef], answers: &[Answer]) -> Option<Seen> {
         .collect();
     let first = |wanted: &[ProbeOutcome]| failed.iter().find(|(outcome, _)| wanted.contains(outcome));
     let does = answers.iter().any(|(_, answer)| answer.is_ok());
-    let of = |(outcome, reason): &(ProbeOutcome, String)| Seen { outcome: *outcome, reason: Some(reason.clone()) };
+    let of =
+        |(outcome, reason): &(ProbeOutcome, String)| Seen { outcome: *outcome, reason: Some(reason.clone()) };
     if let Some(denied) = first(&[ProbeOutcome::Denied]) {
         return Some(of(denied));
     }
     match (does, failed.first()) {
-        (true, failed) => Some(Seen { outcome: ProbeOutcome::Ok, reason: failed.map(|(_, reason)| reason.clone()) }),
+        (true, failed) => {
+            Some(Seen { outcome: ProbeOutcome::Ok, reason: failed.map(|(_, reason)| reason.clone()) })
+        }
         (false, failed) => failed.map(of),
     }
 }

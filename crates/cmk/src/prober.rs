@@ -64,7 +64,9 @@ impl Prober {
                         probes.spawn(async move { prober.probe(tenant).await });
                     }
                 }
-                Err(error) => tracing::warn!(%error, "the pointers can't be read to probe their roots; tried again"),
+                Err(error) => {
+                    tracing::warn!(%error, "the pointers can't be read to probe their roots; tried again")
+                }
             }
             tokio::time::sleep(until(self.every)).await;
         }

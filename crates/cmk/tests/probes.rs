@@ -4,8 +4,8 @@
 mod world;
 
 use openkcm_cmk::commands::{self, Outcome};
-use openkcm_cmk::rules::probe::Seen;
 use openkcm_cmk::rules::Precondition;
+use openkcm_cmk::rules::probe::Seen;
 use openkcm_cmk::store::{Pointer, ProbeOutcome, UnlinkReason};
 use openkcm_contracts::v1::LinkState::{Linked, Unlinked};
 use openkcm_contracts::{LinkEpoch, Revision, TenantState};
@@ -60,7 +60,10 @@ fn a_root_that_denies_ends_the_link_in_every_region_and_its_yes_links_anew() {
     assert_eq!(world.told(), [told, facts.into()].concat());
 
     world.pass_a_minute();
-    assert!(!probe(&mut world, ProbeOutcome::Unreachable).expect("noted").changed(), "a failure ends no denial");
+    assert!(
+        !probe(&mut world, ProbeOutcome::Unreachable).expect("noted").changed(),
+        "a failure ends no denial"
+    );
     let partly = Seen { outcome: ProbeOutcome::Ok, reason: Some("the other root is away".into()) };
     assert!(!probe_at(&mut world, r(2), partly).expect("noted").changed(), "nor does another root's yes");
     let again = probe(&mut world, ProbeOutcome::Ok).expect("decided").into_inner();
@@ -87,7 +90,10 @@ fn somebodys_unlink_of_what_was_denied_is_final_and_a_late_answer_is_dropped() {
     let mut world = linked();
     probe(&mut world, ProbeOutcome::Denied);
     let unlinked = world.unlink("acme", &NONE).expect("unlinked").into_inner();
-    assert_eq!((unlinked.revision, unlinked.unlinked.expect("it is").reason), (r(3), UnlinkReason::Requested));
+    assert_eq!(
+        (unlinked.revision, unlinked.unlinked.expect("it is").reason),
+        (r(3), UnlinkReason::Requested)
+    );
     assert_eq!(probe(&mut world, ProbeOutcome::Ok), None);
     assert_eq!(probe_at(&mut world, r(2), seen(ProbeOutcome::Ok)), None);
     assert!(!world.pointer("acme").expect("it was linked").is_linked());
@@ -129,7 +135,8 @@ fn a_cmk_server_that_is_stale_revokes_what_is_denied_everywhere_and_links_nothin
     assert!(matches!(world.standing(), Standing::Stale { .. }), "{:?}", world.standing());
     world.told();
     probe(&mut world, ProbeOutcome::Denied);
-    let regions: std::collections::BTreeSet<String> = world.told().into_iter().map(|told| told.region).collect();
+    let regions: std::collections::BTreeSet<String> =
+        world.told().into_iter().map(|told| told.region).collect();
     assert_eq!(regions, ["a", "b", "c"].map(str::to_owned).into());
     assert!(!probe(&mut world, ProbeOutcome::Ok).expect("noted").changed());
 }

@@ -55,10 +55,20 @@ impl Collector for Gauges {
         if let Some(probes) = self.handle.probes() {
             let help = "Tenants that are not served since the owner of a root denies its use.";
             let gauge = ConstGauge::new(count(probes.denied));
-            gauge.encode(encoder.encode_descriptor("tenants_l1_denied", help, None, gauge.metric_type())?)?;
+            gauge.encode(encoder.encode_descriptor(
+                "tenants_l1_denied",
+                help,
+                None,
+                gauge.metric_type(),
+            )?)?;
             let help = "Tenants that are not served since no root proved for a lease that it may be used.";
             let gauge = ConstGauge::new(count(probes.unproven));
-            gauge.encode(encoder.encode_descriptor("tenants_l1_unreachable", help, None, gauge.metric_type())?)?;
+            gauge.encode(encoder.encode_descriptor(
+                "tenants_l1_unreachable",
+                help,
+                None,
+                gauge.metric_type(),
+            )?)?;
             let [proven, denied, unproven] = probes.probes;
             for (name, help, value) in [
                 ("l1_probes_proven", "Probes in which a root did what was asked, and none denied.", proven),

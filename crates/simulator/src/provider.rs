@@ -213,7 +213,9 @@ impl Provider {
                     return Ok(Arc::new(key));
                 }
                 // The owner's no, at any of the roots, holds for all of them.
-                Err(denied) if denied.code == Code::L1Denied => return Err((denied, Some(reference.clone()))),
+                Err(denied) if denied.code == Code::L1Denied => {
+                    return Err((denied, Some(reference.clone())));
+                }
                 Err(other) => refusal = other,
             }
         }
@@ -241,7 +243,9 @@ impl Provider {
                     let ciphertext = BASE64.encode([&nonce[..], &body].concat());
                     seals.push(Seal { by: SealedBy::Root(reference.clone()), ciphertext });
                 }
-                Err(denied) if denied.code == Code::L1Denied => return Err((denied, Some(reference.clone()))),
+                Err(denied) if denied.code == Code::L1Denied => {
+                    return Err((denied, Some(reference.clone())));
+                }
                 Err(other) => refusal = other,
             }
         }

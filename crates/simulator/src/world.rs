@@ -95,7 +95,7 @@ impl World {
         world.disks_fail = world.dice.percent(50);
         let ttl = *world.dice.pick(&[20, 120, 3_600, 86_400]);
         world.lease_ttl = Period::from_secs(ttl).expect("a period");
-        world.restless_owners = *world.dice.pick(&[2, 2, 12]);
+        world.restless_owners = *world.dice.pick(&[2, 2, 2, 12]);
         world.start_authority(Who::Registry, false);
         world.start_authority(Who::Cmk, false);
         (0..REGIONS.len()).for_each(|index| world.start_core(index));

@@ -208,7 +208,8 @@ impl Taker {
         loop {
             if let Some(job) = effects.unseal.pop() {
                 let key = self.sealed.get(&job.version).context("it was sealed here")?.clone();
-                let answer = Unsealed { job, outcome: Ok(key), asked: Moment::of(&SystemClock), denied_by: None };
+                let answer =
+                    Unsealed { job, outcome: Ok(key), asked: Moment::of(&SystemClock), denied_by: None };
                 let more = self.one_step(|core, view, now| core.unsealed(view, answer, now)).await?;
                 effects.merge(more);
             } else if let Some(job) = effects.seal.pop() {

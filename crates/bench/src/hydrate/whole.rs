@@ -85,8 +85,13 @@ async fn start(
         },
     };
     let access = Access::Token(Token::new("nobody-asks-over-http-in-this-measurement")?);
-    let options =
-        Options { data_dir: directory.join("core"), region, access, leases: LeasePolicy::default(), probed_every: PROBED_EVERY };
+    let options = Options {
+        data_dir: directory.join("core"),
+        region,
+        access,
+        leases: LeasePolicy::default(),
+        probed_every: PROBED_EVERY,
+    };
     let begun = elapsed();
     loop {
         let meter = Meter::start();

@@ -95,11 +95,7 @@ pub fn proofs(store: &dyn Read, tenant: &TenantId) -> Result<Proofs, StoreError>
 }
 
 /// Keeps what the roots of a tenant sealed.
-pub(crate) fn save_proofs(
-    tx: &mut dyn Write,
-    tenant: &TenantId,
-    proofs: &Proofs,
-) -> Result<(), StoreError> {
+pub(crate) fn save_proofs(tx: &mut dyn Write, tenant: &TenantId, proofs: &Proofs) -> Result<(), StoreError> {
     PROOFS.put(tx, tenant.as_str(), proofs)
 }
 

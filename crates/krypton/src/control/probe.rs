@@ -14,7 +14,9 @@ use openkcm_store::{Read, StoreError};
 
 use super::step::Step;
 use super::{Core, Effects, ProbeJob, Probed};
-use crate::rules::{Deadline, Denial, Moment, PROBED_EVERY, Pause, Refusal, Said, Verdict, proof_ends, verdict};
+use crate::rules::{
+    Deadline, Denial, Moment, PROBED_EVERY, Pause, Refusal, Said, Verdict, proof_ends, verdict,
+};
 use crate::store::{self, Denials};
 
 /// Probes that are under way at once: as many as a hundred thousand tenants need of providers that take a quarter of
@@ -201,8 +203,12 @@ impl Core {
             return Ok(());
         }
         let is_last = watched.asked.take_if(|number| *number == job.number).is_some();
-        let said: Vec<_> =
-            job.questions.iter().map(|asked| &asked.root).zip(answers.iter().map(|answer| answer.said)).collect();
+        let said: Vec<_> = job
+            .questions
+            .iter()
+            .map(|asked| &asked.root)
+            .zip(answers.iter().map(|answer| answer.said))
+            .collect();
         let verdict = verdict(&said, watched.state.denials());
         // What was asked before a denial was known ends none; but a no is one, whenever it comes.
         if !is_last && verdict != Verdict::Denied {
@@ -312,7 +318,8 @@ impl Core {
 
     /// When a pause that begins now is over.
     fn pause(&self, id: &TenantId) -> Option<BootInstant> {
-        let (every, ttl, count) = (self.probing.every, self.leased_for(id), self.probing.tenants.get(id)?.count);
+        let (every, ttl, count) =
+            (self.probing.every, self.leased_for(id), self.probing.tenants.get(id)?.count);
         let pause = Pause { every, ttl, region: &self.region, tenant: id, count };
         Some(self.keyring.clock().boottime().after(pause.duration()))
     }
@@ -321,7 +328,8 @@ impl Core {
     /// unproven for too long.
     fn plan_probe(&mut self, id: &TenantId) {
         let now = Moment::of(&**self.keyring.clock());
-        let ends = self.proof_ends(id).map(|until| until.boot.min(now.boot.after(until.wall.since(now.wall))));
+        let ends =
+            self.proof_ends(id).map(|until| until.boot.min(now.boot.after(until.wall.since(now.wall))));
         let Probing { tenants, due, .. } = &mut self.probing;
         let Some(watched) = tenants.get_mut(id) else { return };
         if let Some(planned) = watched.next.take() {

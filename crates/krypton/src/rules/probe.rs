@@ -114,8 +114,10 @@ impl Pause<'_> {
 
 impl Refusal {
     /// The owner of the tenant's L1 says no.
-    pub const L1_DENIED: Self =
-        Self::new(Code::L1Denied, "the tenant's L1 provider denies the use of its key; serving resumes when it allows it");
+    pub const L1_DENIED: Self = Self::new(
+        Code::L1Denied,
+        "the tenant's L1 provider denies the use of its key; serving resumes when it allows it",
+    );
     /// It was too long that no root of the tenant said yes.
     pub const L1_UNPROVEN: Self = Self::new(
         Code::L1Unreachable,
@@ -194,7 +196,8 @@ mod tests {
         let (mut shortest, mut longest) = (Duration::MAX, Duration::ZERO);
         for number in 0..1_000 {
             let tenant = TenantId::new(&format!("t-{number}")).expect("valid");
-            let mut pause = Pause { every: PROBED_EVERY, ttl: None, region: &region, tenant: &tenant, count: 0 };
+            let mut pause =
+                Pause { every: PROBED_EVERY, ttl: None, region: &region, tenant: &tenant, count: 0 };
             shortest = shortest.min(pause.duration());
             longest = longest.max(pause.duration());
             pause.count = number;
@@ -202,6 +205,9 @@ mod tests {
             pause.ttl = Period::from_secs(20).ok();
             assert!(pause.duration() <= Duration::from_secs(5), "four probes fit into each lease");
         }
-        assert!(shortest < Duration::from_secs(17) && longest > Duration::from_secs(58), "{shortest:?}, {longest:?}");
+        assert!(
+            shortest < Duration::from_secs(17) && longest > Duration::from_secs(58),
+            "{shortest:?}, {longest:?}"
+        );
     }
 }

@@ -71,8 +71,10 @@ async fn any_root_of_a_tenant_denies_for_all_and_only_its_own_yes_ends_that_also
     let a = world.start("a").await;
     a.refuses_to_open(SERVICE, &sealed, "l1_denied").await;
     let asked = world.moody.asked();
-    a.as_time_passes(&world, STEP, "two more probes", async || (world.moody.asked() > asked + 1).then_some(()))
-        .await;
+    a.as_time_passes(&world, STEP, "two more probes", async || {
+        (world.moody.asked() > asked + 1).then_some(())
+    })
+    .await;
     world.heard_by(&a).await;
     assert_eq!(a.decrypt(SERVICE, &sealed).await.code(), "l1_denied");
     world.moody.set(Mood::Answers);

@@ -148,7 +148,8 @@ async fn a_policy_that_is_withdrawn_while_serving_ends_that_by_the_next_probe_an
 
     bao.put_policy("acme", &openkcm_harness::transit_policy("transit", "acme")).await;
     for name in REGIONS {
-        until(&format!("{name} serves again"), || async { refused(name).await.is_none().then_some(()) }).await;
+        until(&format!("{name} serves again"), || async { refused(name).await.is_none().then_some(()) })
+            .await;
     }
     crate::setup::opens_everywhere(&setup.client(), KEY, &sealed).await;
 }
@@ -167,11 +168,10 @@ async fn setup(bao: &OpenBao) -> Setup {
     let token = bao.create_token("acme").await;
     let setup = Setup::start_prepared(|home| {
         std::fs::write(home.join("bao-token"), &token).expect("a file");
-        let config =
-            format!(
-                "[probe]\nevery = \"1s\"\n\n[roots.openbao]\naddress = \"{}\"\ntoken_file = \"bao-token\"\n",
-                bao.address()
-            );
+        let config = format!(
+            "[probe]\nevery = \"1s\"\n\n[roots.openbao]\naddress = \"{}\"\ntoken_file = \"bao-token\"\n",
+            bao.address()
+        );
         std::fs::write(home.join("dev.toml"), config).expect("a file");
     })
     .await;

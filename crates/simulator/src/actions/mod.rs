@@ -6,6 +6,7 @@ pub(crate) mod authorities;
 mod callers;
 mod faults;
 mod mail;
+mod owners;
 mod pointers;
 mod registry;
 

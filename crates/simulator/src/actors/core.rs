@@ -34,7 +34,7 @@ use crate::teeth::Bug;
 const SET_BACK: Duration = Duration::from_secs(1);
 
 /// The longest pause between two probes: time passes in larger steps here than anywhere.
-const PROBED_EVERY: Duration = Duration::from_secs(5);
+const PROBED_EVERY: Duration = Duration::from_secs(20);
 
 /// What waits for the control loop.
 #[derive(Debug)]
@@ -126,7 +126,8 @@ impl CoreNode {
         let begun = Moment::of(&*clock);
         self.post.disk.commit(|tx| manifest::begin(tx, &LeasePolicy::default(), &begun));
         let keyring = Arc::new(Keyring::new(clock));
-        let core = Core::new(self.region.clone(), keyring.clone(), self.entropy.clone()).with_probes(PROBED_EVERY);
+        let core =
+            Core::new(self.region.clone(), keyring.clone(), self.entropy.clone()).with_probes(PROBED_EVERY);
         let (data, now) = (DataPlane::new(keyring.clone(), self.entropy.clone()), self.post.now());
         let queue = VecDeque::new();
         let hydrated = false;
@@ -250,7 +251,8 @@ impl CoreNode {
         self.by_time = true;
         let expired = |node: &Self| node.running.as_ref().map_or(0, |running| running.core.leases_expired());
         let before = expired(self);
-        let unproven = |node: &Self| node.running.as_ref().map_or(0, |running| running.core.probes().unproven);
+        let unproven =
+            |node: &Self| node.running.as_ref().map_or(0, |running| running.core.probes().unproven);
         let unproven_before = unproven(self);
         let outcome = self.step(around, Core::due);
         if expired(self) > before {

@@ -16,7 +16,9 @@ pub(crate) fn check(world: &World, index: usize) -> Result<(), String> {
         let (Ok(()), Some(epoch)) = (ring.standing(), ring.epoch()) else { continue };
         let denied = owners.denied.get(&(tenant.clone(), epoch));
         if let Some(root) = denied.and_then(|roots| roots.first()) {
-            return Err(format!("{tenant} is served under {epoch}, and {root} denied it and did not allow it since"));
+            return Err(format!(
+                "{tenant} is served under {epoch}, and {root} denied it and did not allow it since"
+            ));
         }
         let uses_keys = ring.services().iter().any(|(_, service)| service.active().is_ok());
         let allowed = owners.allowed.get(&tenant).map(|at| at.after(world.lease_ttl.duration()));

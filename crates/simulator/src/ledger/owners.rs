@@ -25,7 +25,8 @@ impl Owners {
         let mut reached = Vec::new();
         let answers = || probed.job.questions.iter().zip(&probed.answers);
         for root in answers().map(|(question, _)| &question.root) {
-            let mut said = answers().filter(|(question, _)| question.root == *root).map(|(_, answer)| answer.said);
+            let mut said =
+                answers().filter(|(question, _)| question.root == *root).map(|(_, answer)| answer.said);
             let denied = self.denied.entry(key.clone()).or_default();
             if said.clone().any(|said| said == Said::No) {
                 // Where nobody is served, nobody needs to remember.

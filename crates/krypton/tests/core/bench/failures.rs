@@ -144,9 +144,7 @@ fn a_late_answer_of_the_provider_undoes_no_earlier_one() {
     core.unseal = jobs;
     core.answers();
     core.decrypt(&sealed).expect("it is open");
-    core.step(|core, view, now| {
-        core.unsealed(view, super::unsealed(Err(UNOPENABLE), late.clone()), now)
-    });
+    core.step(|core, view, now| core.unsealed(view, super::unsealed(Err(UNOPENABLE), late.clone()), now));
     core.hears(11, facts::key("acme/hr/new", |_| ()));
     core.decrypt(&sealed).expect("it stays open");
     // Nor is it kept for a link that is over, or for one that followed.

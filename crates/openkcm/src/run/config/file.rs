@@ -207,12 +207,14 @@ pub(super) fn of(role: Role, layers: &Layers) -> Result<File, ConfigError> {
         }
         Role::Cmk => {
             let Cmk { data_dir, regions, listen, orbital, roots, lease, probe } = shaped(layers)?;
-            let (lease_terms, lease_policy, probed_every) = (lease.into(), LeasePolicy::default(), probe.every);
+            let (lease_terms, lease_policy, probed_every) =
+                (lease.into(), LeasePolicy::default(), probe.every);
             File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy, probed_every }
         }
         Role::Krypton => {
             let Krypton { data_dir, region, listen, orbital, roots, lease, probe } = shaped(layers)?;
-            let (lease_terms, lease_policy, probed_every) = (LeaseTerms::default(), lease.into(), probe.every);
+            let (lease_terms, lease_policy, probed_every) =
+                (LeaseTerms::default(), lease.into(), probe.every);
             let regions = vec![region];
             File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy, probed_every }
         }
