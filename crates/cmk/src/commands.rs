@@ -9,6 +9,7 @@ use openkcm_orbital::outbox;
 use openkcm_orbital::words::{self, Standing};
 use openkcm_store::{Read, StoreError, Write};
 
+use crate::rules::probe::Seen;
 use crate::rules::{self, Decision, Held, Landscape, LinkRequest, Precondition, Refusal};
 use crate::store::{self, Health, Pointer, Tenant};
 
@@ -100,6 +101,24 @@ pub fn unlink(
     let records = Records::load(tx.as_read(), tenant)?;
     let decision = rules::unlink(&records.held(landscape), precondition, now)?;
     Ok(carry_out(tx, decision)?)
+}
+
+/// Takes what the roots of a tenant's pointer at revision `asked` said: ends its link, links it again, or notes its
+/// health. Nothing where the pointer has changed since. Ending a link is possible also while the store is behind.
+///
+/// # Errors
+/// When the store fails.
+pub fn probed(
+    tx: &mut dyn Write,
+    landscape: &Landscape,
+    tenant: &TenantId,
+    (asked, seen): (Revision, Seen),
+    now: Timestamp,
+) -> Result<Option<Outcome<Pointer>>, StoreError> {
+    let records = Records::load(tx.as_read(), tenant)?;
+    let may_link = store::claims(tx.as_read())?.is_empty();
+    let decision = rules::probe::probed(&records.held(landscape), asked, seen, may_link, now);
+    decision.map(|decision| carry_out(tx, decision)).transpose()
 }
 
 /// Saves what was decided, and puts what is to be told into the outbox.

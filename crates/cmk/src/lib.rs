@@ -16,6 +16,7 @@ pub mod cores;
 pub mod inbox;
 mod metrics;
 mod probe;
+mod prober;
 pub mod rules;
 mod service;
 mod status;
@@ -28,5 +29,6 @@ pub use api::{
 };
 pub use openkcm_component::StartError;
 pub use rules::LeaseTerms;
+pub use rules::probe::PROBED_EVERY;
 pub use service::{Handle, Options, Service, Surroundings};
 pub use status::Status;

@@ -5,8 +5,10 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::prober::Counts;
 use crate::store::{ProbeOutcome, UnlinkReason};
 
 /// The metrics. Clones count into the same families.
@@ -15,6 +17,7 @@ pub(crate) struct Metrics {
     links: Counter,
     unlinks: Family<UnlinkLabels, Counter>,
     probes: Family<ProbeLabels, Counter>,
+    health: Family<ProbeLabels, Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -33,7 +36,12 @@ impl Metrics {
         let metrics = Self::default();
         registry.register("links", "Links made or changed", metrics.links.clone());
         registry.register("unlinks", "Links ended, by reason", metrics.unlinks.clone());
-        registry.register("l1_probes", "Requests to prove roots usable, by outcome", metrics.probes.clone());
+        registry.register(
+            "l1_probes",
+            "Times that a tenant's roots were asked, by outcome",
+            metrics.probes.clone(),
+        );
+        registry.register("l1_health", "Tenants by what their roots last answered", metrics.health.clone());
         metrics
     }
 
@@ -48,18 +56,22 @@ impl Metrics {
             UnlinkReason::Requested => "requested",
             UnlinkReason::Offboarded => "offboarded",
             UnlinkReason::DefinedAnew => "defined-anew",
+            UnlinkReason::Denied => "denied",
         };
         self.unlinks.get_or_create(&UnlinkLabels { reason }).inc();
     }
 
     /// Roots were asked.
     pub(crate) fn probed(&self, outcome: ProbeOutcome) {
-        let outcome = match outcome {
-            ProbeOutcome::Ok => "ok",
-            ProbeOutcome::Denied => "denied",
-            ProbeOutcome::Unreachable => "unreachable",
-            ProbeOutcome::Misconfigured => "misconfigured",
-        };
-        self.probes.get_or_create(&ProbeLabels { outcome }).inc();
+        self.probes.get_or_create(&ProbeLabels { outcome: outcome.as_str() }).inc();
+    }
+
+    /// So many tenants' roots were last found so.
+    pub(crate) fn health(&self, counts: &Counts) {
+        for outcome in ProbeOutcome::ALL {
+            let count = counts.get(&outcome).copied().unwrap_or(0);
+            let gauge = self.health.get_or_create(&ProbeLabels { outcome: outcome.as_str() });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use openkcm_component::{Mesh, MeshHandle, Plan, Running, StartError, Traffic, http_options, open_store};
 use openkcm_contracts::{Lane, RegionId, Role};
@@ -23,6 +24,7 @@ use tokio::task::JoinSet;
 use crate::api::{self, Context};
 use crate::inbox::{Ear, streams};
 use crate::metrics::Metrics;
+use crate::prober::{Counts, Prober};
 use crate::rules::{Landscape, LeaseTerms};
 use crate::status::{Observer, Status};
 use crate::{store, words};
@@ -43,6 +45,8 @@ pub struct Options {
     pub leases: LeaseTerms,
     /// What opens its HTTP interface.
     pub access: Access,
+    /// How often each tenant's roots are asked.
+    pub probed_every: Duration,
     /// Whether it gets its facts back from the mesh at this start.
     pub rebuild: bool,
 }
@@ -112,7 +116,19 @@ impl Service {
         };
         let mesh = Mesh::start(plan, &common);
         let handle = mesh.handle();
-        let observer = Observer { store: store.clone(), mesh: handle.clone() };
+        let (counts, health) = watch::channel(Counts::new());
+        let observer = Observer { store: store.clone(), mesh: handle.clone(), health };
+        let prober = Prober {
+            store: store.clone(),
+            roots: roots.clone(),
+            clock: common.clock.clone(),
+            landscape: landscape.subscribe(),
+            metrics: metrics.clone(),
+            counts,
+            every: options.probed_every,
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(prober.run(common.entropy.clone()));
         let http = http_options(COMPONENT, options.access, common.clock.clone(), &handle, registry);
         let context = Context {
             store,
@@ -122,7 +138,7 @@ impl Service {
             observer: observer.clone(),
             landscape: landscape.subscribe(),
         };
-        let running = Running::new((api::router(context), &api::openapi()), http, mesh, JoinSet::new());
+        let running = Running::new((api::router(context), &api::openapi()), http, mesh, tasks);
         Ok(Self { running, handle: Handle { observer, landscape, mesh: handle } })
     }
 

@@ -2,12 +2,16 @@
 //!
 //! For operators; nothing decides by it. It is put together from the store when it is asked for.
 
+use std::collections::BTreeMap;
+
 use openkcm_component::{Applied, AuthorityStatus, MeshHandle, MeshStatus};
 use openkcm_contracts::Revision;
 use openkcm_store::{Store, StoreError};
 use serde::Serialize;
+use tokio::sync::watch;
 use utoipa::ToSchema;
 
+use crate::prober::Counts;
 use crate::store;
 
 /// How a CMK Server is.
@@ -21,6 +25,10 @@ pub struct Status {
     pub authority: AuthorityStatus,
     /// The mesh, as the CMK Server sees it.
     pub mesh: MeshStatus,
+    /// How many tenants' roots were last found in which state: `ok`, `denied`, `unreachable`, `misconfigured`. Those that
+    /// are linked, or were until a root denied; counted once in each round of probes.
+    #[schema(example = json!({"ok": 41, "denied": 1}))]
+    pub health: BTreeMap<&'static str, usize>,
 }
 
 /// Looks at a running CMK Server.
@@ -28,16 +36,18 @@ pub struct Status {
 pub(crate) struct Observer {
     pub(crate) store: Store,
     pub(crate) mesh: MeshHandle,
+    pub(crate) health: watch::Receiver<Counts>,
 }
 
 impl Observer {
     pub(crate) async fn status(&self) -> Result<Status, StoreError> {
         let mesh = self.mesh.clone();
+        let health = self.health.borrow().iter().map(|(outcome, count)| (outcome.as_str(), *count)).collect();
         self.store
             .read(move |view| {
                 let (revision, applied) = (store::revision(view)?, Applied::read(view)?);
                 let authority = AuthorityStatus::read(view)?;
-                Ok(Status { revision, authority, mesh: mesh.status(view, applied)? })
+                Ok(Status { revision, authority, mesh: mesh.status(view, applied)?, health })
             })
             .await
     }

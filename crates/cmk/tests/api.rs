@@ -14,6 +14,17 @@ use running::{Place, Running};
 const ACME: &str = "/v1/tenants/acme/l1";
 const LOCAL: &str = r#"{"roots":[{"provider":"local","key":"acme"}]}"#;
 
+/// Looks until there is something to see.
+async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..3_000 {
+        if let Some(found) = look().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("waited in vain: {what}");
+}
+
 /// A CMK Server that has heard of `acme` in the regions `a` and `b`.
 async fn with_acme() -> (Place, Running) {
     let place = Place::new().await;
@@ -322,4 +333,37 @@ fn the_document_describes_every_route() {
             assert!(operation["responses"]["401"].is_object(), "{method} {path}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_key_that_its_owner_disables_is_found_and_revoked_and_linked_again_when_it_is_allowed() {
+    let (place, cmk) = with_acme().await;
+    assert_eq!(cmk.put(ACME, None, LOCAL).await.status.as_u16(), 200);
+    let marker = place.local_roots().join("acme.disabled");
+    std::fs::write(&marker, "").expect("a marker");
+    let denied = until("it is denied", async || {
+        let shown = cmk.get(ACME).await.body;
+        (shown["health"]["outcome"] == "denied").then_some(shown)
+    })
+    .await;
+    assert_eq!(denied["state"], "unlinked");
+    assert!(denied["health"]["since"].is_string() && denied["health"]["last_good"].is_string(), "{denied}");
+    until("it is counted", async || {
+        (cmk.get("/v1/status").await.body["health"]["denied"] == 1).then_some(())
+    })
+    .await;
+    std::fs::remove_file(&marker).expect("it was there");
+    let again = until("it is linked again", async || {
+        let shown = cmk.get(ACME).await.body;
+        (shown["state"] == "linked").then_some(shown)
+    })
+    .await;
+    assert_ne!(again["epoch"], denied["epoch"]);
+    // A key that is gone is a denial, and no mistake in the configuration: it sealed what proves that it was there.
+    until("its proof is kept", async || {
+        std::fs::write(place.local_roots().join("acme.deleted"), "").expect("a marker");
+        (cmk.get(ACME).await.body["health"]["outcome"] == "denied").then_some(())
+    })
+    .await;
+    cmk.stop().await;
 }

@@ -19,5 +19,5 @@ pub mod store;
 
 pub use api::openapi;
 pub use openkcm_component::StartError;
-pub use rules::{Brake, LeasePolicy, PurgePolicy};
+pub use rules::{Brake, LeasePolicy, PROBED_EVERY, PurgePolicy};
 pub use service::{Handle, Options, Service, Surroundings};

@@ -67,6 +67,33 @@ impl Collector for Gauges {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
+        if let Some(probes) = self.handle.probes() {
+            let help = "Tenants that are not served since the owner of a root denies its use.";
+            let gauge = ConstGauge::new(count(probes.denied));
+            gauge.encode(encoder.encode_descriptor(
+                "tenants_l1_denied",
+                help,
+                None,
+                gauge.metric_type(),
+            )?)?;
+            let help = "Tenants that are not served since no root proved for a lease that it may be used.";
+            let gauge = ConstGauge::new(count(probes.unproven));
+            gauge.encode(encoder.encode_descriptor(
+                "tenants_l1_unreachable",
+                help,
+                None,
+                gauge.metric_type(),
+            )?)?;
+            let [proven, denied, unproven] = probes.probes;
+            for (name, help, value) in [
+                ("l1_probes_proven", "Probes in which a root did what was asked, and none denied.", proven),
+                ("l1_probes_denied", "Probes in which a root denied.", denied),
+                ("l1_probes_unproven", "Probes in which neither was told.", unproven),
+            ] {
+                let counter = ConstCounter::new(value);
+                counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+            }
+        }
         let expirations = ConstCounter::new(expired);
         let help = "Leases of tenants that have run out here.";
         let kind = expirations.metric_type();

@@ -135,6 +135,12 @@ reached! {
     DroppedByRebuild => "a change that gives way in a rebuild",
     /// A lease ran out while its tenant was served.
     LeaseExpired => "a lease that runs out",
+    /// A root said no to a probe while its tenant was served.
+    ProbeDenied => "a probe that is denied while its tenant is served",
+    /// A root said yes to a probe, and no before.
+    DenialEnded => "a denial that ends by a probe",
+    /// No root of a tenant said yes for the length of a lease while it was served.
+    Unproven => "a tenant whose l1 proves nothing for the length of a lease",
     /// A Core's machine was started anew.
     Rebooted => "a machine started anew",
     /// The Registry told that a key is to be destroyed.

@@ -49,6 +49,9 @@ fn live(world: &mut World, options: Options) -> Result<(), Violation> {
         world.go_quiet()?;
         world.link_all();
         world.go_quiet()?;
+        if world.dice.percent(15) {
+            world.let_owners_have_their_way()?;
+        }
     }
     for step in 0..options.steps {
         world.act();

@@ -4,6 +4,7 @@
 //! always holds: it outlives every crash.
 
 mod authorities;
+mod owners;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,7 @@ use openkcm_host::BootInstant;
 use openkcm_orbital::Verified;
 
 pub(crate) use authorities::{Authorities, Pointers};
+pub(crate) use owners::Owners;
 
 /// Everything that is known.
 #[derive(Debug, Default)]
@@ -82,6 +84,8 @@ pub(crate) struct Known {
     pub(crate) tombstones: BTreeMap<KeyPath, Vec<(Generation, BootInstant)>>,
     /// The versions that it made and kept, by key, generation and counter.
     pub(crate) made: BTreeMap<(KeyPath, Generation, u64), BTreeSet<VersionId>>,
+    /// What the owners of the tenants' roots have said to it.
+    pub(crate) l1: Owners,
     /// Whether a provider refused a system's key, and how, since it last did what was asked.
     pub(crate) troubled: BTreeMap<SystemPath, BTreeSet<&'static str>>,
 }

@@ -11,10 +11,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use openkcm_contracts::problem::Code;
 use openkcm_contracts::v1::{Seal, SealedBy};
-use openkcm_contracts::{RootRef, SystemPath, VersionId};
+use openkcm_contracts::{RootRef, SystemPath, TenantId, VersionId};
 use openkcm_host::{SeededEntropy, random_array};
-use openkcm_krypton::control::{SealJob, Sealed, UnsealJob, Unsealed};
-use openkcm_krypton::rules::Refusal;
+use openkcm_krypton::control::{
+    ProbeAnswer, ProbeJob, ProbeQuestion, Probed, SealJob, Sealed, UnsealJob, Unsealed,
+};
+use openkcm_krypton::rules::{Moment, Refusal, Said};
 use openkcm_roots::Binding;
 use openkcm_secrets::{SecretKey, xaes};
 
@@ -36,13 +38,24 @@ pub(crate) enum Mood {
 pub(crate) enum Question {
     Unseal(UnsealJob),
     Seal(SealJob),
+    Probe(ProbeJob),
 }
 
 impl Question {
-    pub(crate) fn path(&self) -> &SystemPath {
+    pub(crate) fn tenant(&self) -> &TenantId {
         match self {
-            Self::Unseal(job) => &job.path,
-            Self::Seal(job) => &job.path,
+            Self::Unseal(job) => &job.path.tenant,
+            Self::Seal(job) => &job.path.tenant,
+            Self::Probe(job) => &job.tenant,
+        }
+    }
+
+    /// The system that it is about; a probe is about all of them.
+    pub(crate) fn path(&self) -> Option<&SystemPath> {
+        match self {
+            Self::Unseal(job) => Some(&job.path),
+            Self::Seal(job) => Some(&job.path),
+            Self::Probe(_) => None,
         }
     }
 
@@ -50,6 +63,7 @@ impl Question {
         match self {
             Self::Unseal(job) => job.epoch,
             Self::Seal(job) => job.epoch,
+            Self::Probe(job) => job.epoch,
         }
     }
 }
@@ -69,6 +83,7 @@ pub(crate) struct Job {
 pub(crate) enum Answer {
     Unsealed(Unsealed),
     Sealed(Sealed),
+    Probed(Probed),
 }
 
 impl Answer {
@@ -77,7 +92,36 @@ impl Answer {
         match self {
             Self::Unsealed(answer) => answer.outcome.as_ref().err().copied(),
             Self::Sealed(answer) => answer.outcome.as_ref().err().copied(),
+            Self::Probed(answer) => {
+                let has_said = |said| answer.answers.iter().any(|answer| answer.said == said);
+                match (has_said(Said::No), has_said(Said::Yes)) {
+                    (true, _) => Some(DENIED),
+                    (false, true) => None,
+                    (false, false) => Some(SILENT),
+                }
+            }
         }
+    }
+}
+
+impl Answer {
+    /// Whether a root did anything that it was asked.
+    pub(crate) fn shows_a_yes(&self) -> bool {
+        match self {
+            Self::Unsealed(answer) => answer.outcome.is_ok(),
+            Self::Sealed(answer) => answer.outcome.is_ok(),
+            Self::Probed(answer) => answer.answers.iter().any(|answer| answer.said == Said::Yes),
+        }
+    }
+}
+
+/// What was refused, and by whose no.
+type Refused = (Refusal, Option<RootRef>);
+
+fn told<T>(outcome: Result<T, Refused>) -> (Result<T, Refusal>, Option<RootRef>) {
+    match outcome {
+        Ok(done) => (Ok(done), None),
+        Err((refusal, denied_by)) => (Err(refusal), denied_by),
     }
 }
 
@@ -124,20 +168,43 @@ impl Provider {
         self.roots.values_mut().for_each(|root| root.mood = Mood::Willing);
     }
 
-    pub(crate) fn answer(&mut self, question: Question) -> Answer {
+    /// Answers, at this moment of whoever asks.
+    pub(crate) fn answer(&mut self, question: Question, asked: Moment) -> Answer {
         match question {
             Question::Unseal(job) => {
-                let outcome = self.unseal(&job);
-                Answer::Unsealed(Unsealed { job, outcome })
+                let (outcome, denied_by) = told(self.unseal(&job));
+                Answer::Unsealed(Unsealed { job, outcome, asked, denied_by })
             }
             Question::Seal(job) => {
-                let outcome = self.seal(&job);
-                Answer::Sealed(Sealed { job, outcome })
+                let (outcome, denied_by) = told(self.seal(&job));
+                Answer::Sealed(Sealed { job, outcome, asked, denied_by })
+            }
+            Question::Probe(job) => {
+                let answers = job.questions.iter().map(|question| self.prove(question)).collect();
+                Answer::Probed(Probed { job, answers, asked })
             }
         }
     }
 
-    fn unseal(&mut self, job: &UnsealJob) -> Result<Arc<SecretKey>, Refusal> {
+    fn prove(&self, ProbeQuestion { root, seals }: &ProbeQuestion) -> ProbeAnswer {
+        for (place, (path, version, ciphertext)) in seals.iter().enumerate() {
+            let said = match self.unseal_by(root, &binding(path, *version), ciphertext) {
+                Ok(_) => Said::Yes,
+                Err(UNOPENABLE) => continue,
+                Err(DENIED) => Said::No,
+                Err(_) => Said::Nothing,
+            };
+            return ProbeAnswer { said, to: Some(place) };
+        }
+        let said = match self.willing(root) {
+            Ok(_) => Said::Yes,
+            Err(DENIED) => Said::No,
+            Err(_) => Said::Nothing,
+        };
+        ProbeAnswer { said, to: None }
+    }
+
+    fn unseal(&mut self, job: &UnsealJob) -> Result<Arc<SecretKey>, Refused> {
         let mut refusal = Refusal::HYDRATING;
         for (reference, ciphertext) in &job.seals {
             match self.unseal_by(reference, &binding(&job.path, job.version), ciphertext) {
@@ -146,11 +213,13 @@ impl Provider {
                     return Ok(Arc::new(key));
                 }
                 // The owner's no, at any of the roots, holds for all of them.
-                Err(denied) if denied.code == Code::L1Denied => return Err(denied),
+                Err(denied) if denied.code == Code::L1Denied => {
+                    return Err((denied, Some(reference.clone())));
+                }
                 Err(other) => refusal = other,
             }
         }
-        Err(refusal)
+        Err((refusal, None))
     }
 
     fn unseal_by(&self, root: &RootRef, bound: &[u8], ciphertext: &str) -> Result<SecretKey, Refusal> {
@@ -162,7 +231,7 @@ impl Provider {
         SecretKey::from_slice_wiping(opened).map_err(|_| UNOPENABLE)
     }
 
-    fn seal(&self, job: &SealJob) -> Result<Vec<Seal>, Refusal> {
+    fn seal(&self, job: &SealJob) -> Result<Vec<Seal>, Refused> {
         let mut seals = Vec::new();
         let mut refusal = Refusal::HYDRATING;
         for reference in &job.roots {
@@ -174,11 +243,13 @@ impl Provider {
                     let ciphertext = BASE64.encode([&nonce[..], &body].concat());
                     seals.push(Seal { by: SealedBy::Root(reference.clone()), ciphertext });
                 }
-                Err(denied) if denied.code == Code::L1Denied => return Err(denied),
+                Err(denied) if denied.code == Code::L1Denied => {
+                    return Err((denied, Some(reference.clone())));
+                }
                 Err(other) => refusal = other,
             }
         }
-        if seals.is_empty() { Err(refusal) } else { Ok(seals) }
+        if seals.is_empty() { Err((refusal, None)) } else { Ok(seals) }
     }
 
     fn willing(&self, root: &RootRef) -> Result<&Root, Refusal> {

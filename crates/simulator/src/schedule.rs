@@ -144,7 +144,7 @@ impl World {
     }
 
     fn add_faults(&self, enabled: &mut Vec<(usize, Action)>) {
-        enabled.extend([(1, Action::RestartBroker), (2, Action::ChangeMood)]);
+        enabled.extend([(1, Action::RestartBroker), (self.restless_owners, Action::ChangeMood)]);
         for who in Self::everyone() {
             let post = self.post(who);
             if !post.up {

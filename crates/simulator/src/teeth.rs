@@ -42,6 +42,10 @@ pub enum Bug {
     LongerLease,
     /// A lease agrees on links that the Core heard of after the manifest that it answers.
     LeaseOfLaterLinks,
+    /// A root's no to a probe is taken for no answer.
+    DenialAsFailure,
+    /// A root that does not answer a probe is taken to have said yes.
+    SilenceAsConsent,
     /// An authority sends before it has compared its store with its own words.
     SpeakBeforeComparing,
     /// A CMK Server that knows that it is stale links all the same.
@@ -66,7 +70,7 @@ pub enum Bug {
 
 impl Bug {
     /// Every deliberate bug.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::ForgetBeforePublish,
         Self::LoseOutboxOnCrash,
         Self::ForgetNewerLetter,
@@ -85,6 +89,8 @@ impl Bug {
         Self::NeverRest,
         Self::LongerLease,
         Self::LeaseOfLaterLinks,
+        Self::DenialAsFailure,
+        Self::SilenceAsConsent,
         Self::SpeakBeforeComparing,
         Self::LinkWhileStale,
         Self::KeepTerm,

@@ -44,6 +44,8 @@ pub(crate) struct World {
     pub(crate) lives: BTreeMap<Who, Life>,
     /// Whether disks of authorities are lost in this history.
     pub(crate) disks_fail: bool,
+    /// How likely owners of roots, and networks, change their minds in this history.
+    pub(crate) restless_owners: usize,
     /// How long leases hold in this history.
     pub(crate) lease_ttl: Period,
     /// Regions that a tenant has left.
@@ -85,6 +87,7 @@ impl World {
             calm: 1,
             lives: BTreeMap::new(),
             disks_fail: false,
+            restless_owners: 2,
             lease_ttl: Period::from_secs(3_600).expect("a period"),
             left: BTreeMap::new(),
             ledger: Ledger { cores: REGIONS.map(|_| Known::default()).into(), ..Ledger::default() },
@@ -99,6 +102,7 @@ impl World {
         world.disks_fail = world.dice.percent(50);
         let ttl = *world.dice.pick(&[20, 120, 3_600, 86_400]);
         world.lease_ttl = Period::from_secs(ttl).expect("a period");
+        world.restless_owners = *world.dice.pick(&[2, 2, 2, 12]);
         world.start_authority(Who::Registry, false);
         world.start_authority(Who::Cmk, false);
         (0..REGIONS.len()).for_each(|index| world.start_core(index));

@@ -134,7 +134,18 @@ fn a_rebuild_that_puts_older_words_over_newer_ones_is_caught() {
 
 #[test]
 fn a_lease_that_counts_longer_than_it_was_granted_is_caught() {
-    assert_eq!(caught(Bug::LongerLease), "sovereignty");
+    // What its roots have said holds for a lease too.
+    assert!(["sovereignty", "the owner's word"].contains(&caught(Bug::LongerLease)));
+}
+
+#[test]
+fn a_denial_that_is_taken_for_a_failure_is_caught() {
+    assert_eq!(caught(Bug::DenialAsFailure), "the owner's word");
+}
+
+#[test]
+fn a_silence_that_is_taken_for_consent_is_caught() {
+    assert_eq!(caught(Bug::SilenceAsConsent), "the owner's word");
 }
 
 #[test]

@@ -209,7 +209,8 @@ impl Taker {
         loop {
             if let Some(job) = effects.unseal.pop() {
                 let key = self.sealed.get(&job.version).context("it was sealed here")?.clone();
-                let answer = Unsealed { job, outcome: Ok(key) };
+                let answer =
+                    Unsealed { job, outcome: Ok(key), asked: Moment::of(&SystemClock), denied_by: None };
                 let more = self.one_step(|core, view, now| core.unsealed(view, answer, now)).await?;
                 effects.merge(more);
             } else if let Some(job) = effects.seal.pop() {
@@ -251,5 +252,5 @@ impl Taker {
 fn sealed(job: SealJob) -> Sealed {
     let seal = |root: &_| Seal { by: SealedBy::Root(Clone::clone(root)), ciphertext: "c2VhbGVk".into() };
     let outcome = Ok(job.roots.iter().map(seal).collect());
-    Sealed { job, outcome }
+    Sealed { job, outcome, asked: Moment::of(&SystemClock), denied_by: None }
 }

@@ -9,7 +9,7 @@ use openkcm_contracts::{Role, ServicePath};
 use openkcm_harness::until;
 use openkcm_host::{Clock, Entropy, OsEntropy, SystemClock};
 use openkcm_http::{Access, Token};
-use openkcm_krypton::{Handle, LeasePolicy, Options, Service, StartError, Surroundings};
+use openkcm_krypton::{Handle, LeasePolicy, Options, PROBED_EVERY, Service, StartError, Surroundings};
 use openkcm_orbital::{Signer, Transport, Verifier};
 use openkcm_roots::{LocalConfig, Roots, RootsConfig};
 use openkcm_store::StoreError;
@@ -86,7 +86,14 @@ async fn start(
     };
     let access = Access::Token(Token::new("nobody-asks-over-http-in-this-measurement")?);
     let (leases, purge) = (LeasePolicy::default(), openkcm_krypton::PurgePolicy::default());
-    let options = Options { data_dir: directory.join("core"), region, access, leases, purge };
+    let options = Options {
+        data_dir: directory.join("core"),
+        region,
+        access,
+        leases,
+        purge,
+        probed_every: PROBED_EVERY,
+    };
     let begun = elapsed();
     loop {
         let meter = Meter::start();

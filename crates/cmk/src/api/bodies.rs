@@ -95,6 +95,14 @@ pub struct HealthBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reason: Option<String>,
+    /// When a root last did what was asked, as far as that was noted; some minutes old where nothing has changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    pub last_good: Option<Timestamp>,
+    /// Since when the outcome is what it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    pub since: Option<Timestamp>,
 }
 
 /// A tenant and its pointer, as the list shows them.
@@ -192,8 +200,8 @@ impl From<RootRef> for RootBody {
 }
 
 impl From<Health> for HealthBody {
-    fn from(Health { outcome, at, reason }: Health) -> Self {
-        Self { outcome, at, reason }
+    fn from(Health { outcome, at, reason, last_good, since }: Health) -> Self {
+        Self { outcome, at, reason, last_good, since }
     }
 }
 

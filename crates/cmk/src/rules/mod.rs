@@ -11,6 +11,7 @@ pub mod lease;
 pub(crate) mod letters;
 mod link;
 mod precondition;
+pub mod probe;
 pub mod rebuild;
 mod request;
 mod tenant;

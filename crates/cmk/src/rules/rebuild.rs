@@ -154,13 +154,14 @@ fn unknown(tenant: &TenantId, held: Option<&Pointer>, revoke: &(Revision, L1Revo
 
 fn reason(said: &Said, revision: Revision) -> UnlinkReason {
     let revoke = said.revoke.as_ref().filter(|(ended, _)| *ended == revision);
-    let all = [UnlinkReason::Offboarded, UnlinkReason::DefinedAnew];
+    let all = [UnlinkReason::Offboarded, UnlinkReason::DefinedAnew, UnlinkReason::Denied];
     let named = |reason: &UnlinkReason| revoke.is_some_and(|(_, revoke)| revoke.reason == reason.to_string());
     all.into_iter().find(named).unwrap_or(UnlinkReason::Requested)
 }
 
 fn taken_health(now: Timestamp) -> Health {
-    Health { reason: Some("taken from the mesh; the roots were not asked since".into()), ..Health::ok(now) }
+    let reason = Some("taken from the mesh; the roots were not asked since".into());
+    Health { reason, last_good: None, ..Health::ok(now) }
 }
 
 fn same_content(held: &Pointer, taken: &Pointer) -> bool {

@@ -25,12 +25,15 @@ pub fn unlink(held: &Held<'_>, precondition: &Precondition, now: Timestamp) -> R
     };
     precondition.check(Some(pointer.revision))?;
     match pointer.unlinked {
-        Some(_) if doubt.is_none_or(|doubt| pointer.revision > doubt) => {
+        // What ended since its roots deny would be linked again when they do not: somebody says that it is not to be.
+        Some(ended)
+            if ended.reason != UnlinkReason::Denied && doubt.is_none_or(|doubt| pointer.revision > doubt) =>
+        {
             Ok(Decision::nothing(pointer.clone()))
         }
         ended => {
-            let reason = ended.map_or(UnlinkReason::Requested, |ended| ended.reason);
-            Ok(end(held, pointer, reason, now))
+            let before = ended.map(|ended| ended.reason).filter(|reason| *reason != UnlinkReason::Denied);
+            Ok(end(held, pointer, before.unwrap_or(UnlinkReason::Requested), now))
         }
     }
 }
@@ -65,7 +68,7 @@ fn forgotten(held: &Held<'_>, now: Timestamp) -> Pointer {
         roots: Vec::new(),
         owner_key: None,
         ttl: None,
-        health: Health { reason: Some(unknown.into()), ..Health::ok(now) },
+        health: Health { reason: Some(unknown.into()), last_good: None, ..Health::ok(now) },
         told: [].into(),
         linked_at: now,
         changed_at: now,

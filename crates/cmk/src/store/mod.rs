@@ -14,7 +14,7 @@ use openkcm_store::{Read, Space, StoreError, Table, Write};
 pub use cores::{Asked, Core, Difference, Given, Heard, Incarnation, claims, core, cores};
 pub(crate) use cores::{save_core, told};
 pub use digests::{buckets, digest, narrow};
-pub use v1::{Health, Pointer, ProbeOutcome, Tenant, UnlinkReason, Unlinked};
+pub use v1::{Health, Pointer, ProbeOutcome, Proof, Proofs, Tenant, UnlinkReason, Unlinked};
 
 /// The spaces that the CMK Server needs in its store, beside those of the mesh.
 pub const SPACES: &[Space] = &[
@@ -22,6 +22,7 @@ pub const SPACES: &[Space] = &[
     TENANTS.space(),
     POINTERS.space(),
     UNTOLD.space(),
+    PROOFS.space(),
     cores::CORES.space(),
     cores::TOLD.space(),
     drift::SPACES[0],
@@ -34,6 +35,7 @@ pub const SPACES: &[Space] = &[
 const AUTHORITY: Table<Revision> = Table::new("authority");
 const TENANTS: Table<Tenant> = Table::new("tenants");
 const POINTERS: Table<Pointer> = Table::new("pointers");
+const PROOFS: Table<Proofs> = Table::new("proofs");
 /// Tenants that were heard of while no link could be told.
 const UNTOLD: Table<TenantId> = Table::new("untold");
 
@@ -85,6 +87,19 @@ pub fn pointer(store: &dyn Read, tenant: &TenantId) -> Result<Option<Pointer>, S
 pub fn pointers(store: &dyn Read, after: Option<&str>, limit: usize) -> Result<Vec<Pointer>, StoreError> {
     let found = POINTERS.list(store, "", after, limit)?;
     Ok(found.into_iter().map(|(_, pointer)| pointer).collect())
+}
+
+/// What the roots of a tenant sealed to be asked by.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn proofs(store: &dyn Read, tenant: &TenantId) -> Result<Proofs, StoreError> {
+    Ok(PROOFS.get(store, tenant.as_str())?.unwrap_or_default())
+}
+
+/// Keeps what the roots of a tenant sealed.
+pub(crate) fn save_proofs(tx: &mut dyn Write, tenant: &TenantId, proofs: &Proofs) -> Result<(), StoreError> {
+    PROOFS.put(tx, tenant.as_str(), proofs)
 }
 
 /// Notes that a tenant was heard of while no link could be told.

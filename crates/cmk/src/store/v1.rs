@@ -75,6 +75,9 @@ pub enum UnlinkReason {
     /// The Registry defined a new tenant under the name.
     #[error("the tenant was defined anew")]
     DefinedAnew,
+    /// The owner of a root denies its use; it is linked again when that is allowed again.
+    #[error("the owner of a root denies its use")]
+    Denied,
 }
 
 /// What the roots of a pointer answered when they were last asked.
@@ -86,6 +89,30 @@ pub struct Health {
     pub at: Timestamp,
     /// What is wrong, for the administrator; none when nothing is.
     pub reason: Option<String>,
+    /// When a root last did what was asked, as far as that was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_good: Option<Timestamp>,
+    /// Since when the outcome is what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+}
+
+/// A throwaway that a root sealed: it holds nothing, and that the root opens it proves that the root may be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// The root.
+    pub root: RootRef,
+    /// What it sealed (base64).
+    pub sealed: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The proofs of a tenant's roots.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proofs {
+    /// One for each root at most.
+    pub of: Vec<Proof>,
 }
 
 /// What came of asking a root to seal and unseal.
@@ -102,10 +129,25 @@ pub enum ProbeOutcome {
     Misconfigured,
 }
 
+impl ProbeOutcome {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Ok, Self::Denied, Self::Unreachable, Self::Misconfigured];
+
+    /// In a word, as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Denied => "denied",
+            Self::Unreachable => "unreachable",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
+}
+
 impl Health {
     /// Every root did what was asked.
     pub fn ok(at: Timestamp) -> Self {
-        Self { outcome: ProbeOutcome::Ok, at, reason: None }
+        Self { outcome: ProbeOutcome::Ok, at, reason: None, last_good: Some(at), since: Some(at) }
     }
 }
 

@@ -7,6 +7,7 @@ mod away;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use openkcm_cmk::{Handle, LeaseTerms, Options, Service, StartError, Surroundings};
 use openkcm_contracts::v1::TenantDefine;
@@ -25,6 +26,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use away::{NoMesh, NoProvider};
+
+/// Often enough that what a probe finds is found within a test, and nothing has to be slept for.
+const PROBED_OFTEN: Duration = Duration::from_millis(100);
 
 /// A CMK Server that runs.
 pub(crate) struct Running {
@@ -145,7 +149,8 @@ impl Place {
             let regions = ["a", "b"].map(|name| RegionId::new(name).unwrap()).into();
             let data_dir = self.directory.path().join("cmk");
             let leases = LeaseTerms::default();
-            let options = Options { data_dir, regions, access, leases, rebuild: false };
+            let probed_every = PROBED_OFTEN;
+            let options = Options { data_dir, regions, access, leases, probed_every, rebuild: false };
             match Service::start(options, self.surroundings(transport.clone())).await {
                 Ok(service) => break service,
                 // The one before ends in the background; the lock is free when it has.

@@ -190,11 +190,22 @@ pub(crate) struct CoreStatus {
     pub(crate) mesh: MeshStatus,
     /// The region's lease of the CMK Server.
     pub(crate) lease: Lease,
+    /// Tenants that are not served for what their L1 says.
+    pub(crate) l1: L1,
     pub(crate) tenants: Tenants,
     /// Versions whose sealed form would be lost with this Core's disk.
     pub(crate) versions_at_risk: usize,
     pub(crate) purges: PurgeCounts,
     pub(crate) locked_memory: LockedMemory,
+}
+
+/// Tenants that are not served for what their L1 says.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct L1 {
+    /// The owner of a root denies its use.
+    pub(crate) denied: usize,
+    /// No root has proved for the length of a lease that it may be used.
+    pub(crate) unreachable: usize,
 }
 
 /// The region's lease of the CMK Server: nobody is served without one.

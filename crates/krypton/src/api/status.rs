@@ -5,7 +5,7 @@ use axum::extract::State;
 use openkcm_contracts::TenantId;
 use openkcm_http::{Answer, Names};
 
-use super::documents::{CoreStatus, Link, LockedMemory, PurgeCounts, Reason, Tenant, Tenants};
+use super::documents::{CoreStatus, L1, Link, LockedMemory, PurgeCounts, Reason, Tenant, Tenants};
 use super::{refuse, unreadable};
 use crate::rules::Refusal;
 use crate::service::Handle;
@@ -47,6 +47,7 @@ pub(super) async fn read(State(handle): State<Handle>) -> Answer<Json<CoreStatus
         now: status.now,
         mesh: status.mesh,
         lease: status.lease.into(),
+        l1: L1 { denied: status.probes.denied, unreachable: status.probes.unproven },
         tenants: Tenants { serving, known },
         versions_at_risk: status.versions_at_risk,
         purges: PurgeCounts {

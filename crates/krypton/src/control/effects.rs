@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use openkcm_contracts::v1::{KeySealed, Seal};
-use openkcm_contracts::{Generation, LinkEpoch, RootRef, SystemPath, Timestamp, VersionId};
+use openkcm_contracts::{Generation, LinkEpoch, RootRef, SystemPath, TenantId, Timestamp, VersionId};
 use openkcm_secrets::{LockedMemoryError, SecretKey};
 use openkcm_store::StoreError;
 
-use crate::rules::Refusal;
+use crate::rules::{Moment, Refusal, Said};
+use crate::store::Denials;
 
 /// What a step asks for. New versions are kept before anything else is done.
 #[derive(Debug, Default)]
@@ -18,6 +19,10 @@ pub struct Effects {
     pub unseal: Vec<UnsealJob>,
     /// New L2 versions for the provider to seal.
     pub seal: Vec<SealJob>,
+    /// Questions to the roots of tenants that are served, or denied.
+    pub probe: Vec<ProbeJob>,
+    /// What roots deny from now on, or allow again. The gate is shut already.
+    pub denials: Vec<(TenantId, Option<Denials>)>,
 }
 
 impl Effects {
@@ -26,6 +31,8 @@ impl Effects {
         self.keep.extend(other.keep);
         self.unseal.extend(other.unseal);
         self.seal.extend(other.seal);
+        self.probe.extend(other.probe);
+        self.denials.extend(other.denials);
     }
 }
 
@@ -51,6 +58,10 @@ pub struct Unsealed {
     pub job: UnsealJob,
     /// The key, or why it is not open.
     pub outcome: Result<Arc<SecretKey>, Refusal>,
+    /// When the provider was asked.
+    pub asked: Moment,
+    /// The root whose owner said no, if one did.
+    pub denied_by: Option<RootRef>,
 }
 
 /// A new L2 version for the provider to seal, to as many of the roots as answer and at least one.
@@ -81,6 +92,52 @@ pub struct Sealed {
     pub job: SealJob,
     /// The seals, at least one; or why there is none.
     pub outcome: Result<Vec<Seal>, Refusal>,
+    /// When the provider was asked.
+    pub asked: Moment,
+    /// The root whose owner said no, if one did.
+    pub denied_by: Option<RootRef>,
+}
+
+/// A tenant whose roots are to prove that they may be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeJob {
+    /// Whose roots.
+    pub tenant: TenantId,
+    /// The link that names them.
+    pub epoch: LinkEpoch,
+    /// Which probe of this start: the answer to another one than the last is dropped.
+    pub number: u64,
+    /// What they are asked; each is answered.
+    pub questions: Vec<ProbeQuestion>,
+}
+
+/// What one root is asked: to open something that it sealed; a throwaway, where there is nothing that it opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeQuestion {
+    /// The root.
+    pub root: RootRef,
+    /// What it sealed (base64), and of which version: the next one where one is not its own after all.
+    pub seals: Vec<(SystemPath, VersionId, String)>,
+}
+
+/// The answer to a [`ProbeJob`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probed {
+    /// What was asked.
+    pub job: ProbeJob,
+    /// What each root said, in the order of the questions.
+    pub answers: Vec<ProbeAnswer>,
+    /// When they were asked.
+    pub asked: Moment,
+}
+
+/// What one root said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProbeAnswer {
+    /// Its word.
+    pub said: Said,
+    /// To which of the seals; none where it was to a throwaway.
+    pub to: Option<usize>,
 }
 
 /// Why a rotation was not begun.

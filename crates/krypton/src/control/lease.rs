@@ -128,6 +128,7 @@ impl Core {
                 Ok(until) => {
                     self.keyring.tenant_or_new(&id).lease(until);
                     self.leasing.note(link, until);
+                    self.prove_for_a_lease(&id);
                 }
                 Err(_) => ended.push(id),
             }
@@ -187,6 +188,14 @@ impl Core {
             }
         }
         leased
+    }
+
+    /// How long the lease of a tenant that is served holds in all.
+    pub(super) fn leased_for(&self, id: &TenantId) -> Option<Period> {
+        let Leasing { held, served, .. } = &self.leasing;
+        let (link, grant) = (served.get(id)?, held.apart.get(id).copied().unwrap_or(held.grant)?);
+        let of_region = self.leasing.longest(grant.ttl);
+        Some(link.ttl.map_or(of_region, |of_tenant| of_tenant.min(of_region)))
     }
 
     /// A tenant is not served, for another reason than its lease.

@@ -107,6 +107,9 @@ impl Core {
         now: Timestamp,
     ) -> Result<(VersionId, Effects), RotateError> {
         let served = self.served(view, path.tenant())?.map_err(RotateError::Refused)?;
+        if let Some(refusal) = self.shut_since(path.tenant()) {
+            return Err(RotateError::Refused(refusal));
+        }
         let system_path = SystemPath { tenant: path.tenant().clone(), system: path.system().clone() };
         let definition = store::system(view, &system_path)?;
         refuse_purged(store::purge::purged_system(view, &system_path)?, definition.as_ref())?;

@@ -11,7 +11,7 @@
 //! | input | step |
 //! | --- | --- |
 //! | an intake was absorbed and committed | [`Core::settle`] |
-//! | the provider answered | [`Core::unsealed_together`], [`Core::sealed`] |
+//! | the provider answered | [`Core::unsealed_together`], [`Core::sealed`], [`Core::probed`] |
 //! | new versions were kept | [`Core::kept`] |
 //! | letters are durable on the mesh | [`Core::told`] |
 //! | versions were destroyed | [`Core::settle`] |
@@ -27,6 +27,8 @@ mod lease;
 mod make;
 mod patience;
 mod plan;
+mod probe;
+mod question;
 mod service;
 mod step;
 mod system;
@@ -35,8 +37,11 @@ mod tenant;
 mod view;
 
 pub use agenda::{Agenda, Thing};
-pub use effects::{Effects, RotateError, SealJob, Sealed, UnsealJob, Unsealed};
+pub use effects::{
+    Effects, ProbeAnswer, ProbeJob, ProbeQuestion, Probed, RotateError, SealJob, Sealed, UnsealJob, Unsealed,
+};
 pub use lease::LeaseView;
+pub use probe::ProbeView;
 pub use view::VersionView;
 
 use std::collections::{BTreeSet, HashSet};
@@ -56,6 +61,7 @@ use crate::store::{self, Changes};
 use l2::LONGEST_RETRY;
 use lease::Leasing;
 use patience::Patience;
+use probe::Probing;
 use step::{Left, Rest, Step};
 use systems::Systems;
 
@@ -82,6 +88,7 @@ pub struct Core {
     systems: Systems,
     agenda: Agenda,
     leasing: Leasing,
+    probing: Probing,
     /// How long another region is waited for where a key has no version.
     patience: Patience,
     /// Versions whose sealed form is not yet known to be durable on the mesh.
@@ -110,6 +117,7 @@ impl Core {
             systems: Systems::default(),
             agenda: Agenda::default(),
             leasing: Leasing::default(),
+            probing: Probing::default(),
             patience: Patience::default(),
             at_risk: HashSet::new(),
             hydrated: false,
@@ -230,6 +238,7 @@ impl Core {
     pub fn due(&mut self, view: &dyn Read, now: Timestamp) -> Result<Effects, StoreError> {
         self.step(view, now, |core, step| {
             core.end_leases(step)?;
+            core.probe_due(step)?;
             // Where there is a rest, both get on.
             let most = if core.rest.is_empty() { core.share } else { core.share / 2 };
             let due = core.agenda.take_due(now, most);
@@ -292,7 +301,7 @@ impl Core {
     /// When something becomes due next: long ago, while a step has left something.
     pub fn next_due(&self) -> Option<Timestamp> {
         match self.rest.is_empty() {
-            true => self.agenda.next_due().into_iter().chain(self.next_end()).min(),
+            true => self.agenda.next_due().into_iter().chain(self.next_end()).chain(self.next_probe()).min(),
             false => Some(Timestamp::from_millis(0)),
         }
     }

@@ -1,7 +1,7 @@
 //! The systems of tenants that are served, by tenant: a tenant is forgotten without looking at the
 //! others, of which there may be a hundred thousand.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use openkcm_contracts::{SystemId, SystemPath, TenantId, Timestamp, VersionId};
 
@@ -17,6 +17,17 @@ impl Systems {
 
     pub(super) fn get_mut(&mut self, path: &SystemPath) -> Option<&mut System> {
         self.0.get_mut(&path.tenant)?.get_mut(&path.system)
+    }
+
+    /// A system of a tenant of which a version is open, and which ones are; the first by its name.
+    pub(super) fn open_of(&self, tenant: &TenantId) -> Option<(SystemPath, BTreeSet<VersionId>)> {
+        let systems = self.0.get(tenant)?.iter().filter_map(|(id, system)| {
+            let open = system.versions.keys().copied().filter(|version| system.is_open(*version));
+            let open: BTreeSet<_> = open.collect();
+            (!open.is_empty()).then_some((id, open))
+        });
+        let (id, open) = systems.min_by_key(|(id, _)| *id)?;
+        Some((SystemPath { tenant: tenant.clone(), system: id.clone() }, open))
     }
 
     pub(super) fn take(&mut self, path: &SystemPath) -> Option<System> {

@@ -53,6 +53,11 @@ impl Core {
         Ok(served)
     }
 
+    /// Why a tenant's gate is shut, if it is.
+    pub(super) fn shut_since(&self, id: &TenantId) -> Option<Refusal> {
+        self.keyring.tenant(id).map_or(Some(Refusal::UNKNOWN), |ring| ring.standing().err())
+    }
+
     fn is_open(&self, id: &TenantId) -> bool {
         self.keyring.tenant(id).is_some_and(|ring| ring.epoch().is_some())
     }
@@ -76,15 +81,21 @@ impl Core {
             Ok(served) => served,
             Err(refusal) => {
                 self.unleased(id);
+                self.unwatched(id);
                 self.shut(id, &ring, refusal);
                 return Ok(());
             }
         };
         let epoch = served.link.epoch;
+        if let Err(refusal) = self.let_by_l1(step, id, epoch)? {
+            self.shut_for_l1(step, id, refusal);
+            return Ok(());
+        }
         let link = store::link(step.view, id)?.unwrap_or_default();
         let until = match self.leased(id, &link) {
             Ok(until) => until,
             Err(refusal) => {
+                self.unwatched(id);
                 self.shut(id, &ring, refusal);
                 return Ok(());
             }
@@ -100,6 +111,7 @@ impl Core {
             return Ok(());
         }
         ring.lease(until);
+        self.prove_for_a_lease(id);
         let limit = step.share();
         let definitions = store::definitions(step.view, id, after.as_deref(), limit)?;
         let rings = self.settle_definitions(step, &served, &definitions)?;
@@ -111,6 +123,14 @@ impl Core {
             self.rest.leave_tenant(id, last.or(after));
         }
         Ok(())
+    }
+
+    /// Closes a tenant for what its L1 says. Needs nothing of the store: that can't hold it up.
+    pub(super) fn shut_for_l1(&mut self, step: &mut Step<'_>, id: &TenantId, refusal: Refusal) {
+        step.last = None;
+        self.unleased(id);
+        let ring = self.keyring.tenant_or_new(id);
+        self.shut(id, &ring, refusal);
     }
 
     /// Closes a tenant, and wipes what is open of it.

@@ -39,7 +39,7 @@ impl Core {
         let system = self.systems.get(path);
         let open = |id: &VersionId| match system.and_then(|system| system.versions.get(id)) {
             Some(l2) => l2.state.refusal().map_or(Ok(()), Err),
-            None => Err(Refusal::HYDRATING),
+            None => Err(self.shut_since(&path.tenant).unwrap_or(Refusal::HYDRATING)),
         };
         let current: Vec<_> =
             held.iter().filter(|sealed| sealed.generation == definition.generation).collect();

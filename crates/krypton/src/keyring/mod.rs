@@ -3,7 +3,8 @@
 //! The control loop builds rings and puts them in; requests only read. A tenant's gate stands before
 //! all its services: closing it is one store of one value, seen by every request that begins later
 //! and by every request that is under way, since the gate is looked at before the cipher and after it.
-//! An open gate stands only as long as the tenant's lease, which is looked at with it, on both clocks.
+//! An open gate stands only as long as the tenant's lease, and as the last word of its L1: both are looked at with it,
+//! on both clocks.
 //!
 //! What always holds: once a gate was closed for a link epoch, no ring of that epoch is served again.
 

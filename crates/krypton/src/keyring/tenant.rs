@@ -18,27 +18,29 @@ type Services = HashTrieMapSync<(SystemId, ServiceId), Arc<ServiceRing>>;
 pub struct TenantRing {
     /// `None` when open.
     gate: ArcSwap<Option<Refusal>>,
-    lease: Lease,
+    lease: Until,
+    /// Until when the last word of its L1 holds.
+    proof: Until,
     clock: Arc<dyn Clock>,
     services: ArcSwap<Services>,
     /// Serializes the writers: the control loop, and a revoke that overtakes it.
     epochs: Mutex<Epochs>,
 }
 
-/// When the tenant's lease runs out. Both parts only rise while the gate is open, so that whoever reads one before
-/// a renewal and the other after it finds nothing later than the new one.
+/// When the tenant's lease runs out, or the proof that its L1 may be used. Both parts only rise while the gate is
+/// open, so that whoever reads one before a renewal and the other after it finds nothing later than the new one.
 #[derive(Debug, Default)]
-struct Lease {
+struct Until {
     /// Nanoseconds on the boot clock.
     boot: AtomicU64,
     /// Milliseconds on the wall clock.
     wall: AtomicU64,
 }
 
-impl Lease {
-    fn stands(&self, clock: &dyn Clock) -> bool {
-        clock.boottime().as_nanos() < self.boot.load(Ordering::Acquire)
-            && clock.now().as_millis() < self.wall.load(Ordering::Acquire)
+impl Until {
+    fn stands(&self, boot: BootInstant, wall: Timestamp) -> bool {
+        boot.as_nanos() < self.boot.load(Ordering::Acquire)
+            && wall.as_millis() < self.wall.load(Ordering::Acquire)
     }
 
     fn set(&self, until: Deadline) {
@@ -104,7 +106,8 @@ impl TenantRing {
     pub(super) fn closed(refusal: Refusal, clock: Arc<dyn Clock>) -> Self {
         Self {
             gate: ArcSwap::from_pointee(Some(refusal)),
-            lease: Lease::default(),
+            lease: Until::default(),
+            proof: Until::default(),
             clock,
             services: ArcSwap::default(),
             epochs: Mutex::default(),
@@ -117,10 +120,18 @@ impl TenantRing {
     /// Why not.
     pub fn standing(&self) -> Result<(), Refusal> {
         match **self.gate.load() {
-            None if self.lease.stands(&*self.clock) => Ok(()),
-            None => Err(Refusal::LEASE_EXPIRED),
+            None => self.in_time(),
             Some(refusal) => Err(refusal),
         }
+    }
+
+    /// Whether both the lease and the last word of the L1 hold.
+    fn in_time(&self) -> Result<(), Refusal> {
+        let (boot, wall) = (self.clock.boottime(), self.clock.now());
+        if !self.lease.stands(boot, wall) {
+            return Err(Refusal::LEASE_EXPIRED);
+        }
+        if self.proof.stands(boot, wall) { Ok(()) } else { Err(Refusal::L1_UNPROVEN) }
     }
 
     /// When the lease that it is served under runs out; none while it is not served.
@@ -133,6 +144,11 @@ impl TenantRing {
         self.lease.set(until);
     }
 
+    /// Its L1 has said yes, which holds until then.
+    pub fn prove(&self, until: Deadline) {
+        self.proof.set(until);
+    }
+
     /// As [`standing`](Self::standing), with a proof of it that tells later whether the gate was shut
     /// meanwhile, also where it is open again by then.
     ///
@@ -141,8 +157,10 @@ impl TenantRing {
     pub fn enter(self: Arc<Self>) -> Result<Entered, Refusal> {
         let gate = self.gate.load();
         match **gate {
-            None if self.lease.stands(&*self.clock) => Ok(Entered { ring: self, gate }),
-            None => Err(Refusal::LEASE_EXPIRED),
+            None => {
+                self.in_time()?;
+                Ok(Entered { ring: self, gate })
+            }
             Some(refusal) => Err(refusal),
         }
     }
@@ -251,6 +269,7 @@ mod tests {
     fn leased(clock: ManualClock, until: Deadline) -> TenantRing {
         let ring = TenantRing::closed(Refusal::HYDRATING, Arc::new(clock));
         ring.lease(until);
+        ring.prove(until);
         ring
     }
 
@@ -271,10 +290,32 @@ mod tests {
         assert_eq!(ring.standing(), Err(Refusal::LEASE_EXPIRED), "the boot clock can't be set back");
         let renewed =
             Deadline { boot: BootInstant::from_nanos(9_000_000_000), wall: Timestamp::from_millis(9_000) };
+        ring.prove(renewed);
         ring.lease(renewed);
         assert_eq!(entered.still_stands(), Ok(()), "a renewal opens no other gate");
         clock.set_wall(Timestamp::from_millis(9_000));
         assert_eq!(ring.standing(), Err(Refusal::LEASE_EXPIRED), "whichever clock gets there first");
+    }
+
+    #[test]
+    fn an_open_gate_stands_no_longer_than_the_last_word_of_the_l1() {
+        let clock = ManualClock::new(Timestamp::from_millis(1_000), BootInstant::from_nanos(1_000_000_000));
+        let until = |secs: u64| Deadline {
+            boot: BootInstant::from_nanos(secs * 1_000_000_000),
+            wall: Timestamp::from_millis(secs * 1_000),
+        };
+        let ring = Arc::new(leased(clock.clone(), until(9)));
+        ring.prove(until(3));
+        assert!(ring.prepare(epoch(1)));
+        ring.admit(epoch(1));
+        let entered = ring.clone().enter().expect("open");
+        clock.advance(Duration::from_secs(2));
+        assert_eq!(entered.still_stands(), Err(Refusal::L1_UNPROVEN));
+        assert_eq!(ring.standing(), Err(Refusal::L1_UNPROVEN));
+        ring.prove(until(12));
+        assert_eq!(entered.still_stands(), Ok(()));
+        clock.advance(Duration::from_secs(6));
+        assert_eq!(ring.standing(), Err(Refusal::LEASE_EXPIRED), "a proof is no lease");
     }
 
     #[test]

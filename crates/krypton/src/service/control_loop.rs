@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openkcm_component::Traffic;
-use openkcm_contracts::{KeyPath, ServicePath, Timestamp, VersionId};
+use openkcm_contracts::{KeyPath, ServicePath, TenantId, Timestamp, VersionId};
 use openkcm_host::Clock;
 use openkcm_orbital::outbox::Waiting;
 use openkcm_store::{Read, Store, StoreError};
@@ -13,9 +13,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::RotateFailure;
 use super::provider::Provider;
-use crate::control::{Core, Effects, RotateError, Sealed, Unsealed};
+use crate::control::{Core, Effects, Probed, RotateError, Sealed, Unsealed};
 use crate::rules::Refusal;
-use crate::store::{self, Changes, Slice, Slices};
+use crate::store::{self, Changes, Denials, Slice, Slices};
 
 /// The longest sleep between two looks at the agenda: a wall clock that was set forward is noticed
 /// within it.
@@ -42,6 +42,7 @@ pub(crate) enum Input {
     Destroyed(Changes),
     Unsealed(Unsealed),
     Sealed(Sealed),
+    Probed(Probed),
     Hydrated,
     Demand(ServicePath),
     Rotate(KeyPath, Rotated),
@@ -122,10 +123,11 @@ impl ControlLoop {
 
     /// Takes inputs in order. Answers of providers that stand together are settled together.
     async fn take_all(&mut self, inputs: impl Iterator<Item = Input>) {
-        let mut answers = Vec::new();
+        let (mut answers, mut probed) = (Vec::new(), Vec::new());
         for input in inputs {
             match input {
                 Input::Unsealed(answer) => answers.push(answer),
+                Input::Probed(answer) => probed.push(answer),
                 input => {
                     self.take_unsealed(&mut answers).await;
                     self.take(input).await;
@@ -133,6 +135,13 @@ impl ControlLoop {
             }
         }
         self.take_unsealed(&mut answers).await;
+        self.take_probed(probed).await;
+    }
+
+    async fn take_probed(&mut self, answers: Vec<Probed>) {
+        if !answers.is_empty() {
+            self.settle(move |core, view, now| core.probed(view, answers, now)).await;
+        }
     }
 
     async fn take_unsealed(&mut self, answers: &mut Vec<Unsealed>) {
@@ -164,6 +173,7 @@ impl ControlLoop {
             }
             Input::Unsealed(answer) => self.take_unsealed(&mut vec![answer]).await,
             Input::Sealed(answer) => self.take_sealed(answer).await,
+            Input::Probed(answer) => self.take_probed(vec![answer]).await,
             Input::Hydrated => self.settle(Core::hydrated).await,
             Input::Demand(path) => {
                 let now = self.clock.now();
@@ -291,12 +301,25 @@ impl ControlLoop {
         }
     }
 
+    /// Keeps what roots deny, or that they allow again. Where the store does not take it, memory goes by it all the
+    /// same; a restart finds a denial out by the next probe then.
+    async fn keep_denials(&self, changed: Vec<(TenantId, Option<Denials>)>) {
+        if changed.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.write(move |tx| store::keep_denials(tx, &changed)).await {
+            tracing::error!(%error, "what roots deny was not kept; a restart has to find it out anew");
+        }
+    }
+
     /// Keeps new versions, then asks the providers. Says whether all versions were kept.
     async fn carry_out(&mut self, mut effects: Effects) -> bool {
         let mut all_kept = true;
         loop {
             effects.unseal.drain(..).for_each(|job| self.provider.unseal(job));
             effects.seal.drain(..).for_each(|job| self.provider.seal(job));
+            effects.probe.drain(..).for_each(|job| self.provider.probe(job));
+            self.keep_denials(std::mem::take(&mut effects.denials)).await;
             if effects.keep.is_empty() {
                 return all_kept;
             }

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::control_loop::Input;
 use super::purges::{self, PurgesShown, Shown};
-use crate::control::{Core, LeaseView, VersionView};
+use crate::control::{Core, LeaseView, ProbeView, VersionView};
 use crate::data::DataPlane;
 use crate::keyring::{Keyring, ServiceRing};
 use crate::rules::{PurgePolicy, REPLICATION_PATIENCE, Refusal, is_purged};
@@ -88,6 +88,8 @@ pub struct Status {
     pub tenants: (usize, usize),
     /// The region's lease.
     pub lease: LeaseView,
+    /// What probes of the tenants' L1 came to.
+    pub probes: ProbeView,
     /// Versions that would be lost with this Core's disk.
     pub versions_at_risk: usize,
     /// Purges, and what they have destroyed.
@@ -218,16 +220,16 @@ impl Handle {
     pub async fn status(&self) -> Result<Status, StoreError> {
         let (core, mesh) = (self.core.clone(), self.mesh.clone());
         // A step may hold the control state for a while: waited for where waiting is fine.
-        let (mesh, versions_at_risk, lease, purges) = self
+        let (mesh, versions_at_risk, lease, probes, purges) = self
             .store
             .read(move |view: &dyn Read| {
                 let core = core.lock().unwrap_or_else(PoisonError::into_inner);
-                let (at_risk, lease) = (core.versions_at_risk(), core.lease());
+                let (at_risk, lease, probes) = (core.versions_at_risk(), core.lease(), core.probes());
                 drop(core);
                 let store::Applied { registry, cmk } = store::applied(view)?;
                 let purges = store::purge::counts(view)?;
                 let mesh = mesh.status(view, Applied { registry, cmk })?;
-                Ok::<_, StoreError>((mesh, at_risk, lease, purges))
+                Ok::<_, StoreError>((mesh, at_risk, lease, probes, purges))
             })
             .await?;
         Ok(Status {
@@ -235,6 +237,7 @@ impl Handle {
             mesh,
             tenants: self.keyring.count(),
             lease,
+            probes,
             versions_at_risk,
             purges,
             locked_memory: openkcm_secrets::usage(),
@@ -246,6 +249,11 @@ impl Handle {
     pub(crate) fn lease(&self) -> Option<(LeaseView, u64)> {
         let core = self.core.try_lock().ok()?;
         Some((core.lease(), core.leases_expired()))
+    }
+
+    /// What probes came to, as far as it can be told without waiting for a step.
+    pub(crate) fn probes(&self) -> Option<ProbeView> {
+        Some(self.core.try_lock().ok()?.probes())
     }
 
     pub(super) fn lease_readiness(&self) -> Readiness {

@@ -69,6 +69,8 @@ pub struct Options {
     pub leases: LeasePolicy,
     /// How long it waits before it destroys, and how much at once.
     pub purge: PurgePolicy,
+    /// The longest pause between two probes of a tenant's L1.
+    pub probed_every: Duration,
 }
 
 /// What the component is handed: the providers, and what every component is.
@@ -93,7 +95,7 @@ impl Service {
     /// # Errors
     /// When the data directory or the store can't be used.
     pub async fn start(options: Options, surroundings: Surroundings) -> Result<Self, StartError> {
-        let Options { data_dir, region, access, leases, purge } = options;
+        let Options { data_dir, region, access, leases, purge, probed_every } = options;
         let Surroundings { roots, common } = surroundings;
         let store = open_store(&data_dir, COMPONENT, format!("{COMPONENT}/{region}"), store::SPACES)?;
         let now = Moment::of(&*common.clock);
@@ -101,7 +103,9 @@ impl Service {
             tracing::warn!(%tenant, "the link was changed while this Core was not running, by something else");
         }
         let keyring = Arc::new(Keyring::new(common.clock.clone()));
-        let core = Core::new(region.clone(), keyring.clone(), common.entropy.clone()).with_leases(leases);
+        let core = Core::new(region.clone(), keyring.clone(), common.entropy.clone())
+            .with_leases(leases)
+            .with_probes(probed_every);
         let core = Arc::new(Mutex::new(core));
         let (inputs, queue) = mpsc::channel(MAX_WAITING_INPUTS);
         let (settled_sender, settled) = watch::channel(0);
@@ -110,7 +114,7 @@ impl Service {
             core: core.clone(),
             store: store.clone(),
             clock: common.clock.clone(),
-            provider: Provider::new(roots, inputs.clone()),
+            provider: Provider::new(roots, common.clock.clone(), inputs.clone()),
             queue,
             intakes: std::collections::VecDeque::new(),
             traffic: traffic.clone(),

@@ -13,14 +13,15 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use openkcm_contracts::problem::Code;
 use openkcm_contracts::v1::{Seal, SealedBy};
 use openkcm_contracts::{RootRef, SystemPath, TenantId, VersionId};
+use openkcm_host::Clock;
 use openkcm_roots::{Binding, RootError, Roots};
 use openkcm_secrets::SecretKey;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::control_loop::Input;
-use crate::control::{SealJob, Sealed, UnsealJob, Unsealed};
-use crate::rules::Refusal;
+use crate::control::{ProbeJob, Probed, SealJob, Sealed, UnsealJob, Unsealed};
+use crate::rules::{Moment, Refusal};
 
 /// Questions to providers that are under way at once, all tenants together.
 const MAX_JOBS: usize = 64;
@@ -39,6 +40,7 @@ const NO_ANSWER: Refusal = Refusal::new(
 
 pub(super) struct Provider {
     roots: Roots,
+    clock: Arc<dyn Clock>,
     inputs: mpsc::Sender<Input>,
     jobs: Arc<Semaphore>,
     /// Of tenants with jobs under way.
@@ -46,35 +48,55 @@ pub(super) struct Provider {
 }
 
 impl Provider {
-    pub(super) fn new(roots: Roots, inputs: mpsc::Sender<Input>) -> Self {
-        Self { roots, inputs, jobs: Arc::new(Semaphore::new(MAX_JOBS)), tenants: Mutex::default() }
+    pub(super) fn new(roots: Roots, clock: Arc<dyn Clock>, inputs: mpsc::Sender<Input>) -> Self {
+        Self { roots, clock, inputs, jobs: Arc::new(Semaphore::new(MAX_JOBS)), tenants: Mutex::default() }
     }
 
     pub(super) fn unseal(&self, job: UnsealJob) {
         let (roots, asked) = (self.roots.clone(), job.clone());
         let outcome = async move { unseal(&roots, &asked).await };
-        self.ask(job.path.tenant.clone(), outcome, |outcome| Input::Unsealed(Unsealed { job, outcome }));
+        self.ask(job.path.tenant.clone(), outcome, |outcome, asked| {
+            let (outcome, denied_by) = told(outcome);
+            Input::Unsealed(Unsealed { job, outcome, asked, denied_by })
+        });
     }
 
     pub(super) fn seal(&self, job: SealJob) {
         let (roots, asked) = (self.roots.clone(), job.clone());
         let outcome = async move { seal(&roots, &asked).await };
-        self.ask(job.path.tenant.clone(), outcome, |outcome| Input::Sealed(Sealed { job, outcome }));
+        self.ask(job.path.tenant.clone(), outcome, |outcome, asked| {
+            let (outcome, denied_by) = told(outcome);
+            Input::Sealed(Sealed { job, outcome, asked, denied_by })
+        });
+    }
+
+    /// Asks the roots of a tenant. Apart from the other jobs: the control bounds how many are under way, and a probe
+    /// waits for no place of its tenant's.
+    pub(super) fn probe(&self, job: ProbeJob) {
+        let (roots, inputs, asked) = (self.roots.clone(), self.inputs.clone(), Moment::of(&*self.clock));
+        tokio::spawn(async move {
+            let answers = probe::ask(&roots, &job).await;
+            // The loop has ended: nobody is served.
+            let _ = inputs.send(Input::Probed(Probed { job, answers, asked })).await;
+        });
     }
 
     fn ask<T: Send + 'static>(
         &self,
         tenant: TenantId,
-        question: impl Future<Output = Result<T, Refusal>> + Send + 'static,
-        answer: impl FnOnce(Result<T, Refusal>) -> Input + Send + 'static,
+        question: impl Future<Output = Result<T, Refused>> + Send + 'static,
+        answer: impl FnOnce(Result<T, Refused>, Moment) -> Input + Send + 'static,
     ) {
         let (inputs, jobs, of_tenant) = (self.inputs.clone(), self.jobs.clone(), self.jobs_of(tenant));
+        let clock = self.clock.clone();
         tokio::spawn(async move {
             // The tenant's first: who waits for it takes no place of another's.
             let _turn = of_tenant.acquire().await;
             let _permit = jobs.acquire().await;
+            let asked = Moment::of(&*clock);
+            let outcome = in_time(question).await;
             // The loop has ended: the key is wiped with the answer.
-            let _ = inputs.send(answer(in_time(question).await)).await;
+            let _ = inputs.send(answer(outcome, asked)).await;
         });
     }
 
@@ -95,8 +117,8 @@ impl Provider {
 
 /// The answer; a panic is one, and so is silence.
 async fn in_time<T: Send + 'static>(
-    question: impl Future<Output = Result<T, Refusal>> + Send + 'static,
-) -> Result<T, Refusal> {
+    question: impl Future<Output = Result<T, Refused>> + Send + 'static,
+) -> Result<T, Refused> {
     // A set of one: the question ends with whoever asks.
     let mut asked = JoinSet::new();
     asked.spawn(question);
@@ -104,16 +126,35 @@ async fn in_time<T: Send + 'static>(
         Ok(Some(Ok(outcome))) => outcome,
         Ok(_) => {
             tracing::error!("a question to an L1 provider panicked, which is a defect");
-            Err(NO_ANSWER)
+            Err(NO_ANSWER.into())
         }
         Err(_) => {
             tracing::warn!("an L1 provider took too long; it is asked again later");
-            Err(NO_ANSWER)
+            Err(NO_ANSWER.into())
         }
     }
 }
 
-async fn unseal(roots: &Roots, job: &UnsealJob) -> Result<Arc<SecretKey>, Refusal> {
+/// Why a job was not done, and which root's owner said no, if one did.
+struct Refused {
+    refusal: Refusal,
+    denied_by: Option<RootRef>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, denied_by: None }
+    }
+}
+
+fn told<T>(outcome: Result<T, Refused>) -> (Result<T, Refusal>, Option<RootRef>) {
+    match outcome {
+        Ok(done) => (Ok(done), None),
+        Err(Refused { refusal, denied_by }) => (Err(refusal), denied_by),
+    }
+}
+
+async fn unseal(roots: &Roots, job: &UnsealJob) -> Result<Arc<SecretKey>, Refused> {
     let mut refusal = Refusal::HYDRATING;
     for (root, ciphertext) in &job.seals {
         let Ok(sealed) = BASE64.decode(ciphertext) else {
@@ -127,15 +168,15 @@ async fn unseal(roots: &Roots, job: &UnsealJob) -> Result<Arc<SecretKey>, Refusa
                 refusal = refuse(&error);
                 if matches!(error, RootError::Denied { .. }) {
                     // The owner's no, at any of the roots, holds for all of them.
-                    return Err(refusal);
+                    return Err(Refused { refusal, denied_by: Some(root.clone()) });
                 }
             }
         }
     }
-    Err(refusal)
+    Err(refusal.into())
 }
 
-async fn seal(roots: &Roots, job: &SealJob) -> Result<Vec<Seal>, Refusal> {
+async fn seal(roots: &Roots, job: &SealJob) -> Result<Vec<Seal>, Refused> {
     let mut seals = Vec::new();
     let mut refusal = Refusal::HYDRATING;
     for root in &job.roots {
@@ -147,12 +188,12 @@ async fn seal(roots: &Roots, job: &SealJob) -> Result<Vec<Seal>, Refusal> {
                 log(&job.path, root, &error);
                 refusal = refuse(&error);
                 if matches!(error, RootError::Denied { .. }) {
-                    return Err(refusal);
+                    return Err(Refused { refusal, denied_by: Some(root.clone()) });
                 }
             }
         }
     }
-    if seals.is_empty() { Err(refusal) } else { Ok(seals) }
+    if seals.is_empty() { Err(refusal.into()) } else { Ok(seals) }
 }
 
 fn binding(path: &SystemPath, version: VersionId) -> Binding {
@@ -166,9 +207,7 @@ fn log(path: &SystemPath, root: &RootRef, error: &RootError) {
 /// What a caller of the data plane is told. The provider's reason is the operator's, in the log.
 fn refuse(error: &RootError) -> Refusal {
     match error {
-        RootError::Denied { .. } => {
-            Refusal::new(Code::L1Denied, "the tenant's L1 provider denies the use of its key")
-        }
+        RootError::Denied { .. } => Refusal::L1_DENIED,
         RootError::Unreachable { .. } => NO_ANSWER,
         RootError::Misconfigured { .. } => Refusal::new(
             Code::L1Unreachable,
@@ -185,5 +224,6 @@ fn refuse(error: &RootError) -> Refusal {
     }
 }
 
+mod probe;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 //! change and only grow in number, so the merge of two regions is their union.
 
 mod absorb;
+mod denials;
 mod digests;
 pub mod lease;
 mod listing;
@@ -15,13 +16,14 @@ mod v1;
 mod versions;
 
 pub use absorb::{Changes, MAX_COUNTER, absorb, absorb_slice, ends_at_latest};
+pub use denials::{Denials, denials, keep_denials};
 pub use digests::buckets;
 pub use lease::{Leases, leases};
 pub use listing::{asked, look};
 pub use recount::{Recount, Wrong, recount, recount_links};
 pub use slices::{SLICE, Slice, Slices};
 pub use v1::{Applied, Held, LinkRecord};
-pub use versions::{holds, keep, key_versions, service_versions, system_versions};
+pub use versions::{first_l2_versions, holds, keep, key_versions, service_versions, system_versions};
 
 use openkcm_contracts::v1::{KeyDefine, KeySealed, TenantDefine};
 use openkcm_contracts::{ServiceId, ServicePath, SystemPath, TenantId};
@@ -56,6 +58,7 @@ pub const SPACES: &[Space] = &[
     lease::LEASE.space(),
     lease::APART.space(),
     lease::NOTED.space(),
+    denials::DENIALS.space(),
     digests::SPACES[0][0],
     digests::SPACES[0][1],
     digests::SPACES[0][2],

@@ -4,7 +4,7 @@
 //! maker's version can't touch it.
 
 use openkcm_contracts::v1::{Audience, KeySealed};
-use openkcm_contracts::{Event, KeyPath, Revision, ServicePath, SystemPath, Timestamp};
+use openkcm_contracts::{Event, KeyPath, Revision, ServicePath, SystemPath, TenantId, Timestamp};
 use openkcm_orbital::{Letter, outbox};
 use openkcm_store::{Read, StoreError, Table, Write};
 
@@ -69,6 +69,19 @@ pub(super) fn receive(tx: &mut dyn Write, sealed: &KeySealed) -> Result<bool, St
 /// When the store can't be read.
 pub fn system_versions(store: &dyn Read, path: &SystemPath) -> Result<Vec<KeySealed>, StoreError> {
     list(store, &L2_VERSIONS, &format!("{path}/"))
+}
+
+/// Some sealed L2 versions of a tenant, of whichever systems come first.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn first_l2_versions(
+    store: &dyn Read,
+    tenant: &TenantId,
+    limit: usize,
+) -> Result<Vec<KeySealed>, StoreError> {
+    let found = L2_VERSIONS.list(store, &format!("{tenant}/"), None, limit)?;
+    Ok(found.into_iter().map(|(_, sealed)| sealed).collect())
 }
 
 /// The sealed versions of a service's L3, of every generation, the oldest counter first.

@@ -73,7 +73,7 @@ async fn a_lease_that_is_not_renewed_runs_out_and_serving_resumes_with_the_next(
     );
     assert!(refused.retry_after.is_some());
     is_wiped(&a).await;
-    assert!(!is_ready(&a).await);
+    eventually("a Core that is not ready", async || (!is_ready(&a).await).then_some(())).await;
     // Traffic of the Registry renews nothing, and broker liveness does not.
     world.heard_by(&a).await;
     assert_eq!(a.encrypt(SERVICE, b"x").await.code(), "lease_expired");

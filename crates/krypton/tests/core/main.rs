@@ -11,6 +11,7 @@ mod isolation;
 mod leases;
 mod lifecycle;
 mod many;
+mod probes;
 mod providers;
 mod purge_steps;
 mod purges;

@@ -74,11 +74,15 @@ async fn a_provider_that_is_away_is_not_a_denial_and_is_asked_again() {
         (a.encrypt(SERVICE, b"x").await.code() == "l1_denied").then_some(())
     })
     .await;
+    // That it is away now does not take its no back.
     world.moody.set(Mood::Away);
-    a.as_time_passes(&world, Duration::from_secs(1), "no denial any more", async || {
-        (a.encrypt(SERVICE, b"x").await.code() == "l1_unreachable").then_some(())
+    let asked = world.moody.asked();
+    a.as_time_passes(&world, Duration::from_secs(1), "another probe", async || {
+        (world.moody.asked() > asked).then_some(())
     })
     .await;
+    world.heard_by(&a).await;
+    assert_eq!(a.encrypt(SERVICE, b"x").await.code(), "l1_denied");
     world.moody.set(Mood::Answers);
     comes_back(&world, &a).await;
 }

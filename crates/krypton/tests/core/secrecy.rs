@@ -81,13 +81,14 @@ async fn debug_of_whatever_holds_a_key_or_a_plaintext_shows_neither() {
     };
     let unseal =
         UnsealJob { path: seal.path.clone(), epoch, generation: generation(2), version, seals: Vec::new() };
+    let asked = openkcm_krypton::rules::Moment::of(&world.clock);
     let shown = [
         format!("{opened:?} {opened:#?}"),
         format!("{data_key:?} {wrapped:?}"),
         format!("{ring:?} {:?}", a.handle),
         format!("{seal:?}"),
-        format!("{:?}", Sealed { job: seal, outcome: Ok(Vec::new()) }),
-        format!("{:?}", Unsealed { job: unseal, outcome: Ok(key) }),
+        format!("{:?}", Sealed { job: seal, outcome: Ok(Vec::new()), asked, denied_by: None }),
+        format!("{:?}", Unsealed { job: unseal, outcome: Ok(key), asked, denied_by: None }),
     ];
     for shown in shown {
         let secrets: [&[u8]; 4] = [CANARY.as_bytes(), data_key.expose(), &l3[0], KEY_CANARY];

@@ -25,7 +25,8 @@ const COLUMNS: &[Column] = &[
     ("L1", "/state"),
     ("EPOCH", "/epoch"),
     ("HEALTH", "/health/outcome"),
-    ("CHECKED AT", "/health/at"),
+    ("SINCE", "/health/since"),
+    ("LAST GOOD", "/health/last_good"),
     ("REGIONS", "/regions"),
 ];
 

@@ -28,6 +28,7 @@ const COLUMNS: &[Column] = &[
     ("DROPPED", "/dropped"),
     ("QUARANTINED", "/quarantined"),
     ("LEASE", "/lease"),
+    ("L1", "/l1"),
     ("TENANTS", "/tenants"),
     ("AT RISK", "/at_risk"),
     ("PURGES HELD", "/purges_held"),
@@ -83,7 +84,7 @@ async fn show_tenant(tenant: &TenantId, session: &Session) -> anyhow::Result<()>
         session.client().landscape().regions.iter().map(|region| region.name.clone()).collect();
     let mut rows = Vec::new();
     for region in regions {
-        let call = Call::get(Component::Core(region.clone()), &format!("/v1/tenants/{tenant}"));
+        let call = Call::get(Component::Core(region.clone()), format!("/v1/tenants/{tenant}"));
         let answer = session.asker().call(&call).await;
         let mut row = match answer.map(|answer| answer.json::<Value>()) {
             Ok(Ok(row)) => row,
@@ -176,6 +177,7 @@ fn row(answer: &Value) -> Value {
         }),
         "quarantined": mesh["quarantined"],
         "lease": lease(status),
+        "l1": l1(status),
         "tenants": status["tenants"]["serving"].as_u64().map(|serving| {
             format!("{serving} of {} served", status["tenants"]["known"])
         }),
@@ -183,6 +185,17 @@ fn row(answer: &Value) -> Value {
         // They wait for an operator.
         "purges_held": status["purges"]["held"],
     })
+}
+
+/// How many tenants' roots are in which state, as the CMK Server sees them; how many a Core does not serve for theirs.
+fn l1(status: &Value) -> Option<String> {
+    let counts = [&status["health"], &status["l1"]].into_iter().find_map(Value::as_object)?;
+    let told: Vec<String> = counts
+        .iter()
+        .filter_map(|(state, count)| Some((state, count.as_u64().filter(|count| *count > 0)?)))
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    Some(told.join(", "))
 }
 
 /// How much of a Core's lease is left.

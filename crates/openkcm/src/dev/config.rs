@@ -1,6 +1,7 @@
-//! The configuration of `dev`: how to reach L1 providers, and how long leases hold.
+//! The configuration of `dev`: how to reach L1 providers and how often they are asked, and how long leases hold.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use openkcm_cmk::LeaseTerms;
@@ -9,7 +10,7 @@ use serde::Deserialize;
 
 use super::DevArguments;
 use super::files::Home;
-use crate::run::GivenLeases;
+use crate::run::{GivenLeases, Probes};
 
 /// What the file may say.
 #[derive(Default, Deserialize)]
@@ -17,6 +18,7 @@ use crate::run::GivenLeases;
 struct File {
     roots: RootsConfig,
     lease: GivenLeases,
+    probe: Probes,
 }
 
 /// The providers, and the directory that relative paths in their sections start from.
@@ -25,9 +27,12 @@ pub(super) struct ConfiguredRoots {
     pub(super) directory: PathBuf,
 }
 
-/// Reads the configuration: the providers, and how long leases hold. The provider `local` is always there, with its keys in the landscape's
-/// directory and made at their first link.
-pub(super) fn read(arguments: &DevArguments, home: &Home) -> anyhow::Result<(ConfiguredRoots, LeaseTerms)> {
+/// Reads the configuration: the providers, how long leases hold, how often roots are asked. The provider `local` is
+/// always there, with its keys in the landscape's directory and made at their first link.
+pub(super) fn read(
+    arguments: &DevArguments,
+    home: &Home,
+) -> anyhow::Result<(ConfiguredRoots, LeaseTerms, Duration)> {
     let default = home.directory().join("dev.toml");
     let path = match &arguments.config {
         Some(path) => Some(path.clone()),
@@ -45,5 +50,5 @@ pub(super) fn read(arguments: &DevArguments, home: &Home) -> anyhow::Result<(Con
     let keys = std::path::absolute(home.of("local-roots")).context("the current directory can't be told")?;
     let local = file.roots.local.unwrap_or(LocalConfig { directory: keys, ..LocalConfig::default() });
     let config = RootsConfig { local: Some(LocalConfig { auto_create: true, ..local }), ..file.roots };
-    Ok((ConfiguredRoots { config, directory }, file.lease.into()))
+    Ok((ConfiguredRoots { config, directory }, file.lease.into(), file.probe.every.duration()))
 }

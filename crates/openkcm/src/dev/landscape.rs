@@ -32,6 +32,7 @@ pub(super) struct Parts<'a> {
     pub(super) regions: Vec<RegionId>,
     pub(super) roots: ConfiguredRoots,
     pub(super) leases: LeaseTerms,
+    pub(super) probed_every: Duration,
     pub(super) entropy: Arc<dyn Entropy>,
 }
 
@@ -161,6 +162,7 @@ impl Common<'_> {
             access: access_to(self.parts.home),
             rebuild: false,
             leases: self.parts.leases.clone(),
+            probed_every: self.parts.probed_every,
         };
         let surroundings =
             openkcm_cmk::Surroundings { roots: self.roots.clone(), common: self.surroundings(signer) };
@@ -185,6 +187,7 @@ impl Common<'_> {
             leases: LeasePolicy::default(),
             // What is tried out is not waited for.
             purge: PurgePolicy { minimum_wait: Duration::ZERO, ..PurgePolicy::default() },
+            probed_every: self.parts.probed_every,
         };
         let surroundings =
             openkcm_krypton::Surroundings { roots: self.roots.clone(), common: self.surroundings(signer) };

@@ -69,13 +69,14 @@ pub(crate) fn run(arguments: DevArguments) -> anyhow::Result<()> {
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::new());
     let home = files::Home::prepare(&arguments.data_dir, &*entropy)?;
     let regions = home.regions(&arguments.regions)?;
-    let (roots, mut leases) = config::read(&arguments, &home)?;
+    let (roots, mut leases, probed_every) = config::read(&arguments, &home)?;
     if let Some(ttl) = arguments.lease_ttl {
         leases.ttl = ttl;
     }
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
     let outcome = runtime.block_on(async {
-        let parts = landscape::Parts { arguments: &arguments, home: &home, regions, roots, leases, entropy };
+        let (arguments, home) = (&arguments, &home);
+        let parts = landscape::Parts { arguments, home, regions, roots, leases, probed_every, entropy };
         let running = landscape::start(parts).await?;
         if arguments.no_sample {
             // A tenant `demo` that is made from now on is its owner's, and no later start touches it.

@@ -135,6 +135,10 @@ auto_create = true
 ttl = "1d"
 # [lease.regions]
 # eu-1 = "1h"
+
+# How often each tenant's roots are asked whether they may be used; a no ends serving.
+[probe]
+every = "1m"
 "#
         }
         _ => {
@@ -149,6 +153,10 @@ directory = "data/local-roots"
 [lease]
 # longest = "1h"
 trusted_wall_clock = false
+
+# How often each tenant's roots are asked whether they may be used; a no ends serving.
+[probe]
+every = "1m"
 "#
         }
     }

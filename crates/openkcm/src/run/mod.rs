@@ -18,7 +18,7 @@ use openkcm_contracts::Role;
 use self::config::{Config, Flag, FlagValue, Sources};
 use crate::cli::{Format, output, parse_pair, render};
 
-pub(crate) use self::config::GivenLeases;
+pub(crate) use self::config::{GivenLeases, Probes};
 pub(crate) use self::mesh::{Command as MeshCommand, run as run_mesh};
 
 /// How a component is run.

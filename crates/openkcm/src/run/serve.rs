@@ -125,6 +125,7 @@ impl Start<'_> {
             access: self.parts.access.clone(),
             rebuild: self.rebuild,
             leases: self.config.lease_terms.clone(),
+            probed_every: self.config.probed_every,
         };
         let (roots, common) = (self.parts.roots.clone(), self.parts.surroundings());
         Ok(openkcm_cmk::Service::start(options, openkcm_cmk::Surroundings { roots, common }).await?)
@@ -137,6 +138,7 @@ impl Start<'_> {
             access: self.parts.access.clone(),
             leases: self.config.lease_policy,
             purge: self.config.purge,
+            probed_every: self.config.probed_every,
         };
         let (roots, common) = (self.parts.roots.clone(), self.parts.surroundings());
         let surroundings = openkcm_krypton::Surroundings { roots, common };

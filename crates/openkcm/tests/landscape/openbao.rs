@@ -121,6 +121,39 @@ async fn a_key_that_its_owner_disables_is_denied_after_a_restart_and_served_agai
     crate::setup::opens_everywhere(&setup.client(), KEY, &sealed).await;
 }
 
+#[tokio::test]
+async fn a_policy_that_is_withdrawn_while_serving_ends_that_by_the_next_probe_and_its_return_resumes_it() {
+    let bao = bao().await;
+    let setup = setup(&bao).await;
+    let sealed = crate::setup::encrypt(&setup.client(), "a", KEY).await;
+    crate::setup::opens_everywhere(&setup.client(), KEY, &sealed).await;
+    let client = setup.client().with_patience(Patience::NONE);
+    let refused = async |name: &str| refusal(&client, name, KEY, &sealed).await;
+
+    bao.delete_policy("acme").await;
+    for name in REGIONS {
+        until(&format!("{name} refuses"), || async {
+            // The CMK Server's revoke may overtake the region's own probe.
+            let code = refused(name).await;
+            matches!(code.as_deref(), Some("l1_denied" | "tenant_unlinked")).then_some(())
+        })
+        .await;
+    }
+    let tenant = service_path(KEY).tenant;
+    until("the CMK Server sees it too", || async {
+        let shown = client.cmk().l1(&tenant).await.expect("the pointer").value;
+        (shown["health"]["outcome"] == "denied" && shown["state"] == "unlinked").then_some(())
+    })
+    .await;
+
+    bao.put_policy("acme", &openkcm_harness::transit_policy("transit", "acme")).await;
+    for name in REGIONS {
+        until(&format!("{name} serves again"), || async { refused(name).await.is_none().then_some(()) })
+            .await;
+    }
+    crate::setup::opens_everywhere(&setup.client(), KEY, &sealed).await;
+}
+
 /// A server with the tenant's key.
 async fn bao() -> OpenBao {
     let bao = OpenBao::start().await;
@@ -135,8 +168,10 @@ async fn setup(bao: &OpenBao) -> Setup {
     let token = bao.create_token("acme").await;
     let setup = Setup::start_prepared(|home| {
         std::fs::write(home.join("bao-token"), &token).expect("a file");
-        let config =
-            format!("[roots.openbao]\naddress = \"{}\"\ntoken_file = \"bao-token\"\n", bao.address());
+        let config = format!(
+            "[probe]\nevery = \"1s\"\n\n[roots.openbao]\naddress = \"{}\"\ntoken_file = \"bao-token\"\n",
+            bao.address()
+        );
         std::fs::write(home.join("dev.toml"), config).expect("a file");
     })
     .await;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use openkcm_contracts::Timestamp;
 use openkcm_contracts::problem::Code;
+use openkcm_host::Clock as _;
+use openkcm_krypton::rules::Moment;
 
 use crate::actors::Who;
 use crate::actors::core::Input;
@@ -122,14 +124,23 @@ impl World {
         if self.cores[job.core].running.is_none() || self.cores[job.core].life != job.life {
             return self.reach(Reached::AnswerToTheDead);
         }
-        let (core, path, epoch) = (job.core, job.question.path().clone(), job.question.epoch());
+        let (core, path, epoch) = (job.core, job.question.path().cloned(), job.question.epoch());
+        let tenant = job.question.tenant().clone();
         let view = self.cores[core].post.disk.view();
-        let link = openkcm_krypton::store::link(view, &path.tenant).expect("memory does not fail");
+        let link = openkcm_krypton::store::link(view, &tenant).expect("memory does not fail");
         if link.and_then(|link| link.reference).is_none_or(|held| held.fact.epoch != epoch) {
             self.reach(Reached::LateAnswer);
         }
-        let answer = self.provider.answer(job.question);
+        let answer = self.provider.answer(job.question, Moment::of(&self.cores[core].post.clock));
         let refusal = answer.refusal();
+        if answer.shows_a_yes() {
+            self.ledger.cores[core].l1.allowed.insert(tenant.clone(), self.cmk.clock.boottime());
+        }
+        let Some(path) = path else {
+            let line = refusal.map_or("proven", |refusal| refusal.code.as_str());
+            self.tell(format!("provider: answers core {} a probe of {tenant}: {line}", REGIONS[core]));
+            return self.cores[core].push(Input::Answer(answer));
+        };
         let troubled = self.ledger.cores[core].troubled.entry(path.clone()).or_default();
         let line = match refusal {
             Some(refusal) => {

@@ -7,6 +7,7 @@ mod callers;
 mod drift;
 mod faults;
 mod mail;
+mod owners;
 mod pointers;
 mod registry;
 

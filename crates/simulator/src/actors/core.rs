@@ -12,7 +12,7 @@ use std::time::Duration;
 use openkcm_contracts::v1::{KeySealed, LinkState};
 use openkcm_contracts::{Event, KeyPath, Lane, RegionId, ServicePath, Timestamp};
 use openkcm_host::{BootInstant, Clock, SeededEntropy, random_hex};
-use openkcm_krypton::control::{Core, Effects, Unsealed};
+use openkcm_krypton::control::{Core, Effects, Probed, Unsealed};
 use openkcm_krypton::data::DataPlane;
 use openkcm_krypton::keyring::Keyring;
 use openkcm_krypton::rules::{LeasePolicy, Moment, Ticker};
@@ -24,7 +24,7 @@ use openkcm_store::{Read, StoreError};
 use super::post::Post;
 use super::purges::note_purges;
 use super::spoil::{
-    KEPT_LATE, as_if_kept, as_if_no_tombstones, as_if_none, demand_long_ago, leak, lose_one, spoil,
+    KEPT_LATE, as_if_kept, as_if_no_tombstones, as_if_none, demand_long_ago, leak, lose_one, mishear, spoil,
 };
 use super::{Crashed, Who};
 use crate::coverage::{Coverage, Reached};
@@ -35,6 +35,9 @@ use crate::teeth::Bug;
 
 /// Steps of the clock to an earlier time that the shell takes no notice of.
 const SET_BACK: Duration = Duration::from_secs(1);
+
+/// The longest pause between two probes: time passes in larger steps here than anywhere.
+const PROBED_EVERY: Duration = Duration::from_secs(20);
 
 /// What waits for the control loop.
 #[derive(Debug)]
@@ -55,6 +58,7 @@ impl Input {
             Self::Told(letters) => format!("{} letter(s) told", letters.len()),
             Self::Answer(Answer::Unsealed(_)) => "an answer to an unseal".into(),
             Self::Answer(Answer::Sealed(_)) => "an answer to a seal".into(),
+            Self::Answer(Answer::Probed(answer)) => format!("an answer to a probe of {}", answer.job.tenant),
             Self::Hydrated => "hydrated".into(),
             Self::Demand(path) => format!("a demand for {path}"),
             Self::Rotate(path) => format!("rotate {path}"),
@@ -125,7 +129,8 @@ impl CoreNode {
     pub(crate) fn start(&mut self, around: &mut Around<'_>) -> Result<(), Crashed> {
         self.begin(around.bug);
         let keyring = Arc::new(Keyring::new(Arc::new(self.post.clock.clone())));
-        let core = Core::new(self.region.clone(), keyring.clone(), self.entropy.clone());
+        let core =
+            Core::new(self.region.clone(), keyring.clone(), self.entropy.clone()).with_probes(PROBED_EVERY);
         let (data, now) = (DataPlane::new(keyring.clone(), self.entropy.clone()), self.post.now());
         let queue = VecDeque::new();
         let hydrated = false;
@@ -246,6 +251,7 @@ impl CoreNode {
             Input::Answer(Answer::Sealed(answer)) => {
                 self.step(around, |core, view, now| core.sealed(view, answer, now))
             }
+            Input::Answer(Answer::Probed(answer)) => self.take_probed(answer, around),
             Input::Hydrated => self.step(around, Core::hydrated),
             Input::Demand(path) => self.step(around, |core, _, now| {
                 core.demand(&path, now);
@@ -258,6 +264,17 @@ impl CoreNode {
         }
     }
 
+    fn take_probed(&mut self, mut answer: Probed, around: &mut Around<'_>) -> Result<(), Crashed> {
+        let Some(running) = &self.running else { return Ok(()) };
+        let (tenant, epoch) = (&answer.job.tenant, answer.job.epoch);
+        let serves = running.keyring.tenant(tenant).is_some_and(|ring| ring.epoch() == Some(epoch));
+        for what in around.ledger.cores[self.index].l1.taken(&answer, serves) {
+            around.coverage.reach(what);
+        }
+        mishear(&mut answer, around.bug);
+        self.step(around, |core, view, now| core.probed(view, vec![answer], now))
+    }
+
     /// Does what has become due.
     pub(crate) fn due(&mut self, around: &mut Around<'_>) -> Result<(), Crashed> {
         self.keep_late();
@@ -265,9 +282,15 @@ impl CoreNode {
         self.by_time = true;
         let expired = |node: &Self| node.running.as_ref().map_or(0, |running| running.core.leases_expired());
         let before = expired(self);
+        let unproven =
+            |node: &Self| node.running.as_ref().map_or(0, |running| running.core.probes().unproven);
+        let unproven_before = unproven(self);
         let outcome = self.step(around, Core::due);
         if expired(self) > before {
             around.coverage.reach(Reached::LeaseExpired);
+        }
+        if unproven(self) > unproven_before {
+            around.coverage.reach(Reached::Unproven);
         }
         self.by_time = false;
         if around.bug == Some(Bug::NeverRest)
@@ -357,6 +380,8 @@ impl CoreNode {
 
     fn carry_out(&mut self, mut effects: Effects, around: &mut Around<'_>) -> Result<(), Crashed> {
         loop {
+            let denials = std::mem::take(&mut effects.denials);
+            self.post.disk.commit(|tx| store::keep_denials(tx, &denials));
             self.ask(&mut effects, around);
             if effects.keep.is_empty() {
                 return Ok(());
@@ -388,6 +413,7 @@ impl CoreNode {
         around.provider.seen.extend(effects.seal.iter().map(|job| *job.key.expose()));
         let unseals = effects.unseal.drain(..).map(Question::Unseal);
         let questions = unseals.chain(effects.seal.drain(..).map(Question::Seal));
+        let questions = questions.chain(effects.probe.drain(..).map(Question::Probe));
         let (core, life) = (self.index, self.life);
         around.provider.waiting.extend(questions.map(|question| Job { core, life, question }));
     }

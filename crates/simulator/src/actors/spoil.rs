@@ -6,7 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use openkcm_contracts::v1::{KeySealed, LinkState};
 use openkcm_contracts::{Event, Period, Revision, TenantId, Timestamp};
-use openkcm_krypton::control::{Core, SealJob};
+use openkcm_krypton::control::{Core, Probed, SealJob};
+use openkcm_krypton::rules::Said;
 use openkcm_krypton::store::{self, LinkRecord};
 use openkcm_orbital::Intake;
 use openkcm_store::{Memory, Scan, Space, StoreError, Table, Write};
@@ -69,6 +70,17 @@ pub(super) fn lose_one(disk: &mut Disk) {
     for space in VERSIONS {
         let keys = disk.keys(space);
         disk.commit(|tx| keys.iter().take(1).try_for_each(|key| tx.delete(space, key)));
+    }
+}
+
+/// What a bug makes of the word of a tenant's roots.
+pub(super) fn mishear(answer: &mut Probed, bug: Option<Bug>) {
+    for answer in &mut answer.answers {
+        answer.said = match (bug, answer.said) {
+            (Some(Bug::DenialAsFailure), Said::No) => Said::Nothing,
+            (Some(Bug::SilenceAsConsent), Said::Nothing) => Said::Yes,
+            (_, said) => said,
+        };
     }
 }
 

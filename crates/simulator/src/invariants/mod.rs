@@ -14,6 +14,7 @@ pub(crate) mod no_key_lost;
 pub(crate) mod no_key_made_twice;
 pub(crate) mod no_wrongful_purge;
 pub(crate) mod no_zombie;
+pub(crate) mod owners_word;
 pub(crate) mod purged_stays_dead;
 pub(crate) mod rest;
 pub(crate) mod sovereignty;
@@ -41,9 +42,10 @@ impl fmt::Display for Violation {
 type Check = fn(&World, usize) -> Result<(), String>;
 
 /// What is checked of each Core that a step touched.
-const OF_A_CORE: [(&str, Check); 8] = [
+const OF_A_CORE: [(&str, Check); 9] = [
     (sovereignty::NAME, sovereignty::check),
     (no_zombie::NAME, no_zombie::check),
+    (owners_word::NAME, owners_word::check),
     (authority::NAME, authority::check),
     (no_key_made_twice::NAME, no_key_made_twice::check),
     (no_key_lost::NAME, no_key_lost::check),

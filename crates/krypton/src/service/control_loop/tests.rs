@@ -29,7 +29,7 @@ fn control_loop(store: Store) -> ControlLoop {
         core: Arc::new(Mutex::new(core)),
         store,
         clock,
-        provider: Provider::new(Roots::default(), inputs),
+        provider: Provider::new(Roots::default(), Arc::new(openkcm_host::SystemClock), inputs),
         queue,
         intakes: VecDeque::new(),
         traffic: Traffic::default(),

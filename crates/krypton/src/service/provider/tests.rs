@@ -41,7 +41,7 @@ impl Root for Named {
 fn provider() -> (Provider, mpsc::Receiver<Input>) {
     let roots = Roots::default().with("named", Arc::new(Named(SeededEntropy::new(1))));
     let (inputs, queue) = mpsc::channel(8);
-    (Provider::new(roots, inputs), queue)
+    (Provider::new(roots, Arc::new(openkcm_host::SystemClock), inputs), queue)
 }
 
 fn job(tenant: &str, key: &str) -> UnsealJob {

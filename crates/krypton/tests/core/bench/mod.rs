@@ -75,7 +75,8 @@ impl Bench {
         let clock = ManualClock::new(START, BootInstant::from_nanos(0));
         let keyring = Arc::new(Keyring::new(Arc::new(clock)));
         Self {
-            core: Core::new(region(name), keyring.clone(), entropy.clone()),
+            // The clock of leases and probes stands still here.
+            core: Core::new(region(name), keyring.clone(), entropy.clone()).with_probes(Duration::MAX),
             data: DataPlane::new(keyring.clone(), entropy.clone()),
             keyring,
             store,
@@ -206,11 +207,11 @@ impl Bench {
     pub(crate) fn answers(&mut self) {
         while !(self.unseal.is_empty() && self.seal.is_empty()) {
             let jobs = std::mem::take(&mut self.unseal).into_iter();
-            let answers = jobs.map(|job| Unsealed { outcome: unseal(&job), job }).collect();
+            let answers = jobs.map(|job| unsealed(unseal(&job), job)).collect();
             self.step(|core, view, now| core.unsealed_together(view, answers, now));
             for job in std::mem::take(&mut self.seal) {
                 let outcome = Ok(seal(&job));
-                self.step(|core, view, now| core.sealed(view, Sealed { job, outcome }, now));
+                self.step(|core, view, now| core.sealed(view, sealed(outcome, job), now));
             }
         }
     }
@@ -219,11 +220,11 @@ impl Bench {
     pub(crate) fn is_refused(&mut self, refusal: Refusal) {
         for job in std::mem::take(&mut self.unseal) {
             let outcome = Err(refusal);
-            self.step(|core, view, now| core.unsealed(view, Unsealed { job, outcome }, now));
+            self.step(|core, view, now| core.unsealed(view, unsealed(outcome, job), now));
         }
         for job in std::mem::take(&mut self.seal) {
             let outcome = Err(refusal);
-            self.step(|core, view, now| core.sealed(view, Sealed { job, outcome }, now));
+            self.step(|core, view, now| core.sealed(view, sealed(outcome, job), now));
         }
     }
 
@@ -294,6 +295,20 @@ pub(crate) fn service() -> openkcm_contracts::ServicePath {
 
 fn seed(name: &str) -> u64 {
     name.bytes().map(u64::from).sum()
+}
+
+/// An answer of the provider, at a moment at which nothing that these tests wait for has passed.
+pub(crate) fn unsealed(outcome: Result<Arc<SecretKey>, Refusal>, job: UnsealJob) -> Unsealed {
+    Unsealed { job, outcome, asked: at_start(), denied_by: None }
+}
+
+/// As [`unsealed`].
+pub(crate) fn sealed(outcome: Result<Vec<Seal>, Refusal>, job: SealJob) -> Sealed {
+    Sealed { job, outcome, asked: at_start(), denied_by: None }
+}
+
+fn at_start() -> Moment {
+    Moment::of(&ManualClock::new(START, BootInstant::from_nanos(0)))
 }
 
 /// What the provider of the bench seals: the key itself, which only it can read; it stays on the bench.

@@ -8,7 +8,9 @@ use axum::body::Body;
 use axum::http::Request;
 use openkcm_contracts::{Revision, VersionId};
 use openkcm_http::{Access, Token, decode_base64, encode_base64};
-use openkcm_krypton::{Handle, LeasePolicy, Options, PurgePolicy, Service, StartError, Surroundings};
+use openkcm_krypton::{
+    Handle, LeasePolicy, Options, PROBED_EVERY, PurgePolicy, Service, StartError, Surroundings,
+};
 use openkcm_store::StoreError;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -69,8 +71,8 @@ impl Running {
         surroundings: Surroundings,
     ) -> Self {
         let access = Access::Token(Token::new(TOKEN).expect("a token"));
-        let leases = LeasePolicy::default();
-        let options = Options { data_dir, region: region(name), access, leases, purge };
+        let (leases, probed_every) = (LeasePolicy::default(), PROBED_EVERY);
+        let options = Options { data_dir, region: region(name), access, leases, purge, probed_every };
         let service = eventually("the lock of the one before", async || {
             match Service::start(options.clone(), surroundings.clone()).await {
                 Ok(service) => Some(service),

@@ -33,6 +33,8 @@ pub(super) struct File {
     /// Of a Core.
     pub(super) lease_policy: LeasePolicy,
     pub(super) purge: Purge,
+    /// Of both.
+    pub(super) probed_every: Period,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +57,8 @@ struct Cmk {
     roots: RootsConfig,
     #[serde(default)]
     lease: GivenLeases,
+    #[serde(default)]
+    probe: Probes,
 }
 
 #[derive(Deserialize)]
@@ -70,6 +74,8 @@ struct Krypton {
     lease: HeldLeases,
     #[serde(default)]
     purge: Purge,
+    #[serde(default)]
+    probe: Probes,
 }
 
 /// `[lease]` of the CMK Server.
@@ -127,6 +133,19 @@ impl Default for Purge {
             brake_least: brake.least,
             brake_window: period(brake.window),
         }
+    }
+}
+
+/// `[probe]`: how often each tenant's L1 is asked whether it may be used.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a section with keys of its own")]
+pub(crate) struct Probes {
+    pub(crate) every: Period,
+}
+
+impl Default for Probes {
+    fn default() -> Self {
+        Self { every: Period::from_secs(openkcm_cmk::PROBED_EVERY.as_secs()).expect("a minute is a period") }
     }
 }
 
@@ -210,20 +229,56 @@ pub(super) fn of(role: Role, layers: &Layers) -> Result<File, ConfigError> {
         Role::Registry => {
             let Registry { data_dir, regions, listen, orbital } = shaped(layers)?;
             let (lease_terms, lease_policy) = Default::default();
-            let (roots, purge) = (RootsConfig::default(), Purge::default());
-            File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy, purge }
+            let purge = Purge::default();
+            let (roots, probed_every) = (RootsConfig::default(), Probes::default().every);
+            File {
+                role,
+                data_dir,
+                regions,
+                listen,
+                orbital,
+                roots,
+                lease_terms,
+                lease_policy,
+                probed_every,
+                purge,
+            }
         }
         Role::Cmk => {
-            let Cmk { data_dir, regions, listen, orbital, roots, lease } = shaped(layers)?;
-            let (lease_terms, lease_policy) = (lease.into(), LeasePolicy::default());
+            let Cmk { data_dir, regions, listen, orbital, roots, lease, probe } = shaped(layers)?;
             let purge = Purge::default();
-            File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy, purge }
+            let (lease_terms, lease_policy, probed_every) =
+                (lease.into(), LeasePolicy::default(), probe.every);
+            File {
+                role,
+                data_dir,
+                regions,
+                listen,
+                orbital,
+                roots,
+                lease_terms,
+                lease_policy,
+                probed_every,
+                purge,
+            }
         }
         Role::Krypton => {
-            let Krypton { data_dir, region, listen, orbital, roots, lease, purge } = shaped(layers)?;
-            let (lease_terms, lease_policy) = (LeaseTerms::default(), lease.into());
+            let Krypton { data_dir, region, listen, orbital, roots, lease, purge, probe } = shaped(layers)?;
+            let (lease_terms, lease_policy, probed_every) =
+                (LeaseTerms::default(), lease.into(), probe.every);
             let regions = vec![region];
-            File { role, data_dir, regions, listen, orbital, roots, lease_terms, lease_policy, purge }
+            File {
+                role,
+                data_dir,
+                regions,
+                listen,
+                orbital,
+                roots,
+                lease_terms,
+                lease_policy,
+                probed_every,
+                purge,
+            }
         }
     })
 }

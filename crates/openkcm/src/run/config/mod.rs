@@ -12,6 +12,7 @@ mod layers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use openkcm_cmk::LeaseTerms;
 use openkcm_contracts::{RegionId, Role};
@@ -22,7 +23,7 @@ use openkcm_roots::RootsConfig;
 
 pub(crate) use self::check::others_may_use;
 pub(crate) use self::error::ConfigError;
-pub(crate) use self::file::GivenLeases;
+pub(crate) use self::file::{GivenLeases, Probes};
 pub(crate) use self::layers::{Flag, FlagValue, Sources};
 use crate::component::Component;
 
@@ -47,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) lease_policy: LeasePolicy,
     /// How long a Core waits before it destroys, and how much at once.
     pub(crate) purge: PurgePolicy,
+    /// How often each tenant's L1 is asked.
+    pub(crate) probed_every: Duration,
     /// Where relative paths of `roots` start.
     pub(crate) directory: PathBuf,
     /// All of it as it came together, for people.
