@@ -71,7 +71,7 @@ fn link_again(tx: &mut dyn Write, epoch: LinkEpoch) -> Result<(), StoreError> {
 
 #[tokio::test]
 async fn a_tenant_that_someone_linked_in_a_cores_store_is_never_served_and_mended() {
-    let mut setup = leased("1d").await;
+    let mut setup = Setup::start().await;
     let client = setup.patient();
     define(&client, SERVICE).await;
     until_active(&client, "b", SERVICE).await;
