@@ -82,9 +82,9 @@ pub(crate) fn run(arguments: DevArguments) -> anyhow::Result<()> {
             // A tenant `demo` that is made from now on is its owner's, and no later start touches it.
             home.note_sample()?;
         } else {
-            sample::ensure(&home, &running.landscape).await?;
+            sample::ensure(home, &running.landscape).await?;
         }
-        announce(&home, &running.landscape)?;
+        announce(home, &running.landscape)?;
         running.until_stopped().await
     });
     runtime.shutdown_timeout(DRAIN);
