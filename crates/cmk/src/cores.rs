@@ -30,6 +30,9 @@ const ITSELF: &str = "cmk";
 /// Nodes that are asked for at once.
 const MOST_NODES: usize = 64;
 
+/// How far beyond this clock a Core's start may lie, which its own clock dates.
+const INCARNATION_AHEAD: std::time::Duration = std::time::Duration::from_secs(86_400);
+
 /// Incarnations of a Core that are remembered.
 const MOST_INCARNATIONS: usize = 8;
 
@@ -70,6 +73,9 @@ pub fn hear(
     let mut core = store::core(tx.as_read(), region)?;
     match &manifest.body {
         ManifestBody::Digests { links, cmk, .. } => {
+            if is_far_ahead(manifest, now) {
+                return Ok(Answered::default());
+            }
             if !is_next(&mut core, manifest, now) {
                 store::save_core(tx, region, &core)?;
                 return Ok(Answered::default());
@@ -89,8 +95,9 @@ pub fn hear(
             if core.asked.as_ref().is_none_or(|asked| asked.nonce != *query) {
                 return Ok(Answered::default());
             }
-            core.asked = None;
-            look(tx, (region, &mut core), listed, nonce, now)
+            let asked = core.asked.take().map(|asked| asked.nodes).unwrap_or_default();
+            let listed: Vec<&Listed> = listed.iter().filter(|listed| asked.contains(&listed.node)).collect();
+            look(tx, (region, &mut core), &listed, nonce, now)
         }
         ManifestBody::Listing { of: Kept::Definitions, .. } => Ok(Answered::default()),
     }
@@ -120,7 +127,8 @@ fn is_next(core: &mut Core, manifest: &StateManifest, now: Timestamp) -> bool {
     let (region, number) = (&manifest.region, manifest.incarnation);
     let latest = core.incarnations.keys().next_back().copied();
     let known = core.incarnations.get(&number).copied();
-    if known.is_some_and(|known| known.sequence >= manifest.sequence) {
+    if let Some(known) = known.filter(|known| known.sequence >= manifest.sequence) {
+        note_twin(core, (manifest, known), now);
         return false;
     }
     let superseded = latest.is_some_and(|latest| latest > number);
@@ -140,6 +148,30 @@ fn is_next(core: &mut Core, manifest: &StateManifest, now: Timestamp) -> bool {
              is leased, and the operator has to stop one of them");
     }
     !superseded
+}
+
+/// Two processes that were copied while they ran have one incarnation: they give one number to two manifests.
+fn note_twin(core: &mut Core, (manifest, known): (&StateManifest, Incarnation), now: Timestamp) {
+    let is_twin = core.heard.as_ref().is_some_and(|heard| {
+        (heard.incarnation, heard.sequence) == (manifest.incarnation, manifest.sequence)
+            && heard.nonce != manifest.nonce
+    });
+    if is_twin {
+        tracing::error!(region = %manifest.region, incarnation = manifest.incarnation,
+            "two Cores speak for one region under one start of it: the operator has to stop one of them");
+        core.incarnations.insert(manifest.incarnation, Incarnation { spoke_again: Some(now), ..known });
+    }
+}
+
+/// Whether a manifest claims a start of its Core that lies in the future: no honest Core would ever be heard after it.
+fn is_far_ahead(manifest: &StateManifest, now: Timestamp) -> bool {
+    let most = now.after(INCARNATION_AHEAD).as_millis() / 1_000;
+    if manifest.incarnation > most {
+        tracing::error!(region = %manifest.region, incarnation = manifest.incarnation,
+            "a manifest claims a start of its Core that is far in the future; it is not taken: the Core's clock was \
+             wrong when it started, or it lies");
+    }
+    manifest.incarnation > most
 }
 
 /// Answers a Core's last manifest with a lease, and asks where it is not known what differs.
@@ -275,7 +307,7 @@ fn query(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let nonce = nonce.to_owned();
-    core.asked = Some(Asked { nonce: nonce.clone(), at: now });
+    core.asked = Some(Asked { nonce: nonce.clone(), at: now, nodes: nodes.clone() });
     let query = Event::ManifestQuery(ManifestQuery { region: region.clone(), nonce, of: Kept::Links, nodes });
     outbox::put(tx, &Letter::new(&query, Audience::Region(region.clone()), last, now))
 }
@@ -284,7 +316,7 @@ fn query(
 fn look(
     tx: &mut dyn Write,
     (region, core): (&RegionId, &mut Core),
-    listed: &[Listed],
+    listed: &[&Listed],
     nonce: &str,
     now: Timestamp,
 ) -> Result<Answered, StoreError> {
@@ -333,14 +365,17 @@ fn correct(
     if words::standing(tx.as_read())? != Standing::Current {
         return Ok(false);
     }
-    let last = store::revision(tx.as_read())?.unwrap_or(rules::BEFORE_THE_FIRST);
     let has_region = has_region(tx.as_read(), region, id)?;
     let pointer: Option<Pointer> = store::pointer(tx.as_read(), id)?;
-    let letters = letters::again(id, pointer.as_ref(), (region, has_region), last, now);
+    let pointed = pointer.as_ref();
+    let letters =
+        pointed.map(|pointer| letters::again(pointer, (region, has_region), now)).unwrap_or_default();
     for letter in &letters {
         outbox::put(tx, letter)?;
     }
-    if !letters.is_empty() {
+    // A link that was never made is dead by the lease, which names it: no word is made for each name that is told.
+    let is_unknown = pointer.is_none() && !lacks;
+    if !letters.is_empty() || is_unknown {
         let action = match pointer.as_ref().is_some_and(Pointer::is_linked) {
             true => Action::ToldAgain,
             false => Action::Revoked,
@@ -354,7 +389,7 @@ fn correct(
         let (region, subject, unit) = (region.clone(), subject_of(id), id.to_string());
         drift::note(tx, Found { region, subject, unit, kind, action, ours, theirs: None }, now)?;
     }
-    Ok(!letters.is_empty())
+    Ok(!letters.is_empty() || is_unknown)
 }
 
 /// Notes what is healed: what the region and the CMK Server agree on again.

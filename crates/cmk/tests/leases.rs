@@ -188,16 +188,17 @@ fn a_link_that_nobody_made_is_dead_and_one_that_is_missing_is_told_again() {
     world.lease().expect("it is leased");
     let query = world.question().expect("it has read all that was told, and differs");
     world.hears(&core.listing(&query));
-    let revoke = world.said(Lane::Urgent);
-    assert!(
-        matches!(&revoke[..], [Event::L1Revoke(fact)] if fact.tenant == id("zeta") && fact.epoch == LinkEpoch(r(2))),
-        "{revoke:?}"
-    );
+    assert_eq!(world.said(Lane::Urgent), [], "no word is made for a name that a Core makes up");
     let facts = world.said(Lane::Facts);
     assert!(
         matches!(&facts[..], [Event::L1Reference(fact)] if fact.tenant == id("beta") && fact.state == LinkState::Linked),
         "{facts:?}"
     );
+    // The lease itself says that it is dead.
+    world.hears(&core.digests());
+    let lease = world.lease().expect("it is leased");
+    let dispute = lease.disputes.iter().find(|dispute| dispute.tenant == id("zeta")).expect("it is named");
+    assert_eq!((dispute.epoch, dispute.state), (LinkEpoch(r(2)), LinkState::Unlinked));
 }
 
 #[test]

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openkcm_contracts::v1::{L1Reference, L1Revoke};
-use openkcm_contracts::{Audience, Event, LinkEpoch, RegionId, Revision, TenantId, Timestamp};
+use openkcm_contracts::{Audience, Event, LinkEpoch, RegionId, Timestamp};
 use openkcm_orbital::Letter;
 use openkcm_orbital::words::found::Heard;
 
@@ -88,30 +88,20 @@ pub(super) fn tell_who_lacks_it(
 }
 
 /// What a region is told that holds another link than it is to, or none: the pointer as it is, and of what is dead
-/// also that it is. `last`: the revision of the authority's last change. Nothing where the Registry is to speak, to a
-/// region that the tenant has left.
+/// also that it is. Nothing where it was never told of the pointer and has not the tenant, nor where the Registry is to
+/// speak: to a region that the tenant has left.
 pub(crate) fn again(
-    id: &TenantId,
-    pointer: Option<&Pointer>,
+    pointer: &Pointer,
     (region, has_region): (&RegionId, bool),
-    last: Revision,
     now: Timestamp,
 ) -> Vec<Letter> {
-    match pointer {
-        None => {
-            let reason = "the CMK Server knows of no link of this tenant".to_owned();
-            let revoke = L1Revoke { tenant: id.clone(), epoch: LinkEpoch(last), reason };
-            let audience = Audience::Region(region.clone());
-            vec![Letter::new(&Event::L1Revoke(revoke), audience, last, now)]
-        }
-        Some(pointer) => {
-            let ended =
-                pointer.unlinked.map(|ended| letter(revoke(pointer, ended.reason), pointer, region, now));
-            let fact = || letter(reference(pointer, has_region), pointer, region, now);
-            let is_told = has_region || ended.is_some();
-            ended.into_iter().chain(is_told.then(fact)).collect()
-        }
+    if !has_region && !pointer.told.contains_key(region) {
+        return Vec::new();
     }
+    let ended = pointer.unlinked.map(|ended| letter(revoke(pointer, ended.reason), pointer, region, now));
+    let is_told = has_region || ended.is_some();
+    let fact = is_told.then(|| letter(reference(pointer, has_region), pointer, region, now));
+    ended.into_iter().chain(fact).collect()
 }
 
 /// The pointer as it is compared: of one that has ended, only the tenant's present regions hear the roots.

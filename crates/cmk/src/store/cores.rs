@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use openkcm_contracts::v1::Node;
 use openkcm_contracts::{Period, RegionId, Revision, TenantId, Timestamp};
 use openkcm_store::{Read, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,9 @@ pub struct Asked {
     pub nonce: String,
     /// When.
     pub at: Timestamp,
+    /// What was asked for: nothing else is looked at.
+    #[serde(default)]
+    pub nodes: Vec<Node>,
 }
 
 /// What is known of a region's Core.
@@ -118,6 +122,14 @@ pub fn claims(store: &dyn Read) -> Result<Vec<(RegionId, Revision)>, StoreError>
     let last = super::revision(store)?;
     let claims = cores(store)?.into_iter().filter_map(|(region, core)| Some((region, core.claims?)));
     Ok(claims.filter(|(_, claims)| Some(*claims) > last).collect())
+}
+
+/// Believes none of the claims that Cores have made: those that stand are made again.
+pub(crate) fn forget_claims(tx: &mut dyn Write) -> Result<(), StoreError> {
+    for (region, core) in cores(tx.as_read())?.into_iter().filter(|(_, core)| core.claims.is_some()) {
+        save_core(tx, &region, &Core { claims: None, ..core })?;
+    }
+    Ok(())
 }
 
 /// Keeps what is known of a region's Core.

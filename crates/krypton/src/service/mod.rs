@@ -125,12 +125,7 @@ impl Service {
             seen: common.clock.now(),
         };
         control.start().await?;
-        let answers = Answers {
-            store: store.clone(),
-            region: region.clone(),
-            clock: common.clock.clone(),
-            entropy: common.entropy.clone(),
-        };
+        let answers = answers(&store, &region, &common);
         let receiver = Arc::new(MeshReceiver {
             keyring: keyring.clone(),
             inputs: inputs.clone(),
@@ -139,14 +134,7 @@ impl Service {
         let mesh = Mesh::start(plan(&store, &region, receiver, traffic), &common);
         let mut tasks = JoinSet::new();
         tasks.spawn(control.run());
-        let manifests = Manifests {
-            store: store.clone(),
-            core: core.clone(),
-            region: region.clone(),
-            clock: common.clock.clone(),
-            entropy: common.entropy.clone(),
-        };
-        tasks.spawn(manifests.run());
+        tasks.spawn(manifests(&answers, &core).run());
         let purges = Purges {
             store: store.clone(),
             region: region.clone(),
@@ -204,6 +192,22 @@ impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Service").field("region", &self.handle.region).finish_non_exhaustive()
     }
+}
+
+/// What answers authorities, and recounts.
+fn answers(store: &Store, region: &RegionId, common: &openkcm_component::Surroundings) -> Answers {
+    Answers {
+        store: store.clone(),
+        region: region.clone(),
+        clock: common.clock.clone(),
+        entropy: common.entropy.clone(),
+    }
+}
+
+/// What tells manifests, beside what answers.
+fn manifests(answers: &Answers, core: &Arc<Mutex<Core>>) -> Manifests {
+    let Answers { store, region, clock, entropy } = answers.clone();
+    Manifests { store, core: core.clone(), region, clock, entropy }
 }
 
 /// What a Core says and hears.

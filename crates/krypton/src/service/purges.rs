@@ -18,8 +18,8 @@ use crate::store::purge::{self, Advanced, Counts, Stage, Tombstone};
 /// How often it is looked whether something is due.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// How many looks make a tick of the purge clock, which is written down. Half of what one counts at the most.
-const LOOKS_PER_TICK: u32 = 6;
+/// The time between two ticks of the purge clock, which are written down. Half of what one counts at the most.
+const TICKS: Duration = Duration::from_secs(30);
 
 /// How long commits are gathered before a look: most of them are none of a purge.
 const GATHERED_FOR: Duration = Duration::from_millis(20);
@@ -118,10 +118,14 @@ impl Purges {
     /// Runs for as long as the Core does.
     pub(super) async fn run(self) {
         let (mut commits, mut ticker) = (self.store.commits(), Ticker::default());
-        let mut looks = 0;
+        let mut ticked = None;
         loop {
             commits.borrow_and_update();
-            let is_tick = looks % LOOKS_PER_TICK == 0;
+            let now = self.clock.boottime();
+            let is_tick = ticked.is_none_or(|ticked| now.since(ticked) >= TICKS);
+            if is_tick {
+                ticked = Some(now);
+            }
             match self.look(&mut ticker, is_tick).await {
                 Ok(true) => {}
                 // The control loop has ended.
@@ -129,12 +133,11 @@ impl Purges {
                 Err(error) => tracing::error!(%error, "what is to be destroyed was not; it is tried again"),
             }
             tokio::select! {
-                () = tokio::time::sleep(EVERY) => looks += 1,
+                () = tokio::time::sleep(EVERY) => {}
                 changed = commits.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                    looks = looks.max(1);
                     tokio::time::sleep(GATHERED_FOR).await;
                 }
             }

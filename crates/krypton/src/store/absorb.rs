@@ -223,7 +223,7 @@ fn refer(
     }
     let goes_on = link.reference.as_ref().is_some_and(|held| is_same_link(&held.fact, fact));
     if !goes_on {
-        link.since = manifest::next(tx.as_read())?;
+        link.since = manifest::tells_of_link(tx)?;
     }
     sums.link(link.reference.as_ref(), (revision, fact));
     link.reference = Some(Held { revision, fact: fact.clone() });

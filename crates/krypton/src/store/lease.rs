@@ -71,7 +71,7 @@ pub(super) fn begin(tx: &mut dyn Write, policy: &LeasePolicy, now: &Moment) -> R
 /// A lease covers a tenant's link only if it answers a manifest that is told from now on.
 pub(super) fn told_anew(tx: &mut dyn Write, tenant: &TenantId) -> Result<(), StoreError> {
     let Some(link) = LINKS.get(tx.as_read(), tenant.as_str())? else { return Ok(()) };
-    let since = manifest::next(tx.as_read())?;
+    let since = manifest::tells_of_link(tx)?;
     LINKS.put(tx, tenant.as_str(), &LinkRecord { since, ..link })
 }
 

@@ -15,6 +15,8 @@ use super::{applied, buckets, lease};
 use crate::rules::{LeasePolicy, Moment};
 
 pub(super) const TOLD: Table<Told> = Table::new("manifest");
+/// The manifest that is to tell of a link that has changed.
+pub(super) const AWAITED: Table<Revision> = Table::new("manifest_awaited");
 
 /// The one record.
 const LAST: &str = "last";
@@ -24,7 +26,10 @@ const LAST: &str = "last";
 pub(super) struct Told {
     incarnation: u32,
     sequence: u64,
-    /// What it said; none by this incarnation.
+    /// The number of the last one that told of digests: listings have numbers among them.
+    #[serde(default)]
+    of_digests: u64,
+    /// What that said; none by this incarnation.
     said: Option<Digests>,
 }
 
@@ -47,7 +52,7 @@ pub fn begin(tx: &mut dyn Write, policy: &LeasePolicy, now: &Moment) -> Result<(
     let before = TOLD.get(tx.as_read(), LAST)?.map_or(0, |told| told.incarnation);
     let by_clock = u32::try_from(now.wall.as_millis() / 1_000).unwrap_or(u32::MAX);
     let incarnation = by_clock.max(before.saturating_add(1));
-    TOLD.put(tx, LAST, &Told { incarnation, sequence: 0, said: None })
+    TOLD.put(tx, LAST, &Told { incarnation, sequence: 0, of_digests: 0, said: None })
 }
 
 /// The present incarnation.
@@ -59,6 +64,14 @@ pub(super) fn incarnation(store: &dyn Read) -> Result<u32, StoreError> {
 pub(super) fn next(store: &dyn Read) -> Result<Revision, StoreError> {
     let told = TOLD.get(store, LAST)?.unwrap_or_default();
     Ok(Revision::new(told.incarnation, told.sequence + 1))
+}
+
+/// A link is another one from now on: gives the first manifest that tells of it, which is told soon, also where it sums
+/// up to the same as the last one did.
+pub(super) fn tells_of_link(tx: &mut dyn Write) -> Result<Revision, StoreError> {
+    let next = next(tx.as_read())?;
+    AWAITED.put(tx, LAST, &next)?;
+    Ok(next)
 }
 
 /// What a manifest would say that the last one did not.
@@ -77,8 +90,11 @@ pub enum News {
 /// # Errors
 /// When the store can't be read.
 pub fn news(store: &dyn Read) -> Result<News, StoreError> {
-    let (said, held) = (TOLD.get(store, LAST)?.and_then(|told| told.said), digests(store)?);
-    Ok(match said {
+    let (told, held) = (TOLD.get(store, LAST)?.unwrap_or_default(), digests(store)?);
+    let last = Revision::new(told.incarnation, told.of_digests);
+    let is_awaited = AWAITED.get(store, LAST)?.is_some_and(|awaited| awaited > last);
+    Ok(match told.said {
+        _ if is_awaited => News::Links,
         Some(said) if said == held => News::Nothing,
         Some(said) if said.links == held.links => News::Definitions,
         _ => News::Links,
@@ -98,7 +114,8 @@ pub fn tell(
 ) -> Result<(), StoreError> {
     let told = TOLD.get(tx.as_read(), LAST)?.unwrap_or_default();
     let said = digests(tx.as_read())?;
-    let told = Told { sequence: told.sequence + 1, said: Some(said.clone()), ..told };
+    let sequence = told.sequence + 1;
+    let told = Told { sequence, of_digests: sequence, said: Some(said.clone()), ..told };
     TOLD.put(tx, LAST, &told)?;
     let Digests { definitions, links, registry, cmk } = said;
     let manifest = StateManifest {

@@ -54,6 +54,7 @@ pub const SPACES: &[Space] = &[
     L3_VERSIONS.space(),
     APPLIED.space(),
     manifest::TOLD.space(),
+    manifest::AWAITED.space(),
     lease::SENT.space(),
     lease::LEASE.space(),
     lease::APART.space(),

@@ -18,6 +18,9 @@ use crate::{MAX_BODY_LEN, Reading, Stream, TransportError};
 const MANIFESTS_KEPT_FOR: Duration = Duration::from_secs(600);
 const MANIFESTS_KEPT: i64 = 4_096;
 
+/// And no more than this about one thing: a Core that tells a flood of them pushes out its own alone.
+const MANIFESTS_KEPT_OF_ONE: i64 = 64;
+
 /// Bytes that they may take: a Core that was taken over must not fill the broker's disk with them.
 const MANIFESTS_KEPT_BYTES: i64 = 256 * 1024 * 1024;
 
@@ -173,7 +176,7 @@ fn config(stream: &Stream, wanted: Provision) -> Config {
         },
         num_replicas: wanted.replicas,
         discard: DiscardPolicy::Old,
-        max_messages_per_subject: if compacted { 1 } else { -1 },
+        max_messages_per_subject: if compacted { 1 } else { MANIFESTS_KEPT_OF_ONE },
         max_messages: if compacted { -1 } else { MANIFESTS_KEPT },
         max_bytes: if compacted { -1 } else { MANIFESTS_KEPT_BYTES },
         max_age: if compacted { Duration::ZERO } else { wanted.manifests_kept_for },

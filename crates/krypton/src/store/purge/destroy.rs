@@ -4,14 +4,15 @@
 //! it begins, so that one that is too large begins only on an operator's word. What this Core made is superseded on
 //! the mesh by a word without seals, in the same transaction; what a peer made is the peer's to supersede.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use openkcm_contracts::v1::{Audience, KeySealed};
-use openkcm_contracts::{Event, KeyPath, RegionId, Revision, Timestamp};
+use openkcm_contracts::v1::{Audience, KeySealed, SealedBy};
+use openkcm_contracts::{Event, KeyPath, RegionId, Revision, Timestamp, VersionId};
 use openkcm_orbital::{Letter, outbox};
 use openkcm_store::{Read, StoreError, Table, Write};
 
-use super::records::{DESTROYED, Ledger, Stage, Tombstone, destroyed_key, open, put};
+use super::records::{DESTROYED, Ledger, Stage, TOMBSTONES, Tombstone, destroyed_key, open, put};
 use super::tombstone;
 use crate::rules::PurgePolicy;
 use crate::store::{Changes, L2_VERSIONS, L3_VERSIONS};
@@ -192,15 +193,39 @@ impl Step<'_> {
         tombstone: &Tombstone,
     ) -> Result<bool, StoreError> {
         let allowance = self.allowance();
+        if self.holds_back(view, path)? {
+            return Ok(true);
+        }
         let (mut weight, mut looked) = (0, 0);
+        let mut ended_l2 = BTreeSet::new();
         for layer in first_layer(path)..=3 {
             let limit = WEIGHED.saturating_sub(looked);
             let records = records_of(layer).list(view, &format!("{path}/"), None, limit)?;
             looked += records.len();
-            let ended = records.iter().filter(|(_, sealed)| sealed.generation <= tombstone.generation);
-            weight += u64::try_from(ended.count()).unwrap_or(u64::MAX);
+            if records.len() == limit && !ended_l2.is_empty() {
+                // An L2 under which lies more than can be weighed.
+                return Ok(true);
+            }
+            for (_, sealed) in &records {
+                let is_ended = sealed.generation <= tombstone.generation;
+                if is_ended && layer == 2 {
+                    ended_l2.insert(sealed.version);
+                }
+                // An L3 that stands, and could never be opened again without the L2 that goes.
+                if !is_ended && layer == 3 && is_sealed_by_none_but(sealed, &ended_l2) {
+                    return Ok(true);
+                }
+                weight += u64::from(is_ended);
+            }
         }
         Ok(weight > allowance)
+    }
+
+    /// Whether an operator holds something that lies under a system.
+    fn holds_back(&self, view: &dyn Read, path: &KeyPath) -> Result<bool, StoreError> {
+        let KeyPath::System(path) = path else { return Ok(false) };
+        let below = TOMBSTONES.list(view, &format!("{path}/"), None, WEIGHED)?;
+        Ok(below.iter().any(|(_, below)| below.stage == Stage::Held))
     }
 
     /// How many more versions may be destroyed without an operator's word.
@@ -244,6 +269,12 @@ impl Step<'_> {
         self.advanced.changes.versions_of(path);
         Ok(())
     }
+}
+
+/// Whether an L3 is sealed under these L2 versions, and under no other.
+fn is_sealed_by_none_but(sealed: &KeySealed, ended: &BTreeSet<VersionId>) -> bool {
+    !sealed.seals.is_empty()
+        && sealed.seals.iter().all(|seal| matches!(&seal.by, SealedBy::L2(l2) if ended.contains(l2)))
 }
 
 /// The layers that a purge goes through are this one and all after it.

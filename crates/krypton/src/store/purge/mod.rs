@@ -19,7 +19,7 @@ use openkcm_contracts::{
 use openkcm_orbital::outbox;
 use openkcm_store::{Read, StoreError, Write};
 
-use self::records::{DESTROYED, ENDINGS, Ending, TOMBSTONES};
+use self::records::{DESTROYED, ENDINGS, Ending, TOMBSTONES, destroyed_key};
 use super::{Changes, Held};
 use crate::rules::{LONGEST_TICK, before, is_purged};
 
@@ -45,7 +45,11 @@ pub(super) fn hear(
         revision,
         heard_at: now,
         since: observed.unwrap_or_else(|| stamp(&mut ledger)),
-        stage: Stage::Waiting,
+        // What an operator holds is held until an operator says otherwise.
+        stage: match held.as_ref().map(|held| held.stage) {
+            Some(Stage::Held) => Stage::Held,
+            _ => Stage::Waiting,
+        },
         after: None,
         destroyed: held.as_ref().map_or(0, |held| held.destroyed),
     };
@@ -79,12 +83,21 @@ pub(super) fn observe(
         _ if is_deleted(fact) => Generation(revision),
         Some(held) if held.fact.generation < fact.generation => before(fact.generation),
         Some(held) if is_deleted(&held.fact) => return ENDINGS.delete(tx, &name),
-        _ => return Ok(()),
+        Some(_) => return stands_again(tx, &name, fact.generation),
+        None => return Ok(()),
     };
     let mut ledger = Ledger::read(tx.as_read())?;
     let since = stamp(&mut ledger);
     ledger.write(tx)?;
     ENDINGS.put(tx, &name, &Ending { up_to, since })
+}
+
+/// A generation stands that was taken for ended: its end, when it comes, counts from then.
+fn stands_again(tx: &mut dyn Write, name: &str, generation: Generation) -> Result<(), StoreError> {
+    match ENDINGS.get(tx.as_read(), name)? {
+        Some(ending) if ending.up_to >= generation => ENDINGS.delete(tx, name),
+        _ => Ok(()),
+    }
 }
 
 /// Letters that tell of versions which a tombstone ends are not sent any more. Gives the versions.
@@ -119,6 +132,9 @@ pub(super) fn takes(view: &dyn Read, sealed: &KeySealed) -> Result<bool, StoreEr
         return Ok(false);
     }
     let path = sealed.path();
+    if DESTROYED.get(view, &destroyed_key(&path, sealed.version))?.is_some() {
+        return Ok(false);
+    }
     let ends = |tombstone: &Tombstone| {
         let is_begun = tombstone.stage == Stage::Done || tombstone.after.is_some();
         is_begun && tombstone.generation >= sealed.generation
