@@ -19,7 +19,7 @@ const MANIFESTS_KEPT_FOR: Duration = Duration::from_secs(600);
 const MANIFESTS_KEPT: i64 = 4_096;
 
 /// And no more than this about one thing: a Core that tells a flood of them pushes out its own alone.
-const MANIFESTS_KEPT_OF_ONE: i64 = 64;
+const MANIFESTS_KEPT_OF_ONE: i64 = 512;
 
 /// Bytes that they may take: a Core that was taken over must not fill the broker's disk with them.
 const MANIFESTS_KEPT_BYTES: i64 = 256 * 1024 * 1024;
