@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::world::{World, send};
 
 /// Every route of the Registry, with `BAD` for the name that comes last.
-const ROUTES: [(&str, &str, &str); 23] = [
+const ROUTES: [(&str, &str, &str); 24] = [
     ("GET", "/v1/regions", ""),
     ("GET", "/v1/tenants", ""),
     ("GET", "/v1/tenants/BAD", "tenant"),
@@ -28,6 +28,7 @@ const ROUTES: [(&str, &str, &str); 23] = [
     ("POST", "/v1/tenants/acme/systems/hr/services/BAD/undelete", "service"),
     ("POST", "/v1/tenants/acme/systems/hr/services/BAD/compromise", "service"),
     ("GET", "/v1/status", ""),
+    ("GET", "/v1/drift", ""),
     ("GET", "/v1/quarantine", ""),
     ("GET", "/v1/quarantine/BAD", "id"),
     ("DELETE", "/v1/quarantine/BAD", "id"),
