@@ -71,6 +71,7 @@ fn every_example_is_about_the_thing_that_it_names() {
             EventType::L1Reference => "l1",
             EventType::L1Revoke => "revoke",
             EventType::SovereignLease => "lease",
+            EventType::StateManifest if name.ends_with(".listing") => "listing",
             EventType::StateManifest => "manifest",
             EventType::ManifestQuery => "query",
             EventType::KeySealed if name.ends_with(".l2") => "sealed-l2",

@@ -19,11 +19,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use openkcm_component::{Mesh, MeshHandle, Plan, Running, StartError, Traffic, http_options, open_store};
-use openkcm_contracts::{Audience, Lane, RegionId};
+use openkcm_contracts::{Audience, Lane, RegionId, Timestamp};
 use openkcm_http::{Access, Limits, metrics_registry};
 use openkcm_orbital::{Receiver, Stream};
 use openkcm_roots::Roots;
-use openkcm_store::Store;
+use openkcm_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -89,14 +89,7 @@ impl Service {
         let Options { data_dir, region, access } = options;
         let Surroundings { roots, common } = surroundings;
         let store = open_store(&data_dir, COMPONENT, format!("{COMPONENT}/{region}"), store::SPACES)?;
-        let now = common.clock.now();
-        let begun = store.write(move |tx| {
-            store::manifest::begin(tx, now)?;
-            store::recount_links(tx)
-        });
-        for tenant in begun.await? {
-            tracing::warn!(%tenant, "the link was changed while this Core was not running, by something else");
-        }
+        begin(&store, common.clock.now()).await?;
         let keyring = Arc::new(Keyring::default());
         let core = Core::new(region.clone(), keyring.clone(), common.entropy.clone());
         let core = Arc::new(Mutex::new(core));
@@ -183,6 +176,18 @@ impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Service").field("region", &self.handle.region).finish_non_exhaustive()
     }
+}
+
+/// Begins an incarnation, with sums that are right over the links: before anything is told of them.
+async fn begin(store: &Store, now: Timestamp) -> Result<(), StoreError> {
+    let begun = store.write(move |tx| {
+        store::manifest::begin(tx, now)?;
+        store::recount_links(tx)
+    });
+    for tenant in begun.await? {
+        tracing::warn!(%tenant, "the link was changed while this Core was not running, by something else");
+    }
+    Ok(())
 }
 
 /// What a Core says and hears.

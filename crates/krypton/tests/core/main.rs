@@ -12,6 +12,7 @@ mod lifecycle;
 mod many;
 mod providers;
 mod quarantine;
+mod queries;
 mod rig;
 mod rotation;
 mod secrecy;
