@@ -16,6 +16,7 @@ mod providers;
 mod purge_steps;
 mod purges;
 mod quarantine;
+mod queries;
 mod rig;
 mod rotation;
 mod secrecy;

@@ -29,6 +29,7 @@ const ROUTES: [(&str, &str, &str); 24] = [
     ("POST", "/v1/tenants/acme/systems/hr/services/BAD/undelete", "service"),
     ("POST", "/v1/tenants/acme/systems/hr/services/BAD/compromise", "service"),
     ("GET", "/v1/status", ""),
+    ("GET", "/v1/drift", ""),
     ("GET", "/v1/quarantine", ""),
     ("GET", "/v1/quarantine/BAD", "id"),
     ("DELETE", "/v1/quarantine/BAD", "id"),

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use openkcm_contracts::v1::KeySealed;
+use openkcm_contracts::v1::{KeySealed, ManifestBody, StateManifest};
 use openkcm_contracts::{Audience, Event, EventType, Lane, Revision, Role, Timestamp};
 use openkcm_host::{BootInstant, Clock, Entropy, ManualClock, OsEntropy};
 use openkcm_krypton::PurgePolicy;
@@ -231,6 +231,28 @@ impl World {
                 return sealed;
             }
         }
+    }
+
+    /// Every listing that is on the mesh.
+    pub(crate) async fn listings(&self) -> Vec<StateManifest> {
+        let stream = Stream { lane: Lane::Manifests, audience: Audience::Authorities };
+        let reading = Reading::all(stream);
+        let mut subscription = self.mesh.subscribe(&reading, None).await.expect("the mesh is here");
+        let (mut listings, mut caught_up) = (Vec::new(), false);
+        while !caught_up {
+            let batch = subscription.next(1000).await.expect("the mesh is here");
+            caught_up = batch.caught_up;
+            for delivered in &batch.messages {
+                let verified =
+                    self.verifier.verify(&delivered.message, self.clock.now()).expect("it is signed");
+                if let Event::StateManifest(manifest) = verified.event
+                    && matches!(manifest.body, ManifestBody::Listing { .. })
+                {
+                    listings.push(manifest);
+                }
+            }
+        }
+        listings
     }
 
     /// Waits until a Core has settled everything that was said to it so far on the lane of facts.
