@@ -24,7 +24,7 @@ use openkcm_contracts::{Audience, Lane, RegionId};
 use openkcm_http::{Access, Limits, Readiness, metrics_registry};
 use openkcm_orbital::{Receiver, Stream};
 use openkcm_roots::Roots;
-use openkcm_store::{Store, StoreError};
+use openkcm_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;

@@ -10,7 +10,6 @@ use crate::world::{World, send};
 /// Every route of the Registry, with `BAD` for the name that comes last.
 const ROUTES: [(&str, &str, &str); 24] = [
     ("GET", "/v1/regions", ""),
-    ("GET", "/v1/drift", ""),
     ("GET", "/v1/tenants", ""),
     ("GET", "/v1/tenants/BAD", "tenant"),
     ("PUT", "/v1/tenants/BAD", "tenant"),
