@@ -135,9 +135,9 @@ impl World {
             enabled.push((5 * in_doubt(Who::Cmk), Action::OperateCmk));
         }
         for index in (0..REGIONS.len()).filter(|index| self.cores[*index].running.is_some()) {
-            enabled.push((4, Action::Encrypt(index)));
-            enabled.push((4, Action::Decrypt(index)));
-            enabled.push((1, Action::Rewrap(index)));
+            enabled.push((6, Action::Encrypt(index)));
+            enabled.push((12, Action::Decrypt(index)));
+            enabled.push((3, Action::Rewrap(index)));
             enabled.push((1, Action::Rotate(index)));
         }
         enabled.push((8, Action::Pass));

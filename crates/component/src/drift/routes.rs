@@ -89,6 +89,7 @@ impl Filter {
 /// Where a region was found to hold something else than it is to, and what was done about it: in the order of region,
 /// state and subject. Of a region the last 1000 healed records are kept.
 #[utoipa::path(get, path = "/v1/drift", tag = "status", operation_id = "list_drift",
+    params(Filter),
     responses((status = 200, description = "A page of drift records.", body = Page<Shown>)))]
 async fn list(records: Records, Query(filter): Query<Filter>) -> Answer<Json<Page<Shown>>> {
     let wanted = filter.check()?;

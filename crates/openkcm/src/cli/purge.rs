@@ -2,7 +2,7 @@
 //!
 //! What always holds: nothing is confirmed that was not named, by its key or as all of one region.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use openkcm_client::Purges;
 use openkcm_contracts::{KeyPath, RegionId};
@@ -133,7 +133,17 @@ async fn decide(chosen: &Chosen, session: &Session, confirm: bool) -> anyhow::Re
             break;
         }
     }
-    session.show(&json!({ "region": chosen.region, "keys": decided }))
+    // Whoever names a key means one that there is.
+    let decided_nothing = decided.is_empty() && !chosen.all;
+    session.show(&json!({ "region": chosen.region, "keys": decided }))?;
+    if decided_nothing {
+        let state = if confirm { "held" } else { "waiting" };
+        bail!(
+            "no purge of these keys is {state} in region {}; see `openkcm purge list --region {0}`",
+            chosen.region
+        );
+    }
+    Ok(())
 }
 
 /// A purge, and whose it is.

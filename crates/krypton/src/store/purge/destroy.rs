@@ -100,7 +100,7 @@ pub fn decide(
     };
     let mut ledger = Ledger::read(tx.as_read())?;
     let concerned = match keys {
-        Some(keys) => keys.to_vec(),
+        Some(keys) => with_all_below(tx.as_read(), keys, limit)?,
         None => open(tx.as_read(), from, limit)?.into_iter().map(|(_, path)| path).collect(),
     };
     let mut decided = Vec::new();
@@ -112,6 +112,19 @@ pub fn decide(
     }
     ledger.write(tx)?;
     Ok(decided)
+}
+
+/// Keys, and of a system the services that have tombstones of their own: a word on it concerns them too.
+fn with_all_below(view: &dyn Read, keys: &[KeyPath], limit: usize) -> Result<Vec<KeyPath>, StoreError> {
+    let mut all = Vec::with_capacity(keys.len());
+    for key in keys {
+        all.push(key.clone());
+        if let KeyPath::System(system) = key {
+            let below = TOMBSTONES.list(view, &format!("{system}/"), None, limit)?;
+            all.extend(below.into_iter().filter_map(|(name, _)| name.parse().ok()));
+        }
+    }
+    Ok(all)
 }
 
 /// The purge that is to be gone on with now.
