@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use super::documents::Shown;
 use super::{Wanted, list as list_records};
 
-/// What the state of an authority's routes must have, for [`routes`] to be among them.
+/// What the state of an authority's routes must have, for [`routes()`] to be among them.
 pub trait Drifting {
     /// The authority's records.
     fn drift(&self) -> Records;
@@ -89,7 +89,6 @@ impl Filter {
 /// Where a region was found to hold something else than it is to, and what was done about it: in the order of region,
 /// state and subject. Of a region the last 1000 healed records are kept.
 #[utoipa::path(get, path = "/v1/drift", tag = "status", operation_id = "list_drift",
-    params(Filter),
     responses((status = 200, description = "A page of drift records.", body = Page<Shown>)))]
 async fn list(records: Records, Query(filter): Query<Filter>) -> Answer<Json<Page<Shown>>> {
     let wanted = filter.check()?;

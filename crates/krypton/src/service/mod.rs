@@ -126,11 +126,9 @@ impl Service {
         };
         control.start().await?;
         let answers = answers(&store, &region, &common);
-        let receiver = Arc::new(MeshReceiver {
-            keyring: keyring.clone(),
-            inputs: inputs.clone(),
-            answers: answers.clone(),
-        });
+        let (receiving, telling) = (inputs.clone(), answers.clone());
+        let receiver = MeshReceiver { keyring: keyring.clone(), inputs: receiving, answers: telling };
+        let receiver = Arc::new(receiver);
         let mesh = Mesh::start(plan(&store, &region, receiver, traffic), &common);
         let mut tasks = JoinSet::new();
         tasks.spawn(control.run());
