@@ -1,7 +1,7 @@
 //! Reconciliation: where a region's manifest differs from what the region is to hold, the Registry finds out what
 //! differs by queries, and tells its word again.
 //!
-//! A manifest that differs opens a *look* into the buckets that do ([`heard`]); each listing is compared
+//! A manifest that differs opens a *look* into the buckets that do (`heard`); each listing is compared
 //! ([`narrow`]), and what follows is committed ([`take`]): more questions, words told again, alarms. All are commands
 //! within their caller's transaction, as those of [`commands`](crate::commands): time and chance are handed in.
 //!
