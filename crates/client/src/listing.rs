@@ -61,6 +61,21 @@ impl<'c> Listing<'c> {
         Ok(Some(page.items))
     }
 
+    /// The first items, as many pages as it takes, and whether there are more.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn up_to(mut self, limit: usize) -> Result<(Vec<Value>, bool), ClientError> {
+        let mut items = Vec::new();
+        while items.len() <= limit {
+            let Some(page) = self.next_page().await? else { break };
+            items.extend(page);
+        }
+        let more = items.len() > limit;
+        items.truncate(limit);
+        Ok((items, more))
+    }
+
     /// All pages at once.
     ///
     /// # Errors

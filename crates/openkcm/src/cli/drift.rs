@@ -94,15 +94,7 @@ async fn records(
     limit: usize,
 ) -> anyhow::Result<(Vec<Value>, bool)> {
     let region = arguments.region.as_ref().map(RegionId::as_str);
-    let mut listing = client.drift(authority, region, Some(arguments.state.as_str()));
-    let mut found = Vec::new();
-    while found.len() <= limit {
-        let Some(page) = listing.next_page().await? else { break };
-        found.extend(page);
-    }
-    let more = found.len() > limit;
-    found.truncate(limit);
-    Ok((found, more))
+    Ok(client.drift(authority, region, Some(arguments.state.as_str())).up_to(limit).await?)
 }
 
 /// A record, and who found it.

@@ -104,15 +104,7 @@ async fn purges(
     state: Option<&str>,
     limit: usize,
 ) -> anyhow::Result<(Vec<Value>, bool)> {
-    let mut listing = purges.list(state);
-    let mut found = Vec::new();
-    while found.len() <= limit {
-        let Some(page) = listing.next_page().await? else { break };
-        found.extend(page);
-    }
-    let more = found.len() > limit;
-    found.truncate(limit);
-    Ok((found, more))
+    Ok(purges.list(state).up_to(limit).await?)
 }
 
 async fn decide(chosen: &Chosen, session: &Session, confirm: bool) -> anyhow::Result<()> {

@@ -153,15 +153,7 @@ async fn events(
     limit: usize,
 ) -> anyhow::Result<(Vec<Value>, bool)> {
     let tenant = arguments.tenant.as_ref().map(TenantId::as_str);
-    let mut listing = quarantine.events(tenant, arguments.stream.as_deref());
-    let mut events = Vec::new();
-    while events.len() <= limit {
-        let Some(page) = listing.next_page().await? else { break };
-        events.extend(page);
-    }
-    let more = events.len() > limit;
-    events.truncate(limit);
-    Ok((events, more))
+    Ok(quarantine.events(tenant, arguments.stream.as_deref()).up_to(limit).await?)
 }
 
 async fn drop_events(arguments: &Drop, client: &Client, session: &Session) -> anyhow::Result<()> {

@@ -150,14 +150,8 @@ impl Session {
         columns: &[Column],
     ) -> anyhow::Result<()> {
         let limit = usize::try_from(flags.limit).unwrap_or(usize::MAX);
-        let mut listing = listing.prefix(flags.prefix.as_deref());
-        let mut items = Vec::new();
-        while items.len() <= limit {
-            let Some(page) = listing.next_page().await.context("can't read the list")? else { break };
-            items.extend(page);
-        }
-        let more = items.len() > limit;
-        items.truncate(limit);
+        let listed = listing.prefix(flags.prefix.as_deref()).up_to(limit).await;
+        let (items, more) = listed.context("can't read the list")?;
         output::result(&render::list(self.format, columns, &items, more))?;
         if more {
             output::note(&format!("there are more than {limit}: raise --limit, or narrow with --prefix"));

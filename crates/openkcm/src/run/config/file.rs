@@ -228,59 +228,52 @@ pub(super) fn of(role: Role, layers: &Layers) -> Result<File, ConfigError> {
     Ok(match role {
         Role::Registry => {
             let Registry { data_dir, regions, listen, orbital } = shaped(layers)?;
-            let (lease_terms, lease_policy) = Default::default();
-            let purge = Purge::default();
-            let (roots, probed_every) = (RootsConfig::default(), Probes::default().every);
-            File {
-                role,
-                data_dir,
-                regions,
-                listen,
-                orbital,
-                roots,
-                lease_terms,
-                lease_policy,
-                probed_every,
-                purge,
-            }
+            File::common(role, data_dir, regions, listen, orbital)
         }
         Role::Cmk => {
             let Cmk { data_dir, regions, listen, orbital, roots, lease, probe } = shaped(layers)?;
-            let purge = Purge::default();
-            let (lease_terms, lease_policy, probed_every) =
-                (lease.into(), LeasePolicy::default(), probe.every);
             File {
-                role,
-                data_dir,
-                regions,
-                listen,
-                orbital,
                 roots,
-                lease_terms,
-                lease_policy,
-                probed_every,
-                purge,
+                lease_terms: lease.into(),
+                probed_every: probe.every,
+                ..File::common(role, data_dir, regions, listen, orbital)
             }
         }
         Role::Krypton => {
             let Krypton { data_dir, region, listen, orbital, roots, lease, purge, probe } = shaped(layers)?;
-            let (lease_terms, lease_policy, probed_every) =
-                (LeaseTerms::default(), lease.into(), probe.every);
-            let regions = vec![region];
             File {
-                role,
-                data_dir,
-                regions,
-                listen,
-                orbital,
                 roots,
-                lease_terms,
-                lease_policy,
-                probed_every,
+                lease_policy: lease.into(),
+                probed_every: probe.every,
                 purge,
+                ..File::common(role, data_dir, vec![region], listen, orbital)
             }
         }
     })
+}
+
+impl File {
+    /// What every component's file says; the rest as where nothing is said.
+    fn common(
+        role: Role,
+        data_dir: PathBuf,
+        regions: Vec<RegionId>,
+        listen: Listen,
+        orbital: Orbital,
+    ) -> Self {
+        Self {
+            role,
+            data_dir,
+            regions,
+            listen,
+            orbital,
+            roots: RootsConfig::default(),
+            lease_terms: LeaseTerms::default(),
+            lease_policy: LeasePolicy::default(),
+            probed_every: Probes::default().every,
+            purge: Purge::default(),
+        }
+    }
 }
 
 fn shaped<T: DeserializeOwned>(layers: &Layers) -> Result<T, ConfigError> {
