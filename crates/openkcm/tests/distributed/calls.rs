@@ -155,6 +155,20 @@ pub(crate) async fn until_connected(client: &Client, component: &str, connected:
     until_mesh(client, component, &what, |mesh| mesh["connected"] == connected).await
 }
 
+/// What a region holds of a tenant.
+pub(crate) async fn tenant(client: &Client, name: &str, tenant: &str) -> Option<Value> {
+    let call = Call::get(Component::Core(region(name)), &format!("/v1/tenants/{tenant}"));
+    client.call(&call).await.ok()?.json().ok()
+}
+
+/// Waits until a region has committed the Unlink of a tenant: it refuses before, since a revoke is heeded at once.
+pub(crate) async fn until_unlinked(client: &Client, name: &str, id: &str) {
+    until(&format!("region {name} holds the Unlink of {id}"), || async {
+        (tenant(client, name, id).await?["link"]["state"] == "unlinked").then_some(())
+    })
+    .await;
+}
+
 /// Waits until nothing waits in a component's outbox.
 pub(crate) async fn until_told(client: &Client, component: &str) {
     until_mesh(client, component, "nothing waits to be told", |mesh| mesh["outbox"]["letters"] == 0).await;

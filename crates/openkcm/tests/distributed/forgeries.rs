@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::broker::{self, Word};
 use crate::calls::{
     define, encrypt, link, opens, region, replayed, serves, shown, status, tenant_id, unlink, until_mesh,
-    until_opens, until_refused,
+    until_opens, until_refused, until_unlinked,
 };
 use crate::setup::Setup;
 
@@ -116,12 +116,8 @@ async fn an_older_link_that_is_said_again_does_not_undo_an_unlink() {
     let recorded = broker::last_word(&looker, FACTS, LINK_SUBJECT).await.expect("the link was told");
     unlink(&client, "acme").await;
     until_refused(&client, "a", SERVICE, (&ciphertext, "tenant_unlinked")).await;
-    // A revoke is heeded before it is committed: both are waited for.
-    let before = openkcm_harness::until("region a holds the Unlink", || async {
-        let held = held(&client).await;
-        (held.0["link"]["state"] == "unlinked").then_some(held)
-    })
-    .await;
+    until_unlinked(&client, "a", "acme").await;
+    let before = held(&client).await;
     let mesh =
         until_mesh(&client, CORE, "the Unlink is applied", |mesh| mesh["applied"]["cmk"].is_string()).await;
 
@@ -233,8 +229,7 @@ async fn a_core_speaks_for_itself_alone() {
 
 /// The tenant as the Core of region `a` holds it, and the versions of its service's key.
 async fn held(client: &Client) -> (Value, Value) {
-    let call = openkcm_client::Call::get(crate::calls::component_of(CORE), "/v1/tenants/acme");
-    let tenant = client.call(&call).await.expect("it is known").json().expect("JSON");
+    let tenant = crate::calls::tenant(client, "a", "acme").await.expect("it is known");
     (tenant, shown(client, "a", SERVICE).await.expect("it is known")["versions"].take())
 }
 

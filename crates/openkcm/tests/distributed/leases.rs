@@ -12,7 +12,7 @@ use openkcm_krypton::store::{LinkRecord, SPACES};
 use openkcm_store::{StoreError, Table, Write};
 
 use crate::calls::{
-    define, encrypt, opens, refusal, serves, status, until_active, until_opens, until_refused,
+    define, encrypt, opens, refusal, serves, status, until_active, until_opens, until_refused, until_unlinked,
 };
 use crate::setup::Setup;
 
@@ -80,6 +80,7 @@ async fn a_tenant_that_someone_linked_in_a_cores_store_is_never_served_and_mende
     let epoch = crate::calls::unlink(&client, "acme").await.value["epoch"].clone();
     let epoch: Revision = epoch.as_str().and_then(|text| text.parse().ok()).expect("an epoch");
     until_refused(&client, "b", SERVICE, (&ciphertext, "tenant_unlinked")).await;
+    until_unlinked(&client, "b", "acme").await;
     setup.kill(&["krypton-b"]);
     let data = setup.landscape.directory().join("data").join("krypton-b");
     let store = open_store(&data, "krypton", "krypton/b".into(), SPACES).expect("the store opens");
