@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use openkcm_contracts::v1::{Dispute, LinkState, SovereignLease};
 use openkcm_contracts::{Revision, TenantId};
-use openkcm_store::{Read, StoreError, Table, Write};
+use openkcm_store::{Read, Space, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 
 use super::{LINKS, LinkRecord, digests, manifest};
@@ -18,6 +18,11 @@ pub(super) const SENT: Table<Sent> = Table::new("manifests_sent");
 pub(super) const LEASE: Table<Grant> = Table::new("lease");
 pub(super) const APART: Table<Apart> = Table::new("leases_apart");
 pub(super) const NOTED: Table<Moment> = Table::new("latest_moment");
+
+/// What a lease is kept in: none of it outlives the store that it was given to.
+pub(crate) fn spaces() -> [Space; 3] {
+    [SENT.space(), LEASE.space(), APART.space()]
+}
 
 /// Of [`LEASE`] and [`NOTED`].
 const THE: &str = "the";
