@@ -22,7 +22,7 @@ use crate::rules::lease::{self, Agreement, Differences};
 use crate::rules::{self, Landscape};
 use crate::store::{self, Core, Given, Heard};
 use look::{ask, heal, look};
-use speakers::{is_far_ahead, is_next};
+use speakers::{Speaker, is_far_ahead, listen};
 
 /// The subject of drift records about the CMK Server itself.
 const ITSELF: &str = "cmk";
@@ -58,7 +58,11 @@ pub fn hear(
             if is_far_ahead(manifest, now) {
                 return Ok(Answered::default());
             }
-            if !is_next(&mut core, manifest, now) {
+            let speaker = listen(&mut core, manifest, now);
+            if speaker != Speaker::Latest {
+                if let Speaker::Superseded { go_on_as: Some(incarnation) } = speaker {
+                    offer(tx, landscape, manifest, incarnation, now)?;
+                }
                 store::save_core(tx, region, &core)?;
                 return Ok(Answered::default());
             }
@@ -74,7 +78,10 @@ pub fn hear(
             answer(tx, landscape, (region, &mut core), nonce, now)
         }
         ManifestBody::Listing { query, of: Kept::Links, listed } => {
-            if core.asked.as_ref().is_none_or(|asked| asked.nonce != *query) {
+            // What another start of the Core holds says nothing of the one that is leased.
+            let is_of_latest =
+                core.heard.as_ref().is_some_and(|heard| heard.incarnation == manifest.incarnation);
+            if !is_of_latest || core.asked.as_ref().is_none_or(|asked| asked.nonce != *query) {
                 return Ok(Answered::default());
             }
             let asked = core.asked.take().map(|asked| asked.nodes).unwrap_or_default();
@@ -102,6 +109,33 @@ pub fn answer_all(
         }
     }
     Ok(())
+}
+
+/// Tells the start that a manifest is of under which number it may go on: a lease for that one, which answers a manifest
+/// of another, and so renews nothing.
+fn offer(
+    tx: &mut dyn Write,
+    landscape: &Landscape,
+    manifest: &StateManifest,
+    incarnation: u64,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if words::standing(tx.as_read())? != Standing::Current {
+        return Ok(());
+    }
+    let region = &manifest.region;
+    tracing::warn!(%region, from = manifest.incarnation, incarnation,
+        "the Core is told to go on as a later start: the one that was heard of last is silent, or forgotten");
+    let lease = Event::SovereignLease(SovereignLease {
+        region: region.clone(),
+        incarnation,
+        nonce: manifest.nonce.clone(),
+        ttl: landscape.leases.of(region),
+        disputes: Vec::new(),
+        unsettled: Vec::new(),
+    });
+    let last = store::revision(tx.as_read())?.unwrap_or(rules::BEFORE_THE_FIRST);
+    outbox::put(tx, &Letter::new(&lease, Audience::Region(region.clone()), last, now))
 }
 
 /// Answers a Core's last manifest with a lease, and asks where it is not known what differs.

@@ -1,11 +1,17 @@
-//! Who speaks for a region: which start of its Core, and whether there are two.
+//! Who speaks for a region: which start of its Core is leased, whether there are two, and who goes on as a later one.
+//!
+//! The latest start alone is leased. A start whose number is not the highest, though it began last (its clock was
+//! behind, and its store was lost or put back), would wait for a restart: it is given a number after all others, once
+//! the later one has been silent for long. What always holds: nobody is given one who had spoken before the later one
+//! did. So of two that run, each time the other is away, neither takes over again and again: both are shown, and an
+//! operator decides.
 
 use std::time::Duration;
 
 use openkcm_contracts::Timestamp;
 use openkcm_contracts::v1::StateManifest;
 
-use crate::store::{Core, Incarnation};
+use crate::store::{Core, Incarnation, Offer};
 
 /// How far beyond this clock a Core's start may lie, which its own clock dates.
 const INCARNATION_AHEAD: Duration = Duration::from_secs(86_400);
@@ -13,32 +19,77 @@ const INCARNATION_AHEAD: Duration = Duration::from_secs(86_400);
 /// Incarnations of a Core that are remembered.
 const MOST_INCARNATIONS: usize = 8;
 
-/// Whether a manifest is a later one of the latest incarnation; notes who spoke.
-pub(super) fn is_next(core: &mut Core, manifest: &StateManifest, now: Timestamp) -> bool {
-    let (region, number) = (&manifest.region, manifest.incarnation);
-    let latest = core.incarnations.keys().next_back().copied();
+/// How long the latest start must not have spoken before an earlier one takes its place: a Core that runs tells a
+/// manifest each minute.
+const SILENT_FOR: Duration = Duration::from_secs(300);
+
+/// How long a number that was offered is waited for before another one is: less than a Core waits that asks again.
+const OFFER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whose word a manifest is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speaker {
+    /// The latest start's: it is answered.
+    Latest,
+    /// One that has said this already, or something later.
+    Heard,
+    /// A start's after which a later one has spoken, or that was forgotten. It is not leased.
+    Superseded {
+        /// The number that it may go on as.
+        go_on_as: Option<u64>,
+    },
+}
+
+/// Says whose word a manifest is, and notes who spoke.
+pub(super) fn listen(core: &mut Core, manifest: &StateManifest, now: Timestamp) -> Speaker {
+    let number = manifest.incarnation;
+    let latest = core.incarnations.last_key_value().map(|(latest, one)| (*latest, *one));
     let known = core.incarnations.get(&number).copied();
     if let Some(known) = known.filter(|known| known.sequence >= manifest.sequence) {
         note_twin(core, (manifest, known), now);
-        return false;
+        return Speaker::Heard;
     }
-    let superseded = latest.is_some_and(|latest| latest > number);
-    let spoke_again = match superseded {
-        // One that was never heard of before may have been on its way when the later one started.
-        true => known.map(|_| now),
-        false => None,
-    };
-    let heard = Incarnation { sequence: manifest.sequence, spoke_at: now, spoke_again };
-    core.incarnations.insert(number, heard);
+    if latest.is_none() && core.forgotten >= Some(number) {
+        return Speaker::Superseded { go_on_as: offer(core, now) };
+    }
+    let later = latest.filter(|(latest, _)| *latest > number);
+    // One that was never heard of before may have been on its way when the later one started; and one that alone has
+    // spoken since is no sign of two.
+    let speaks_between = known.is_some() && core.spoke_last != Some(number);
+    let was_seen_again = known.is_some_and(|known| known.spoke_again.is_some());
+    let spoke_again = (later.is_some() && (speaks_between || was_seen_again)).then_some(now);
+    core.spoke_last = Some(number);
+    core.incarnations.insert(number, Incarnation { sequence: manifest.sequence, spoke_at: now, spoke_again });
     while core.incarnations.len() > MOST_INCARNATIONS {
         core.incarnations.pop_first();
     }
-    if superseded {
-        tracing::error!(%region, incarnation = number, latest,
+    let Some((latest, one)) = later else { return Speaker::Latest };
+    if spoke_again.is_some() {
+        tracing::error!(region = %manifest.region, incarnation = number, latest,
             "two Cores speak for one region: an earlier start has told a manifest after a later one; the later one \
              is leased, and the operator has to stop one of them");
+        return Speaker::Superseded { go_on_as: None };
     }
-    !superseded
+    let is_silent = now.since(one.spoke_at) >= SILENT_FOR;
+    tracing::warn!(region = %manifest.region, incarnation = number, latest, is_silent,
+        "a Core whose start is dated before a later one has told a manifest; it is not leased until the later one \
+         has been silent for five minutes, or is forgotten (openkcm cores forget)");
+    Speaker::Superseded { go_on_as: if is_silent { offer(core, now) } else { None } }
+}
+
+/// A number after all that were heard of, forgotten or offered: nobody else is offered the same.
+fn offer(core: &mut Core, now: Timestamp) -> Option<u64> {
+    if core.offer.is_some_and(|last| last.at <= now && now.since(last.at) < OFFER_PATIENCE) {
+        return None;
+    }
+    let latest = core.incarnations.keys().next_back().copied();
+    let offered = core.offer.map(|last| last.incarnation);
+    let incarnation = latest.max(core.forgotten).max(offered)?.saturating_add(1);
+    if incarnation > latest_believed(now) {
+        return None;
+    }
+    core.offer = Some(Offer { incarnation, at: now });
+    Some(incarnation)
 }
 
 /// Two processes that were copied while they ran have one incarnation: they give one number to two manifests.
@@ -56,11 +107,16 @@ fn note_twin(core: &mut Core, (manifest, known): (&StateManifest, Incarnation), 
 
 /// Whether a manifest claims a start of its Core that lies in the future: no honest Core would ever be heard after it.
 pub(super) fn is_far_ahead(manifest: &StateManifest, now: Timestamp) -> bool {
-    let most = now.after(INCARNATION_AHEAD).as_millis() / 1_000;
-    if manifest.incarnation > most {
+    let is_ahead = manifest.incarnation > latest_believed(now);
+    if is_ahead {
         tracing::error!(region = %manifest.region, incarnation = manifest.incarnation,
             "a manifest claims a start of its Core that is far in the future; it is not taken: the Core's clock was \
              wrong when it started, or it lies");
     }
-    manifest.incarnation > most
+    is_ahead
+}
+
+/// The latest start that is believed at this time.
+fn latest_believed(now: Timestamp) -> u64 {
+    now.after(INCARNATION_AHEAD).as_millis() / 1_000
 }
