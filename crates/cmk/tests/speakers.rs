@@ -105,6 +105,72 @@ fn two_that_run_take_over_once_at_most_and_are_shown() {
 }
 
 #[test]
+fn what_an_operator_has_forgotten_is_leased_no_more_and_the_first_that_speaks_goes_on_as_a_later_one() {
+    let mut world = linked();
+    let (mut honest, mut thief) = (speaker(&world, 1_000), speaker(&world, 2_000));
+    speaks(&mut world, &mut honest);
+    assert_eq!(speaks(&mut world, &mut thief), Some(2_000));
+    assert_eq!(speaks(&mut world, &mut honest), None, "it is superseded");
+    world.forget();
+    let core = store::core(&world.store, &region("a")).expect("memory does not fail");
+    assert_eq!((core.heard, core.forgotten, core.incarnations.len()), (None, Some(2_000), 0));
+    world.pass(5);
+    assert_eq!(
+        speaks(&mut world, &mut honest),
+        Some(2_001),
+        "told at once to go on, above all that was heard of"
+    );
+    let mut honest = speaker(&world, 2_001);
+    assert_eq!(speaks(&mut world, &mut honest), Some(2_001));
+    // The other one, which should have been stopped first, is shown, and takes nothing back.
+    assert_eq!(speaks(&mut world, &mut thief), None);
+    assert_eq!(speaks(&mut world, &mut honest), Some(2_001));
+    world.pass_a_minute();
+    assert_eq!(speaks(&mut world, &mut thief), None);
+    assert_eq!(seen_again(&world, 2_000), Some(world.now()));
+    // Said again, late, it costs a manifest.
+    world.forget();
+    world.pass(5);
+    assert_eq!(speaks(&mut world, &mut honest), Some(2_002));
+}
+
+#[test]
+fn of_two_that_speak_after_forgetting_the_first_is_leased_whichever_it_is() {
+    let mut world = linked();
+    let (mut one, mut other) = (speaker(&world, 1_000), speaker(&world, 2_000));
+    speaks(&mut world, &mut one);
+    speaks(&mut world, &mut other);
+    world.forget();
+    assert_eq!(speaks(&mut world, &mut other), Some(2_001));
+    assert_eq!(speaks(&mut world, &mut one), None, "it is not told while another may be about to go on");
+    let mut other = speaker(&world, 2_001);
+    assert_eq!(speaks(&mut world, &mut other), Some(2_001));
+    world.pass(5);
+    assert_eq!(speaks(&mut world, &mut one), None, "there is a later one");
+}
+
+#[test]
+fn a_number_that_somebody_ran_out_does_not_keep_the_honest_one_from_going_on() {
+    let mut world = linked();
+    let mut honest = speaker(&world, 1_000);
+    speaks(&mut world, &mut honest);
+    // Whoever has the credential tells manifests under the same number, as high as there are numbers.
+    let mut thief = Speaker { sequence: u64::MAX - 1, ..speaker(&world, 1_000) };
+    assert_eq!(speaks(&mut world, &mut thief), Some(1_000));
+    assert_eq!(speaks(&mut world, &mut honest), None, "all that it can say is old");
+    world.forget();
+    assert_eq!(speaks(&mut world, &mut honest), Some(1_001));
+}
+
+#[test]
+fn where_nothing_was_heard_of_there_is_nothing_to_forget() {
+    let mut world = linked();
+    world.forget();
+    let mut first = speaker(&world, 7);
+    assert_eq!(speaks(&mut world, &mut first), Some(7));
+}
+
+#[test]
 fn a_rolling_restart_neither_trips_it_nor_takes_the_place_back() {
     let mut world = linked();
     let (mut before, mut after) = (speaker(&world, 7), speaker(&world, 8));

@@ -24,6 +24,8 @@ use crate::store::{self, Core, Given, Heard};
 use look::{ask, heal, look};
 use speakers::{Speaker, is_far_ahead, listen};
 
+pub use speakers::forget;
+
 /// The subject of drift records about the CMK Server itself.
 const ITSELF: &str = "cmk";
 
@@ -227,6 +229,7 @@ fn lease(
     }
     let ttl = landscape.leases.of(region);
     core.lease = Some(Given {
+        incarnation: heard.incarnation,
         sequence: heard.sequence,
         at: now,
         ttl,

@@ -6,12 +6,14 @@
 //! did. So of two that run, each time the other is away, neither takes over again and again: both are shown, and an
 //! operator decides.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use openkcm_contracts::Timestamp;
 use openkcm_contracts::v1::StateManifest;
+use openkcm_contracts::{RegionId, Timestamp};
+use openkcm_store::{StoreError, Write};
 
-use crate::store::{Core, Incarnation, Offer};
+use crate::store::{self, Core, Incarnation, Offer};
 
 /// How far beyond this clock a Core's start may lie, which its own clock dates.
 const INCARNATION_AHEAD: Duration = Duration::from_secs(86_400);
@@ -75,6 +77,33 @@ pub(super) fn listen(core: &mut Core, manifest: &StateManifest, now: Timestamp) 
         "a Core whose start is dated before a later one has told a manifest; it is not leased until the later one \
          has been silent for five minutes, or is forgotten (openkcm cores forget)");
     Speaker::Superseded { go_on_as: if is_silent { offer(core, now) } else { None } }
+}
+
+/// Has forgotten which starts of a region's Core were heard of. None of them is leased any more: the first Core that
+/// speaks is told to go on as a later one, which the Registry too takes for the latest; another one that runs is then
+/// shown as superseded. What was leased before goes on to its end. Gives what is known afterwards.
+///
+/// # Errors
+/// When the store fails.
+pub fn forget(tx: &mut dyn Write, region: &RegionId) -> Result<Core, StoreError> {
+    let before = store::core(tx.as_read(), region)?;
+    let heard = before.heard.as_ref().map(|heard| heard.incarnation);
+    let latest = before.incarnations.keys().next_back().copied();
+    let forgotten = heard.max(latest).max(before.forgotten).max(before.offer.map(|offer| offer.incarnation));
+    let core = Core {
+        forgotten,
+        incarnations: BTreeMap::new(),
+        heard: None,
+        lease: None,
+        spoke_last: None,
+        offer: None,
+        asked: None,
+        unsettled_since: None,
+        ..before
+    };
+    store::save_core(tx, region, &core)?;
+    tracing::warn!(%region, ?forgotten, "an operator had the starts of the region's Core forgotten");
+    Ok(core)
 }
 
 /// A number after all that were heard of, forgotten or offered: nobody else is offered the same.

@@ -61,7 +61,10 @@ pub struct Heard {
 /// A lease that was given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Given {
-    /// Answering which manifest.
+    /// To which start of the Core.
+    #[serde(default)]
+    pub incarnation: u64,
+    /// Answering which manifest of it.
     pub sequence: u64,
     /// When.
     pub at: Timestamp,

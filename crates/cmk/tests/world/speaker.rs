@@ -76,6 +76,13 @@ impl World {
         store.write(|tx| cores::hear(tx, landscape, manifest, &nonce, now)).expect("memory does not fail");
     }
 
+    /// An operator has the starts of region `a`'s Core forgotten.
+    pub(crate) fn forget(&mut self) {
+        let forgotten: Result<_, openkcm_store::StoreError> =
+            self.store.write(|tx| cores::forget(tx, &region("a")));
+        forgotten.expect("memory does not fail");
+    }
+
     /// What waits on a lane, and is told now.
     pub(crate) fn said(&mut self, lane: Lane) -> Vec<Event> {
         let waiting = outbox::waiting(&self.store, lane, usize::MAX).expect("memory does not fail");
