@@ -4,126 +4,18 @@
 mod world;
 
 use openkcm_cmk::commands::Failure;
-use openkcm_cmk::cores;
 use openkcm_cmk::rules::{Precondition, Refusal};
-use openkcm_cmk::store;
-use openkcm_contracts::v1::{
-    Contents, Kept, L1Reference, LinkState, Listed, ManifestBody, ManifestQuery, Node, NodeDigest,
-    SovereignLease, StateManifest,
-};
-use openkcm_contracts::{Event, EventType, Lane, LinkEpoch, Revision};
-use openkcm_digests::{Buckets, Sum, bucket_of};
-use openkcm_orbital::outbox;
+use openkcm_contracts::v1::{L1Reference, LinkState};
+use openkcm_contracts::{Event, Lane, LinkEpoch, Revision};
+use openkcm_digests::{Sum, bucket_of};
 
-use world::{World, id, region, request};
+use world::speaker::{Speaker, linked};
+use world::{id, request};
 
 const NONE: Precondition = Precondition::None;
 
 fn r(counter: u64) -> Revision {
     Revision::new(1, counter)
-}
-
-/// A Core of region `a`, as far as it speaks.
-struct Speaker {
-    incarnation: u64,
-    sequence: u64,
-    applied: Option<Revision>,
-    /// The links that it holds: tenant, and the digest of what it holds.
-    held: Vec<(&'static str, String)>,
-}
-
-impl Speaker {
-    fn new(incarnation: u64) -> Self {
-        Self { incarnation, sequence: 0, applied: None, held: Vec::new() }
-    }
-
-    /// It holds what the CMK Server says of these tenants.
-    fn holding(mut self, world: &World, tenants: &[&'static str]) -> Self {
-        let digest = |name: &str| store::digest(&world.pointer(name).expect("it has a pointer"));
-        self.held = tenants.iter().map(|name| (*name, digest(name))).collect();
-        self.applied = store::revision(&world.store).expect("memory does not fail");
-        self
-    }
-
-    fn manifest(&mut self, body: ManifestBody) -> StateManifest {
-        self.sequence += 1;
-        StateManifest {
-            region: region("a"),
-            incarnation: self.incarnation,
-            sequence: self.sequence,
-            nonce: format!("{}-{}", self.incarnation, self.sequence),
-            lease: None,
-            body,
-        }
-    }
-
-    fn digests(&mut self) -> StateManifest {
-        let mut links = Buckets::of_nothing();
-        self.held.iter().for_each(|(name, digest)| links.replace(name, None, Some(digest)));
-        let (links, cmk) = (links.to_text(), self.applied);
-        self.manifest(ManifestBody::Digests { definitions: String::new(), links, registry: None, cmk })
-    }
-
-    /// It answers a question of whole buckets.
-    fn listing(&mut self, query: &ManifestQuery) -> StateManifest {
-        let looked = |node: &Node| {
-            let Node::Bucket(bucket) = node else { panic!("{node:?} was asked for") };
-            let lies_here = |(name, _): &&(&str, String)| bucket_of(name) == *bucket;
-            let nodes = self.held.iter().filter(lies_here).map(|(name, digest)| NodeDigest {
-                node: Node::Unit((*name).to_owned()),
-                digest: digest.clone(),
-            });
-            Listed { node: node.clone(), contents: Contents::Nodes(nodes.collect()) }
-        };
-        let listed = query.nodes.iter().map(looked).collect();
-        self.manifest(ManifestBody::Listing { query: query.nonce.clone(), of: Kept::Links, listed })
-    }
-}
-
-impl World {
-    fn hears(&mut self, manifest: &StateManifest) {
-        let (now, nonce) = (self.now(), format!("asked-{}", manifest.nonce));
-        let Self { store, landscape, .. } = self;
-        store.write(|tx| cores::hear(tx, landscape, manifest, &nonce, now)).expect("memory does not fail");
-    }
-
-    /// What waits on a lane, and is told now.
-    fn said(&mut self, lane: Lane) -> Vec<Event> {
-        let waiting = outbox::waiting(&self.store, lane, usize::MAX).expect("memory does not fail");
-        let forgotten: Result<(), openkcm_store::StoreError> =
-            self.store.write(|tx| outbox::forget(tx, lane, &waiting));
-        forgotten.expect("memory does not fail");
-        let read = |letter: &openkcm_orbital::Letter| {
-            let kind = EventType::from_wire_name(&letter.kind).expect("a known type");
-            Event::from_body(kind, letter.body.as_bytes()).expect("a readable body")
-        };
-        waiting.iter().map(|waiting| read(&waiting.letter)).collect()
-    }
-
-    fn lease(&mut self) -> Option<SovereignLease> {
-        self.said(Lane::Urgent).into_iter().find_map(|event| match event {
-            Event::SovereignLease(lease) => Some(lease),
-            _ => None,
-        })
-    }
-
-    fn question(&mut self) -> Option<ManifestQuery> {
-        self.said(Lane::Manifests).into_iter().find_map(|event| match event {
-            Event::ManifestQuery(query) => Some(query),
-            _ => None,
-        })
-    }
-}
-
-/// acme and beta, in region a, linked and told of.
-fn linked() -> World {
-    let mut world = World::default();
-    for (name, counter) in [("acme", 1), ("beta", 2)] {
-        world.define(name, counter, &["a"]);
-        world.link(name, &request(&["k"]), &NONE).expect("nothing is against it");
-    }
-    Lane::ALL.into_iter().for_each(|lane| drop(world.said(lane)));
-    world
 }
 
 #[test]
@@ -224,28 +116,4 @@ fn a_cmk_server_that_may_be_behind_leases_nobody() {
     core.applied = Some(r(3));
     world.hears(&core.digests());
     world.lease().expect("the claim is taken back");
-}
-
-#[test]
-fn of_several_starts_of_a_core_only_the_latest_is_leased_and_an_earlier_one_is_shown() {
-    let mut world = linked();
-    let mut first = Speaker::new(7).holding(&world, &["acme", "beta"]);
-    let mut second = Speaker::new(8).holding(&world, &["acme", "beta"]);
-    let late = first.digests();
-    world.hears(&late);
-    world.hears(&second.digests());
-    assert_eq!(world.lease().map(|lease| lease.incarnation), Some(8));
-    let superseded = |world: &World| {
-        let core = store::core(&world.store, &region("a")).expect("memory does not fail");
-        core.incarnations.get(&7).expect("it was heard of").spoke_again
-    };
-    world.hears(&late);
-    assert_eq!(
-        (world.lease(), superseded(&world)),
-        (None, None),
-        "what is delivered again is no sign of life"
-    );
-    world.hears(&first.digests());
-    assert_eq!(world.lease(), None);
-    assert_eq!(superseded(&world), Some(world.now()));
 }

@@ -165,6 +165,8 @@ reached! {
     DriftDiffers => "an altered definition found and told again",
     /// A Core held what the Registry never knew: it stayed, with an alarm, until it was gone.
     DriftUnknown => "an unknown definition found, left and alarmed",
+    /// A Core that started as an earlier one than it had been was told to go on as a later one.
+    GoesOnAsLater => "a Core whose clock was behind goes on as a later start",
 }
 
 /// How often each situation was reached.

@@ -139,7 +139,7 @@ pub enum ManifestBody {
 pub struct StateManifest {
     /// The Core's region.
     pub region: RegionId,
-    /// Raised each time the Core starts from a new store.
+    /// Raised with each start of the Core, and when the CMK Server tells it to go on as a later one.
     pub incarnation: u64,
     /// Raised with each manifest of an incarnation.
     pub sequence: u64,

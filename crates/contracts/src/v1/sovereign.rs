@@ -68,7 +68,8 @@ pub struct Dispute {
 pub struct SovereignLease {
     /// The Core's region.
     pub region: RegionId,
-    /// The Core's incarnation that is leased.
+    /// The Core's incarnation that is leased. Where it is a later one than that whose manifest is answered, nothing is:
+    /// it is the one as which that Core is to go on.
     pub incarnation: u64,
     /// The nonce of the manifest that it answers: the lease counts from when that one was sent.
     pub nonce: String,

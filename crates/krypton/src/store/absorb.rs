@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::digests::Gathered;
+use super::lease::Taken;
 use super::slices::Slice;
 use super::{
     APPLIED, Applied, DEFINITIONS, Held, LAST, LINKS, TENANTS, definition_key, lease, manifest, purge,
@@ -175,10 +176,13 @@ fn merge_one(
             Ok(news)
         }
         Event::SovereignLease(fact) => {
-            let Some(tenants) = lease::take(tx, fact)? else { return Ok(false) };
-            changes.tenants.extend(tenants);
-            changes.leased = true;
-            Ok(true)
+            let taken = lease::take(tx, fact)?;
+            let is_news = taken != Taken::Nothing;
+            if let Taken::Lease(tenants) = taken {
+                changes.tenants.extend(tenants);
+                changes.leased = true;
+            }
+            Ok(is_news)
         }
         // Was answered before it came here, if at all (`service/answers`).
         Event::ManifestQuery(_) => Ok(true),

@@ -1,7 +1,9 @@
 //! Manifests: what this Core tells its authorities of what it holds.
 //!
-//! What always holds: sequences of an incarnation only rise, and each start is an incarnation of its own, so that
-//! an authority can put manifests in order and tell two processes with one identity apart.
+//! What always holds: sequences of an incarnation only rise, incarnations of a store too, and each start is one of its
+//! own, so that an authority can put manifests in order and tell two processes with one identity apart. A start whose
+//! clock is behind, on a new store, may be an earlier one than its authority knows: that one tells it to go on as a
+//! later one.
 
 use openkcm_contracts::v1::{
     Audience, Kept, LeaseReport, Listed, ManifestBody, ManifestQuery, StateManifest,
@@ -53,6 +55,18 @@ pub fn begin(tx: &mut dyn Write, policy: &LeasePolicy, now: &Moment) -> Result<(
     let by_clock = u32::try_from(now.wall.as_millis() / 1_000).unwrap_or(u32::MAX);
     let incarnation = by_clock.max(before.saturating_add(1));
     TOLD.put(tx, LAST, &Told { incarnation, sequence: 0, of_digests: 0, said: None })
+}
+
+/// Goes on as a later incarnation: of manifests before none is answered any more, and the next one is told soon. Leases
+/// go on to their ends. Says whether it is a later one.
+pub(super) fn go_on_as(tx: &mut dyn Write, incarnation: u64) -> Result<bool, StoreError> {
+    let before = self::incarnation(tx.as_read())?;
+    let Some(incarnation) = u32::try_from(incarnation).ok().filter(|later| *later > before) else {
+        return Ok(false);
+    };
+    lease::forget_sent(tx)?;
+    TOLD.put(tx, LAST, &Told { incarnation, sequence: 0, of_digests: 0, said: None })?;
+    Ok(true)
 }
 
 /// The present incarnation.

@@ -7,6 +7,7 @@ mod arrival;
 mod bench;
 mod border;
 mod golden;
+mod incarnations;
 mod isolation;
 mod leases;
 mod lifecycle;

@@ -10,6 +10,7 @@
 mod arrival;
 mod container;
 mod core_keys;
+mod cores;
 mod decrypt;
 mod drift;
 mod encrypt;
@@ -118,6 +119,9 @@ enum Command {
     #[command(subcommand)]
     Quarantine(quarantine::Command),
     Drift(drift::Arguments),
+    /// Look at the regions' Cores as the CMK Server sees them, and have starts of one forgotten
+    #[command(subcommand)]
+    Cores(cores::Command),
     /// Show how all components are
     Status(status::Arguments),
 }
@@ -160,6 +164,7 @@ fn run_in(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Key(command) => session.block_on(key::run(&command, session)),
         Command::Purge(command) => session.block_on(purge::run(command, session)),
         Command::Quarantine(command) => session.block_on(quarantine::run(command, session)),
+        Command::Cores(command) => session.block_on(cores::run(command, session)),
         Command::Drift(arguments) => session.block_on(drift::run(&arguments, session)),
         Command::Status(arguments) => session.block_on(status::run(&arguments, session)),
         Command::Dev(_)

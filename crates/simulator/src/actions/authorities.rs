@@ -222,6 +222,11 @@ impl World {
                 let event = EventType::from_wire_name(&letter.kind)
                     .and_then(|kind| Event::from_body(kind, letter.body.as_bytes()).ok());
                 let Some(Event::SovereignLease(lease)) = event else { continue };
+                // One that answers another start's manifest renews nothing.
+                let core = cmk_store::core(self.cmk.disk.view(), &region).expect("memory does not fail");
+                if core.heard.is_none_or(|heard| heard.nonce != lease.nonce) {
+                    continue;
+                }
                 if !self.ledger.authorities.noted.insert((number, lease.nonce.clone())) {
                     continue;
                 }
