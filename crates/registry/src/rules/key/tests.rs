@@ -139,15 +139,15 @@ fn what_belongs_to_an_offboarded_tenant_is_not_deleted_and_waits_no_shorter_than
     let offboarded =
         || Some(TenantRecord { state: Tenancy::Offboarded { purge_at: at(90_000) }, ..tenant(1) });
     let refused = Err(Refusal::TenantOffboarded("acme".parse().unwrap()));
-    let service = Place { tenant: offboarded(), ..place() };
+    let below = Place { tenant: offboarded(), ..place() };
     let system =
-        Place { path: "acme/hr".parse().unwrap(), system: None, held: Some(system(1, 2)), ..service.clone() };
-    for place in [&service, &system] {
+        Place { path: "acme/hr".parse().unwrap(), system: None, held: Some(system(1, 2)), ..below.clone() };
+    for place in [&below, &system] {
         assert_eq!(delete(place), refused);
     }
     // What was deleted before its tenant was offboarded is; a retry of that is told so.
-    let earlier = deleted(super::tests::service(2, 3), 120);
-    let place = Place { held: Some(earlier.clone()), ..service };
+    let earlier = deleted(service(2, 3), 120);
+    let place = Place { held: Some(earlier.clone()), ..below };
     assert_eq!(delete(&place), Ok(Outcome::Unchanged(earlier)));
 }
 
