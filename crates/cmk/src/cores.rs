@@ -30,9 +30,6 @@ const ITSELF: &str = "cmk";
 /// Nodes that are asked for at once.
 const MOST_NODES: usize = 64;
 
-/// How far beyond this clock a Core's start may lie, which its own clock dates.
-const INCARNATION_AHEAD: std::time::Duration = std::time::Duration::from_secs(86_400);
-
 /// Incarnations of a Core that are remembered.
 const MOST_INCARNATIONS: usize = 8;
 
@@ -165,13 +162,13 @@ fn note_twin(core: &mut Core, (manifest, known): (&StateManifest, Incarnation), 
 
 /// Whether a manifest claims a start of its Core that lies in the future: no honest Core would ever be heard after it.
 fn is_far_ahead(manifest: &StateManifest, now: Timestamp) -> bool {
-    let most = now.after(INCARNATION_AHEAD).as_millis() / 1_000;
-    if manifest.incarnation > most {
+    let is_far_ahead = manifest.is_far_ahead(now);
+    if is_far_ahead {
         tracing::error!(region = %manifest.region, incarnation = manifest.incarnation,
             "a manifest claims a start of its Core that is far in the future; it is not taken: the Core's clock was \
              wrong when it started, or it lies");
     }
-    manifest.incarnation > most
+    is_far_ahead
 }
 
 /// Answers a Core's last manifest with a lease, and asks where it is not known what differs.
