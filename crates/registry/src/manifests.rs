@@ -59,9 +59,12 @@ pub fn hear(
     let key = manifest.region.as_str();
     let order = (manifest.incarnation, manifest.sequence);
     if manifest.is_far_ahead(now) {
-        tracing::error!(region = key, incarnation = manifest.incarnation,
+        tracing::error!(
+            region = key,
+            incarnation = manifest.incarnation,
             "a manifest claims a start of its Core that is far in the future; it is not taken: the Core's clock was \
-             wrong when it started, or it lies");
+             wrong when it started, or it lies"
+        );
         return Ok(());
     }
     let heard = last(tx.as_read(), &manifest.region)?.filter(|heard| !is_far_ahead(heard.incarnation, now));
