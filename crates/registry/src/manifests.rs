@@ -4,7 +4,7 @@
 //! it has caught up.
 
 use openkcm_component::drift;
-use openkcm_contracts::v1::{ManifestBody, StateManifest};
+use openkcm_contracts::v1::{ManifestBody, StateManifest, is_far_ahead};
 use openkcm_contracts::{RegionId, Revision, Timestamp};
 use openkcm_digests::Buckets;
 use openkcm_host::Entropy;
@@ -58,7 +58,17 @@ pub fn hear(
     let ManifestBody::Digests { definitions, registry, .. } = &manifest.body else { return Ok(()) };
     let key = manifest.region.as_str();
     let order = (manifest.incarnation, manifest.sequence);
-    if HEARD.get(tx.as_read(), key)?.is_some_and(|heard| (heard.incarnation, heard.sequence) >= order) {
+    if manifest.is_far_ahead(now) {
+        tracing::error!(
+            region = key,
+            incarnation = manifest.incarnation,
+            "a manifest claims a start of its Core that is far in the future; it is not taken: the Core's clock was \
+             wrong when it started, or it lies"
+        );
+        return Ok(());
+    }
+    let heard = last(tx.as_read(), &manifest.region)?.filter(|heard| !is_far_ahead(heard.incarnation, now));
+    if heard.is_some_and(|heard| (heard.incarnation, heard.sequence) >= order) {
         return Ok(());
     }
     if let Err(error) = Buckets::from_text(definitions) {

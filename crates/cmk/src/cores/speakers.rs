@@ -9,14 +9,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use openkcm_contracts::v1::StateManifest;
+use openkcm_contracts::v1::{self, StateManifest};
 use openkcm_contracts::{RegionId, Timestamp};
 use openkcm_store::{StoreError, Write};
 
 use crate::store::{self, Core, Incarnation, Offer};
-
-/// How far beyond this clock a Core's start may lie, which its own clock dates.
-const INCARNATION_AHEAD: Duration = Duration::from_secs(86_400);
 
 /// Incarnations of a Core that are remembered.
 const MOST_INCARNATIONS: usize = 8;
@@ -114,7 +111,7 @@ fn offer(core: &mut Core, now: Timestamp) -> Option<u64> {
     let latest = core.incarnations.keys().next_back().copied();
     let offered = core.offer.map(|last| last.incarnation);
     let incarnation = latest.max(core.forgotten).max(offered)?.saturating_add(1);
-    if incarnation > latest_believed(now) {
+    if v1::is_far_ahead(incarnation, now) {
         return None;
     }
     core.offer = Some(Offer { incarnation, at: now });
@@ -136,16 +133,11 @@ fn note_twin(core: &mut Core, (manifest, known): (&StateManifest, Incarnation), 
 
 /// Whether a manifest claims a start of its Core that lies in the future: no honest Core would ever be heard after it.
 pub(super) fn is_far_ahead(manifest: &StateManifest, now: Timestamp) -> bool {
-    let is_ahead = manifest.incarnation > latest_believed(now);
+    let is_ahead = manifest.is_far_ahead(now);
     if is_ahead {
         tracing::error!(region = %manifest.region, incarnation = manifest.incarnation,
             "a manifest claims a start of its Core that is far in the future; it is not taken: the Core's clock was \
              wrong when it started, or it lies");
     }
     is_ahead
-}
-
-/// The latest start that is believed at this time.
-fn latest_believed(now: Timestamp) -> u64 {
-    now.after(INCARNATION_AHEAD).as_millis() / 1_000
 }

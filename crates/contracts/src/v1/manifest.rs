@@ -4,10 +4,15 @@
 //! tenant's link is one. Units lie in buckets by the hash of their name. Where two sides differ they look into buckets,
 //! then into units, and list things only where few are left. Why so: `docs/adr/0015-digests-by-system.md`.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Role, Subject};
 use crate::{RegionId, Revision, Timestamp};
+
+/// How far beyond the clock of whoever hears it a Core's start may lie, which the Core's own clock dates.
+const START_AHEAD: Duration = Duration::from_secs(86_400);
 
 /// What kind of things a digest is over: each kind has one authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -139,7 +144,8 @@ pub enum ManifestBody {
 pub struct StateManifest {
     /// The Core's region.
     pub region: RegionId,
-    /// Raised with each start of the Core, and when the CMK Server tells it to go on as a later one.
+    /// Raised with each start of the Core, and when the CMK Server tells it to go on as a later one; as its clock dates
+    /// it, in seconds since the Unix epoch, or later.
     pub incarnation: u64,
     /// Raised with each manifest of an incarnation.
     pub sequence: u64,
@@ -152,6 +158,12 @@ pub struct StateManifest {
 }
 
 impl StateManifest {
+    /// Whether it claims a start of its Core that lies far in the future, as no honest clock would date it. An authority
+    /// that believed it would take no manifest of an honest start for a later one any more.
+    pub fn is_far_ahead(&self, now: Timestamp) -> bool {
+        is_far_ahead(self.incarnation, now)
+    }
+
     /// The digests of a region are one thing, and its answers to each authority another: in an outbox none of them
     /// takes another's place.
     pub(super) fn subject(&self) -> Subject {
@@ -161,6 +173,11 @@ impl StateManifest {
             ManifestBody::Listing { of, .. } => Subject::new("listing", [region, of.as_str()]),
         }
     }
+}
+
+/// Whether a start of a Core, which is dated in seconds, lies further ahead of now than clocks are apart.
+pub fn is_far_ahead(incarnation: u64, now: Timestamp) -> bool {
+    incarnation > now.after(START_AHEAD).as_millis() / 1_000
 }
 
 /// `Manifest.Query`: the nodes that an authority wants to look into.

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use openkcm_component::drift::{self, Action, Found, Kind};
-use openkcm_contracts::v1::{Audience, Kept, ManifestQuery, Node};
+use openkcm_contracts::v1::{Audience, Kept, ManifestQuery, Node, is_far_ahead};
 use openkcm_contracts::{Event, Lane, RegionId, Revision, Timestamp};
 use openkcm_digests::{Buckets, lies_in};
 use openkcm_host::{Entropy, random_hex};
@@ -113,7 +113,8 @@ pub(crate) fn heard(
     })?;
     let silent = outbox::waiting_for(tx.as_read(), Lane::Facts, &audience(region), 1)?.is_empty();
     let order = (heard.incarnation, heard.sequence);
-    if silent && look.corrected.is_none_or(|corrected| order > corrected) && !look.is_waiting(now) {
+    let corrected = look.corrected.filter(|(incarnation, _)| !is_far_ahead(*incarnation, now));
+    if silent && corrected.is_none_or(|corrected| order > corrected) && !look.is_waiting(now) {
         let has_read_all = heard.applied >= Some(store::last_revision(tx.as_read())?);
         look.begin(has_read_all, now);
         look.ask(tx, region, (now, entropy))?;

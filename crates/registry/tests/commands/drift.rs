@@ -24,13 +24,14 @@ struct Region {
     sums: Memory,
     held: BTreeMap<String, BTreeMap<String, (Revision, Sum)>>,
     applied: Option<Revision>,
+    incarnation: u64,
     sequence: u64,
 }
 
 impl Region {
     /// One that holds exactly what the furnished Registry says, and has read all of it.
     fn of(registry: &Registry) -> Self {
-        let mut region = Self { applied: Some(last(registry)), ..Self::default() };
+        let mut region = Self { applied: Some(last(registry)), incarnation: 1, ..Self::default() };
         let tenant = store::tenant(&registry.store, &id("acme")).unwrap().expect("it is defined");
         region.hold(&Event::TenantDefine(tenant_word(&tenant)), Some(tenant.revision));
         for name in ["acme/hr", "acme/hr/payroll"] {
@@ -63,7 +64,7 @@ impl Region {
         self.sequence += 1;
         StateManifest {
             region: region("a"),
-            incarnation: 1,
+            incarnation: self.incarnation,
             sequence: self.sequence,
             nonce: "n".into(),
             lease: None,
@@ -301,6 +302,23 @@ fn a_region_that_has_applied_a_later_word_is_not_corrected_and_stops_nobody() {
     assert_eq!(registry.compares(&mut a), [""; 0]);
     assert_eq!(registry.drift(), [("registry".into(), Kind::StaleAuthority, Action::Alarm, false)]);
     registry.delete("acme/hr/payroll").expect("one region's claim stops nobody");
+}
+
+#[test]
+fn a_start_far_in_the_future_is_not_believed_and_outlasts_no_honest_one() {
+    let mut registry = Registry::furnished();
+    let mut a = Region { incarnation: u64::MAX, ..Region::of(&registry) };
+    let manifest = a.tells();
+    registry.hears(manifest);
+    assert_eq!(manifests::region(&registry.store, &region("a")).unwrap().heard, None);
+    // Dated by a clock that is ahead by less than a day: believed, and so is the next start.
+    let now = registry.now.as_millis() / 1_000;
+    for incarnation in [now + 80_000, now + 80_001] {
+        let mut a = Region { incarnation, ..Region::of(&registry) };
+        registry.compares(&mut a);
+        let heard = manifests::region(&registry.store, &region("a")).unwrap().heard.unwrap();
+        assert_eq!(heard.incarnation, incarnation);
+    }
 }
 
 #[test]
