@@ -9,6 +9,7 @@ mod ends;
 mod first_start;
 mod http;
 mod kill;
+mod logs;
 mod openapi;
 mod openbao;
 mod purge;
