@@ -106,8 +106,8 @@ codes! {
 
     /// There is no such key for this caller.
     UnknownKey => "unknown_key", 404, "There is no such key", retry: false;
-    /// The tenant has withdrawn its L1.
-    TenantUnlinked => "tenant_unlinked", 403, "The tenant has withdrawn its L1", retry: false;
+    /// The tenant's L1 is unlinked: its owner withdrew it, or the tenant was offboarded.
+    TenantUnlinked => "tenant_unlinked", 403, "The tenant's L1 is unlinked", retry: false;
     /// The lease of this Core ran out.
     LeaseExpired => "lease_expired", 503, "The sovereign lease has run out", retry: true;
     /// The definition is disabled, suspended or deleted.

@@ -1,18 +1,70 @@
 //! What every long-lived command does at its start and its end: logging, a word on locked memory, being stopped.
+//!
+//! What always holds: each line of the log says which component, and so which region, it is about. Where a process
+//! is one component, that is its name; where it is several, each has threads of its own, and they carry it.
 
+use std::cell::OnceCell;
+use std::fmt;
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 /// How long components may take to end the requests that have begun, once they are asked to stop.
 pub(crate) const DRAIN: Duration = Duration::from_secs(20);
 
-/// Logs go to stderr; RUST_LOG chooses how much.
-pub(crate) fn log_to_stderr() {
+thread_local! {
+    /// The component whose thread this is, where a process is several.
+    static COMPONENT: OnceCell<String> = const { OnceCell::new() };
+}
+
+/// Logs go to stderr, in this name where a thread has none of its own; RUST_LOG chooses how much. Colours are for
+/// terminals alone, and NO_COLOR (no-color.org) for none.
+pub(crate) fn log_to_stderr(process: String) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,openkcm=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_timer(Stamp { process })
+        .with_ansi(!no_color && std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+/// What a line begins with: when, and who.
+struct Stamp {
+    process: String,
+}
+
+impl FormatTime for Stamp {
+    fn format_time(&self, line: &mut Writer<'_>) -> fmt::Result {
+        SystemTime.format_time(line)?;
+        // A thread that ends has no name any more.
+        let named = COMPONENT.try_with(|name| name.get().map(|name| write!(line, " {name}")));
+        named.ok().flatten().unwrap_or_else(|| write!(line, " {}", self.process))
+    }
+}
+
+/// A runtime of one component among several in a process: whatever its threads log is logged in its name.
+///
+/// # Errors
+/// When the operating system has no threads left.
+pub(crate) fn runtime_of(component: String) -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name(&component)
+        .on_thread_start(move || {
+            COMPONENT.with(|name| {
+                // The first word of a thread that was just made.
+                let _ = name.set(component.clone());
+            });
+        })
+        .build()
+        .context("the runtime can't be started")
 }
 
 /// Tells how many keys fit into the memory that may be locked, where that is not many.

@@ -46,7 +46,8 @@ impl Writer {
             let mut replies = Vec::new();
             let outcome = self.commit(first, &mut replies);
             if let Err(error) = &outcome {
-                tracing::error!(%error, changes = replies.len(), "a commit failed; its changes were refused");
+                let (database, changes) = (self.connection.path(), replies.len());
+                tracing::error!(%error, changes, database, "a commit failed; its changes were refused");
                 // Without an open transaction this fails, and there is nothing to take back.
                 let _ = self.connection.execute_batch("ROLLBACK");
             } else {

@@ -2,7 +2,7 @@
 
 use openkcm_component::MeshStatus;
 use openkcm_contracts::v1::LinkState;
-use openkcm_contracts::{Period, Timestamp, VersionState};
+use openkcm_contracts::{Period, TenantState, Timestamp, VersionState};
 use openkcm_http::Base64;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -105,6 +105,12 @@ pub(crate) struct Key {
     pub(crate) layer: String,
     /// The revision that made the definition.
     pub(crate) generation: String,
+    /// The Registry's revision that is applied here.
+    pub(crate) revision: String,
+    /// `defined`, `disabled` or `deleted`: what that revision says of this key. What it belongs to may have ended it
+    /// all the same.
+    #[schema(example = "defined")]
+    pub(crate) state: &'static str,
     pub(crate) algorithm: String,
     /// How long a version encrypts; never by itself when null.
     pub(crate) rotate_every: Option<String>,
@@ -156,6 +162,9 @@ pub(crate) struct Tenant {
     /// The Registry's revision that is applied here.
     pub(crate) revision: Option<String>,
     pub(crate) generation: Option<String>,
+    /// What that revision says of it.
+    #[schema(value_type = Option<String>, example = "active")]
+    pub(crate) state: Option<TenantState>,
     /// The link that is applied here.
     pub(crate) link: Option<Link>,
     /// Whether the tenant is served here.

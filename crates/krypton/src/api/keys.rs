@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use openkcm_contracts::v1::KeyDefine;
-use openkcm_contracts::{KeyPath, ServiceId, ServicePath, SystemId, SystemPath, TenantId, VersionState};
+use openkcm_contracts::{
+    DefinitionState, KeyPath, ServiceId, ServicePath, SystemId, SystemPath, TenantId, VersionState,
+};
 use openkcm_http::{Answer, Body, Names};
 
 use super::documents::{Key, Nothing, Reason, RotateAnswer, Version};
@@ -15,6 +17,7 @@ use crate::keyring::ServiceRing;
 use crate::rules::{PURGED, Refusal};
 use crate::sealing::Context;
 use crate::service::Handle;
+use crate::store::Held;
 
 /// Rotate a service's key
 ///
@@ -69,8 +72,8 @@ pub(super) async fn read_service(
 ) -> Answer<Json<Key>> {
     let path = path_of(names);
     let shown = handle.service(&path).await.map_err(unreadable)?;
-    let (definition, ring) = shown.ok_or_else(|| refuse(Refusal::UNKNOWN))?;
-    let ring = ring.and_then(|ring| of_this_generation(ring, &path, &definition));
+    let (held, ring) = shown.ok_or_else(|| refuse(Refusal::UNKNOWN))?;
+    let ring = ring.and_then(|ring| of_this_generation(ring, &path, &held.fact));
     let standing =
         ring.as_ref().map_err(|refusal| *refusal).and_then(|ring| ring.active().map(|v| v.id.to_string()));
     let versions = ring.iter().flat_map(|ring| ring.versions()).map(|version| Version {
@@ -81,7 +84,7 @@ pub(super) async fn read_service(
         refusal: version.key.as_ref().err().map(|refusal| (*refusal).into()),
         at_risk: version.at_risk,
     });
-    Ok(Json(key(&definition, standing, versions.collect())))
+    Ok(Json(key(&held, standing, versions.collect())))
 }
 
 /// A definition is shown from when it is committed, and settled a moment later: until then the ring is that of the
@@ -110,12 +113,13 @@ pub(super) async fn read_system(
     let shown = handle.system(&path).await.map_err(unreadable)?.ok_or_else(|| refuse(Refusal::UNKNOWN))?;
     let tenant = handle.tenant(&path.tenant).await.map_err(unreadable)?;
     let active = shown.versions.iter().find(|version| version.state == VersionState::Active);
-    let standing = tenant.map_or(Err(Refusal::UNKNOWN), |tenant| tenant.standing).and_then(|()| {
+    let standing = tenant.map_or(Err(Refusal::UNKNOWN), |tenant| tenant.standing);
+    let standing = standing.and_then(|()| shown.ended.map_or(Ok(()), Err)).and_then(|()| {
         let closed =
             shown.versions.last().and_then(|version| version.open.err()).unwrap_or(Refusal::HYDRATING);
         active.map(|version| version.id.to_string()).ok_or(closed)
     });
-    let standing = if shown.is_purged { Err(PURGED) } else { standing };
+    let standing = if shown.ended == Some(PURGED) { Err(PURGED) } else { standing };
     let versions = shown.versions.iter().map(|version| Version {
         version: version.id.to_string(),
         counter: version.counter,
@@ -124,14 +128,21 @@ pub(super) async fn read_system(
         refusal: version.open.err().map(Reason::from),
         at_risk: version.at_risk,
     });
-    Ok(Json(key(&shown.definition, standing, versions.collect())))
+    Ok(Json(key(&shown.held, standing, versions.collect())))
 }
 
-fn key(definition: &KeyDefine, standing: Result<String, Refusal>, versions: Vec<Version>) -> Key {
+fn key(held: &Held<KeyDefine>, standing: Result<String, Refusal>, versions: Vec<Version>) -> Key {
+    let Held { revision, fact: definition } = held;
     Key {
         key: definition.path().to_string(),
         layer: format!("{:?}", definition.layer),
         generation: definition.generation.to_string(),
+        revision: revision.to_string(),
+        state: match definition.state {
+            DefinitionState::Defined => "defined",
+            DefinitionState::Disabled => "disabled",
+            DefinitionState::Deleted { .. } => "deleted",
+        },
         algorithm: format!("{:?}", definition.algorithm),
         rotate_every: definition.rotate_every.map(|period| period.to_string()),
         serving: standing.is_ok(),
@@ -145,7 +156,7 @@ fn key(definition: &KeyDefine, standing: Result<String, Refusal>, versions: Vec<
 mod tests {
     use std::collections::BTreeSet;
 
-    use openkcm_contracts::{Algorithm, DefinitionState, Generation, Layer, Revision, Timestamp, VersionId};
+    use openkcm_contracts::{Algorithm, Generation, Layer, Revision, Timestamp, VersionId};
     use openkcm_host::SeededEntropy;
     use openkcm_secrets::SecretKey;
 

@@ -29,6 +29,7 @@ pub(super) async fn read_tenant(
         tenant: id.to_string(),
         revision: view.definition.as_ref().map(|(_, revision)| revision.to_string()),
         generation: view.definition.as_ref().map(|(fact, _)| fact.generation.to_string()),
+        state: view.definition.as_ref().map(|(fact, _)| fact.state),
         link,
         serving: view.standing.is_ok(),
         refusal: view.standing.err().map(Reason::from),

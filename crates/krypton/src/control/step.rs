@@ -107,6 +107,11 @@ impl Rest {
         self.services.entry(path.clone()).or_default().insert(service.clone());
     }
 
+    /// Whether a later step is to come to this system, or to services of it.
+    pub(super) fn names(&self, path: &SystemPath) -> bool {
+        self.l2s.contains(path) || self.systems.contains_key(path) || self.services.contains_key(path)
+    }
+
     /// Takes what is next: tenants first, since nothing of theirs is served before.
     pub(super) fn take(&mut self) -> Option<Left> {
         if let Some((id, after)) = self.tenants.pop_first() {
@@ -137,6 +142,7 @@ mod tests {
         rest.leave_system(&path, None);
         rest.leave_tenant(&id, Some("acme/hr".into()));
         rest.leave_l2(&path);
+        assert!(rest.names(&path) && !rest.names(&"b/it".parse().expect("valid")));
         let mut taken = Vec::new();
         while let Some(left) = rest.take() {
             taken.push(left);

@@ -27,6 +27,12 @@ pub struct VersionView {
 }
 
 impl Core {
+    /// Whether nothing of a system is open, and no service of it waits for a later step. After its end it may take
+    /// some steps before none of its services is served.
+    pub fn has_let_go(&self, path: &SystemPath) -> bool {
+        self.systems.get(path).is_none() && !self.rest.names(path)
+    }
+
     /// The versions of a system's L2 of the present generation, the oldest counter first.
     pub fn system_versions(
         &self,

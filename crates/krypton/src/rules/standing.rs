@@ -30,9 +30,9 @@ impl Refusal {
 
     /// As if it did not exist.
     pub const UNKNOWN: Self = Self::new(Code::UnknownKey, "no such key is defined here");
-    /// The customer withdrew its L1.
+    /// The customer withdrew its L1, or the tenant was offboarded and is back.
     pub const UNLINKED: Self =
-        Self::new(Code::TenantUnlinked, "the tenant's L1 is unlinked; nothing of it is served");
+        Self::new(Code::TenantUnlinked, "nothing of the tenant is served until its L1 is linked again");
     /// The keys are being opened.
     pub const HYDRATING: Self = Self::new(Code::Hydrating, "the key is being loaded; try again shortly");
 }

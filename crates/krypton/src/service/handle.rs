@@ -19,9 +19,9 @@ use super::purges::{self, PurgesShown, Shown};
 use crate::control::{Core, LeaseView, ProbeView, VersionView};
 use crate::data::DataPlane;
 use crate::keyring::{Keyring, ServiceRing};
-use crate::rules::{PurgePolicy, REPLICATION_PATIENCE, Refusal, is_purged};
-use crate::store;
+use crate::rules::{PURGED, PurgePolicy, REPLICATION_PATIENCE, Refusal, is_purged, system_standing};
 use crate::store::purge::{Counts, Decision, Stage};
+use crate::store::{self, Held};
 
 /// Why a key was not rotated.
 #[derive(Debug, thiserror::Error)]
@@ -69,12 +69,12 @@ pub struct TenantView {
 /// An L2, as this Core sees it.
 #[derive(Debug, Clone)]
 pub struct SystemView {
-    /// Its definition.
-    pub definition: KeyDefine,
+    /// Its definition, with the Registry's revision.
+    pub held: Held<KeyDefine>,
     /// Its versions, the oldest counter first.
     pub versions: Vec<VersionView>,
-    /// Whether a tombstone ends it.
-    pub is_purged: bool,
+    /// What ended it; none while any of it may still be served.
+    pub ended: Option<Refusal>,
 }
 
 /// What the Core says of itself.
@@ -188,10 +188,10 @@ impl Handle {
     pub async fn service(
         &self,
         path: &ServicePath,
-    ) -> Result<Option<(KeyDefine, Result<Arc<ServiceRing>, Refusal>)>, StoreError> {
-        let of = path.clone();
-        let definition = self.store.read(move |view| store::service(view, &of)).await?;
-        Ok(definition.map(|definition| (definition, self.data.service(path))))
+    ) -> Result<Option<(Held<KeyDefine>, Result<Arc<ServiceRing>, Refusal>)>, StoreError> {
+        let of = KeyPath::Service(path.clone());
+        let held = self.store.read(move |view| store::held_definition(view, &of)).await?;
+        Ok(held.map(|held| (held, self.data.service(path))))
     }
 
     /// A system's definition and its versions.
@@ -202,13 +202,20 @@ impl Handle {
         let (of, core, now) = (path.clone(), self.core.clone(), self.clock.now());
         self.store
             .read(move |view| {
-                let Some(definition) = store::system(view, &of)? else { return Ok(None) };
-                let regions = store::tenant(view, &of.tenant)?.map(|tenant| tenant.regions);
-                let held = (store::system_versions(view, &of)?, &regions.unwrap_or_default()[..]);
+                let path = KeyPath::System(of.clone());
+                let Some(held) = store::held_definition(view, &path)? else { return Ok(None) };
+                let definition = &held.fact;
+                let tenant = store::tenant(view, &of.tenant)?;
+                let ended = match store::purge::purged_system(view, &of)? {
+                    tombstone if is_purged(tombstone, definition.generation) => Some(PURGED),
+                    _ => tenant.as_ref().and_then(|tenant| system_standing(tenant, Some(definition)).err()),
+                };
+                let regions = tenant.map(|tenant| tenant.regions).unwrap_or_default();
+                let sealed = (store::system_versions(view, &of)?, &regions[..]);
                 let core = core.lock().unwrap_or_else(PoisonError::into_inner);
-                let versions = core.system_versions(&of, &definition, held, now);
-                let is_purged = is_purged(store::purge::purged_system(view, &of)?, definition.generation);
-                Ok(Some(SystemView { definition, versions, is_purged }))
+                let versions = core.system_versions(&of, definition, sealed, now);
+                let ended = ended.filter(|_| core.has_let_go(&of));
+                Ok(Some(SystemView { held, versions, ended }))
             })
             .await
     }

@@ -26,7 +26,7 @@ pub use v1::{Applied, Held, LinkRecord};
 pub use versions::{first_l2_versions, holds, keep, key_versions, service_versions, system_versions};
 
 use openkcm_contracts::v1::{KeyDefine, KeySealed, TenantDefine};
-use openkcm_contracts::{ServiceId, ServicePath, SystemPath, TenantId};
+use openkcm_contracts::{KeyPath, ServiceId, ServicePath, SystemPath, TenantId};
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 
 use crate::rules::{LeasePolicy, Moment};
@@ -123,6 +123,14 @@ pub fn system(store: &dyn Read, path: &SystemPath) -> Result<Option<KeyDefine>, 
 /// When the store can't be read.
 pub fn service(store: &dyn Read, path: &ServicePath) -> Result<Option<KeyDefine>, StoreError> {
     Ok(DEFINITIONS.get(store, &path.to_string())?.map(|held| held.fact))
+}
+
+/// The definition of a system or a service, with the Registry's revision.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn held_definition(store: &dyn Read, path: &KeyPath) -> Result<Option<Held<KeyDefine>>, StoreError> {
+    DEFINITIONS.get(store, &path.to_string())
 }
 
 /// Every tenant that a fact is held about. Those of which only a link is known are settled when their

@@ -9,11 +9,11 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use openkcm_client::{L1Spec, Resource};
 use openkcm_contracts::{Period, RegionId, RootRef, TenantId};
-use openkcm_host::{BootInstant, OsEntropy};
+use openkcm_host::OsEntropy;
 use openkcm_roots::{LocalConfig, LocalRoot};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::arrival::{self, Expected};
+use super::arrival::{self, Expected, names};
 use super::globals::{Globals, ListFlags, parse_pair};
 use super::render::{self, Column};
 use super::session::{self, Session};
@@ -132,7 +132,7 @@ async fn link(session: &Session, arguments: Link) -> anyhow::Result<()> {
     let linked = linked.with_context(|| format!("can't link {tenant}"))?;
     let regions = regions_of(session, &tenant, &linked).await;
     let expected = linked.revision.map(|revision| Expected::Linked(tenant, revision));
-    finish(session, linked, expected, regions, begun).await
+    arrival::finish(session, linked, expected, regions, begun).await
 }
 
 async fn unlink(session: &Session, tenant: TenantId) -> anyhow::Result<()> {
@@ -141,24 +141,7 @@ async fn unlink(session: &Session, tenant: TenantId) -> anyhow::Result<()> {
     let unlinked = unlinked.with_context(|| format!("can't unlink {tenant}"))?;
     let regions = names(&unlinked.value["told"]);
     let expected = unlinked.revision.map(|revision| Expected::Unlinked(tenant, revision));
-    finish(session, unlinked, expected, regions, begun).await
-}
-
-/// Waits for the regions, then shows what was committed and what came of it.
-async fn finish(
-    session: &Session,
-    pointer: Resource,
-    expected: Option<Expected>,
-    regions: Vec<RegionId>,
-    begun: BootInstant,
-) -> anyhow::Result<()> {
-    match expected.filter(|_| !session.patience.total.is_zero()) {
-        None => session.show(&pointer.value),
-        Some(expected) => {
-            let arrivals = arrival::watch(session, &expected, regions, begun).await;
-            session.show_with(pointer.value, arrivals)
-        }
-    }
+    arrival::finish(session, unlinked, expected, regions, begun).await
 }
 
 fn spec(arguments: Link) -> anyhow::Result<L1Spec> {
@@ -182,11 +165,6 @@ async fn regions_of(session: &Session, tenant: &TenantId, pointer: &Resource) ->
         return names(&found["regions"]);
     }
     names(&pointer.value["told"])
-}
-
-fn names(regions: &Value) -> Vec<RegionId> {
-    let names = regions.as_array().into_iter().flatten();
-    names.filter_map(|name| name.as_str()?.parse().ok()).collect()
 }
 
 fn parse_root(text: &str) -> Result<RootRef, String> {

@@ -5,7 +5,7 @@
 //! (`report`).
 //!
 //! What always holds: results go to stdout and everything else to stderr; a command that ends with 0 has done
-//! what it says; no plaintext and no key is in a message.
+//! what it says, and one that ends with 5 has, of which not every region knows yet; no plaintext and no key is in a message.
 
 mod arrival;
 mod container;
@@ -49,6 +49,8 @@ Exit codes:
   2  the command was not typed right, or the landscape has no such region
   3  a component refused; its problem code is printed
   4  a component is unreachable
+  5  committed, and not every region was seen to follow in time (--wait): of `l1 unlink`, `tenant offboard`, `delete`
+     and `undelete`
 
 A first tour, beside `openkcm dev` in another terminal:
   openkcm tenant define acme --regions a,b

@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 use openkcm_client::{ClientError, LandscapeError, ProblemDocument};
+use openkcm_contracts::RegionId;
 use openkcm_contracts::problem::Code;
 use serde_json::json;
 
@@ -20,6 +21,8 @@ const USAGE: u8 = 2;
 const REFUSED: u8 = 3;
 /// A component is unreachable.
 const UNREACHABLE: u8 = 4;
+/// Committed, and not seen to be in effect everywhere.
+const UNSEEN: u8 = 5;
 
 /// A failed command, and how its user wants to read of it.
 #[derive(Debug)]
@@ -57,6 +60,26 @@ impl std::fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+/// What was ended, or taken back, is committed, and these regions did not show it in time.
+#[derive(Debug)]
+pub(crate) struct Unseen {
+    /// None where it could not be told which there are.
+    pub(crate) regions: Vec<RegionId>,
+}
+
+impl std::fmt::Display for Unseen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.regions.iter().map(RegionId::as_str).collect();
+        match &names[..] {
+            [] => write!(f, "it is committed, and no region was seen to follow"),
+            [one] => write!(f, "it is committed, and region {one} was not seen to follow"),
+            names => write!(f, "it is committed, and regions {} were not seen to follow", names.join(", ")),
+        }
+    }
+}
+
+impl std::error::Error for Unseen {}
 
 /// Tells a person why a command failed, and its caller by the exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
@@ -134,6 +157,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         Some(ClientError::NoSuchRegion { .. }) => USAGE,
         Some(ClientError::Protocol { .. }) => GENERAL,
         None if is::<Usage>(error) => USAGE,
+        None if is::<Unseen>(error) => UNSEEN,
         None => GENERAL,
     }
 }
@@ -149,6 +173,12 @@ fn is<E: std::error::Error + 'static>(error: &anyhow::Error) -> bool {
 fn advice(error: &anyhow::Error) -> Option<&'static str> {
     if let Some(problem) = client_error(error).and_then(ClientError::problem) {
         return problem.code.and_then(advice_on);
+    }
+    if is::<Unseen>(error) {
+        return Some(
+            "they follow by themselves when they hear of it; until then look at `openkcm status --tenant TENANT` and \
+             `openkcm key show KEY`",
+        );
     }
     let landscape = error.chain().find_map(|cause| cause.downcast_ref::<LandscapeError>())?;
     let credential = matches!(
@@ -179,7 +209,8 @@ fn advice_on(code: Code) -> Option<&'static str> {
             "wait longer with --wait 1m; a tenant that was never linked needs `openkcm l1 link`"
         }
         Code::TenantUnlinked => {
-            "the tenant's owner has withdrawn its key; with their consent, `openkcm l1 link` again"
+            "`openkcm l1 status TENANT` says why: its owner withdrew it, or the tenant was offboarded and is back; with \
+             its owner's consent, `openkcm l1 link` again"
         }
         Code::L1Denied => "the key's owner has to allow its use at the provider: enable it, or grant access",
         Code::L1Misconfigured => {
@@ -248,6 +279,10 @@ mod tests {
         assert_eq!(exit_code(&anyhow::anyhow!("disk full").context("can't write")), GENERAL);
         let region = ClientError::NoSuchRegion { name: "x".to_owned(), known: "a".to_owned() };
         assert_eq!(exit_code(&anyhow::Error::new(region).context("can't encrypt")), USAGE);
+        let regions = ["a", "b"].map(|name| RegionId::new(name).unwrap()).to_vec();
+        let unseen = anyhow::Error::new(Unseen { regions });
+        assert_eq!(exit_code(&unseen), UNSEEN);
+        assert!(tell(&unseen, Format::Table).contains("regions a, b were not seen to follow"));
     }
 
     #[test]

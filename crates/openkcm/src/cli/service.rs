@@ -3,11 +3,9 @@
 //! As systems, except that a definition waits until the tenant's regions can encrypt with it.
 
 use clap::Subcommand;
-use openkcm_contracts::{KeyPath, RegionId, ServicePath, SystemPath, VersionId};
-use serde_json::Value;
+use openkcm_contracts::{KeyPath, ServicePath, SystemPath, VersionId};
 
-use super::arrival::{self, Expected};
-use super::output;
+use super::arrival::Expected;
 use super::render::Column;
 use super::session::Session;
 use super::system::{self, DefinitionListFlags, DeleteFlags, SpecFlags};
@@ -37,14 +35,15 @@ pub(crate) enum Command {
         /// TENANT/SYSTEM/SERVICE
         service: ServicePath,
     },
-    /// Delete a service: its key is destroyed after a waiting period
+    /// Delete a service: its key is refused at once, and destroyed after a waiting period; waits and tells when each
+    /// region refused
     Delete {
         /// TENANT/SYSTEM/SERVICE
         service: ServicePath,
         #[command(flatten)]
         flags: DeleteFlags,
     },
-    /// Take a deletion back, within its waiting period
+    /// Take a deletion back, within its waiting period; waits until the regions serve
     Undelete {
         /// TENANT/SYSTEM/SERVICE
         service: ServicePath,
@@ -70,9 +69,9 @@ pub(crate) async fn run(command: Command, session: &Session) -> anyhow::Result<(
         Command::Define { service, spec } => return define(session, service, spec).await,
         Command::Show { service } => system::show(session, &KeyPath::Service(service)).await?,
         Command::Delete { service, flags } => {
-            system::delete(session, &KeyPath::Service(service), flags).await?
+            return system::delete(session, KeyPath::Service(service), flags).await;
         }
-        Command::Undelete { service } => system::undelete(session, &KeyPath::Service(service)).await?,
+        Command::Undelete { service } => return system::undelete(session, KeyPath::Service(service)).await,
         Command::Compromise { service, version } => {
             system::compromise(session, &KeyPath::Service(service), &version).await?
         }
@@ -87,27 +86,7 @@ pub(crate) async fn run(command: Command, session: &Session) -> anyhow::Result<(
 async fn define(session: &Session, service: ServicePath, spec: SpecFlags) -> anyhow::Result<()> {
     let begun = session.now();
     let defined = system::define(session, &KeyPath::Service(service.clone()), spec).await?;
-    if session.patience.total.is_zero() {
-        return session.show(&defined.value);
-    }
-    // What was committed is shown whatever becomes of the wait.
-    let regions = regions_of(session, &service).await.unwrap_or_default();
-    let generation = defined.value["generation"].as_str().unwrap_or_default().to_owned();
-    let expected = Expected::ServiceActive(service, generation);
-    let arrivals = arrival::watch(session, &expected, regions, begun).await;
-    session.show_with(defined.value, arrivals)
-}
-
-/// The tenant's regions, from the Registry, which has just answered.
-async fn regions_of(session: &Session, service: &ServicePath) -> Option<Vec<RegionId>> {
-    match session.asker().registry().tenant(&service.tenant).await {
-        Ok(tenant) => {
-            let names = tenant.value.get("regions").and_then(Value::as_array)?;
-            Some(names.iter().filter_map(|name| name.as_str()?.parse().ok()).collect())
-        }
-        Err(error) => {
-            output::warn(&format!("can't tell whether the regions have heard of it: {error}"));
-            None
-        }
-    }
+    let key = KeyPath::Service(service);
+    let expected = defined.revision.map(|revision| Expected::KeyActive(key.clone(), revision));
+    system::finish(session, defined, &key, expected, begun).await
 }

@@ -4,7 +4,9 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use openkcm_client::{KeySpec, Resource};
 use openkcm_contracts::{KeyPath, Period, SystemPath, TenantId, VersionId};
+use openkcm_host::BootInstant;
 
+use super::arrival::{self, Expected};
 use super::globals::ListFlags;
 use super::render::Column;
 use super::session::Session;
@@ -34,14 +36,15 @@ pub(crate) enum Command {
         /// TENANT/SYSTEM
         system: SystemPath,
     },
-    /// Delete a system and all its services: their keys are destroyed after a waiting period
+    /// Delete a system and all its services: their keys are refused at once, and destroyed after a waiting period; waits
+    /// and tells when each region refused
     Delete {
         /// TENANT/SYSTEM
         system: SystemPath,
         #[command(flatten)]
         flags: DeleteFlags,
     },
-    /// Take a deletion back, within its waiting period
+    /// Take a deletion back, within its waiting period; waits until the regions serve
     Undelete {
         /// TENANT/SYSTEM
         system: SystemPath,
@@ -120,8 +123,8 @@ pub(crate) async fn run(command: Command, session: &Session) -> anyhow::Result<(
     let resource = match command {
         Command::Define { system, spec } => define(session, &KeyPath::System(system), spec).await?,
         Command::Show { system } => show(session, &KeyPath::System(system)).await?,
-        Command::Delete { system, flags } => delete(session, &KeyPath::System(system), flags).await?,
-        Command::Undelete { system } => undelete(session, &KeyPath::System(system)).await?,
+        Command::Delete { system, flags } => return delete(session, KeyPath::System(system), flags).await,
+        Command::Undelete { system } => return undelete(session, KeyPath::System(system)).await,
         Command::Compromise { system, version } => {
             compromise(session, &KeyPath::System(system), &version).await?
         }
@@ -142,13 +145,36 @@ pub(crate) async fn show(session: &Session, key: &KeyPath) -> anyhow::Result<Res
     session.client().registry().key(key).await.with_context(|| format!("can't show {key}"))
 }
 
-pub(crate) async fn delete(session: &Session, key: &KeyPath, flags: DeleteFlags) -> anyhow::Result<Resource> {
-    let deleted = session.client().registry().delete_key(key, flags.purge_after.as_deref()).await;
-    deleted.with_context(|| format!("can't delete {key}"))
+pub(crate) async fn delete(session: &Session, key: KeyPath, flags: DeleteFlags) -> anyhow::Result<()> {
+    let begun = session.now();
+    let deleted = session.client().registry().delete_key(&key, flags.purge_after.as_deref()).await;
+    let deleted = deleted.with_context(|| format!("can't delete {key}"))?;
+    let generation = deleted.value["generation"].as_str().unwrap_or_default().to_owned();
+    let expected = deleted.revision.map(|revision| Expected::KeyEnded(key.clone(), revision, generation));
+    finish(session, deleted, &key, expected, begun).await
 }
 
-pub(crate) async fn undelete(session: &Session, key: &KeyPath) -> anyhow::Result<Resource> {
-    session.client().registry().undelete_key(key).await.with_context(|| format!("can't undelete {key}"))
+pub(crate) async fn undelete(session: &Session, key: KeyPath) -> anyhow::Result<()> {
+    let begun = session.now();
+    let undeleted = session.client().registry().undelete_key(&key).await;
+    let undeleted = undeleted.with_context(|| format!("can't undelete {key}"))?;
+    let expected = undeleted.revision.map(|revision| Expected::KeyBack(key.clone(), revision));
+    finish(session, undeleted, &key, expected, begun).await
+}
+
+/// Waits for the regions of the key's tenant, then shows what was committed.
+pub(crate) async fn finish(
+    session: &Session,
+    committed: Resource,
+    key: &KeyPath,
+    expected: Option<Expected>,
+    begun: BootInstant,
+) -> anyhow::Result<()> {
+    let regions = match session.patience.total.is_zero() {
+        true => Vec::new(),
+        false => arrival::regions_of(session, key.tenant()).await,
+    };
+    arrival::finish(session, committed, expected, regions, begun).await
 }
 
 pub(crate) async fn compromise(

@@ -5,7 +5,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use openkcm_client::TenantSpec;
 use openkcm_contracts::{RegionId, TenantId};
 
+use super::arrival::{self, Expected};
 use super::globals::{ListFlags, parse_pair};
+use super::output;
 use super::render::Column;
 use super::session::Session;
 
@@ -22,9 +24,10 @@ const COLUMNS: &[Column] = &[
 pub(crate) enum Command {
     /// Define a tenant, or change it
     Define(Define),
-    /// End a tenant: its keys are destroyed after a waiting period
+    /// End a tenant: its keys are refused at once, its L1 is unlinked, and they are destroyed after a waiting period;
+    /// waits and tells when each region refused
     Offboard(Offboard),
-    /// Take an offboarding back, within its waiting period
+    /// Take an offboarding back, within its waiting period; its L1 has to be linked again
     Undelete(Named),
     /// Show a tenant's definition
     Show(Named),
@@ -86,14 +89,8 @@ pub(crate) async fn run(command: Command, session: &Session) -> anyhow::Result<(
             let put = registry.put_tenant(&tenant, &spec).await;
             put.with_context(|| format!("can't define the tenant {tenant}"))?
         }
-        Command::Offboard(Offboard { tenant, purge_after }) => {
-            let deleted = registry.delete_tenant(&tenant, purge_after.as_deref()).await;
-            deleted.with_context(|| format!("can't offboard the tenant {tenant}"))?
-        }
-        Command::Undelete(Named { tenant }) => {
-            let undeleted = registry.undelete_tenant(&tenant).await;
-            undeleted.with_context(|| format!("can't undelete the tenant {tenant}"))?
-        }
+        Command::Offboard(arguments) => return offboard(session, arguments).await,
+        Command::Undelete(Named { tenant }) => return undelete(session, tenant).await,
         Command::Show(Named { tenant }) => {
             let shown = registry.tenant(&tenant).await;
             shown.with_context(|| format!("can't show the tenant {tenant}"))?
@@ -108,4 +105,27 @@ pub(crate) async fn run(command: Command, session: &Session) -> anyhow::Result<(
         }
     };
     session.show(&resource.value)
+}
+
+async fn offboard(session: &Session, arguments: Offboard) -> anyhow::Result<()> {
+    let begun = session.now();
+    let Offboard { tenant, purge_after } = arguments;
+    let ended = session.client().registry().delete_tenant(&tenant, purge_after.as_deref()).await;
+    let ended = ended.with_context(|| format!("can't offboard the tenant {tenant}"))?;
+    let regions = arrival::names(&ended.value["regions"]);
+    let expected = ended.revision.map(|revision| Expected::TenantEnded(tenant, revision));
+    arrival::finish(session, ended, expected, regions, begun).await
+}
+
+async fn undelete(session: &Session, tenant: TenantId) -> anyhow::Result<()> {
+    let begun = session.now();
+    let back = session.client().registry().undelete_tenant(&tenant).await;
+    let back = back.with_context(|| format!("can't undelete the tenant {tenant}"))?;
+    let regions = arrival::names(&back.value["regions"]);
+    let expected = back.revision.map(|revision| Expected::TenantBack(tenant.clone(), revision));
+    let outcome = arrival::finish(session, back, expected, regions, begun).await;
+    output::note(&format!(
+        "its offboarding has unlinked its L1: with its owner's consent, `openkcm l1 link {tenant} …` has it served again"
+    ));
+    outcome
 }

@@ -23,6 +23,8 @@ use tokio::task::JoinSet;
 use super::DevArguments;
 use super::config::ConfiguredRoots;
 use super::files::{CREDENTIAL, Home};
+use super::threads::Threads;
+use crate::component::Component;
 use crate::process::StopSignals;
 
 /// What the landscape is started from.
@@ -30,6 +32,7 @@ pub(super) struct Parts<'a> {
     pub(super) arguments: &'a DevArguments,
     pub(super) home: &'a Home,
     pub(super) regions: Vec<RegionId>,
+    pub(super) threads: &'a Threads,
     pub(super) roots: ConfiguredRoots,
     pub(super) leases: LeaseTerms,
     pub(super) probed_every: Duration,
@@ -147,11 +150,12 @@ impl Common<'_> {
             access: access_to(self.parts.home),
             rebuild: false,
         };
-        let service = openkcm_registry::Service::start(options, self.surroundings(signer)).await?;
+        let started = openkcm_registry::Service::start(options, self.surroundings(signer));
+        let threads = self.parts.threads.of(&Component::Registry)?;
+        let service = threads.spawn(started).await??;
         let stop = self.serve.stop();
-        self.serve
-            .components
-            .spawn(async move { service.serve(listener, stop).await.context("the Registry failed") });
+        let serving = async move { service.serve(listener, stop).await.context("the Registry failed") };
+        self.serve.components.spawn_on(serving, threads);
         Ok(())
     }
 
@@ -166,11 +170,11 @@ impl Common<'_> {
         };
         let surroundings =
             openkcm_cmk::Surroundings { roots: self.roots.clone(), common: self.surroundings(signer) };
-        let service = openkcm_cmk::Service::start(options, surroundings).await?;
+        let threads = self.parts.threads.of(&Component::Cmk)?;
+        let service = threads.spawn(openkcm_cmk::Service::start(options, surroundings)).await??;
         let stop = self.serve.stop();
-        self.serve
-            .components
-            .spawn(async move { service.serve(listener, stop).await.context("the CMK Server failed") });
+        let serving = async move { service.serve(listener, stop).await.context("the CMK Server failed") };
+        self.serve.components.spawn_on(serving, threads);
         Ok(())
     }
 
@@ -191,11 +195,13 @@ impl Common<'_> {
         };
         let surroundings =
             openkcm_krypton::Surroundings { roots: self.roots.clone(), common: self.surroundings(signer) };
-        let service = openkcm_krypton::Service::start(options, surroundings).await?;
+        let threads = self.parts.threads.of(&Component::Krypton(region.clone()))?;
+        let service = threads.spawn(openkcm_krypton::Service::start(options, surroundings)).await??;
         let (stop, region) = (self.serve.stop(), region.clone());
-        self.serve.components.spawn(async move {
+        let serving = async move {
             service.serve(listener, stop).await.with_context(|| format!("the Core of region {region} failed"))
-        });
+        };
+        self.serve.components.spawn_on(serving, threads);
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ mod config;
 mod files;
 mod landscape;
 mod sample;
+mod threads;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -64,7 +65,7 @@ fn region(text: &str) -> Result<RegionId, String> {
 
 /// Runs the landscape until it is asked to stop.
 pub(crate) fn run(arguments: DevArguments) -> anyhow::Result<()> {
-    log_to_stderr();
+    log_to_stderr("dev".to_owned());
     warn_of_memory(&openkcm_host::harden().context("the process can't be hardened")?);
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::new());
     let home = files::Home::prepare(&arguments.data_dir, &*entropy)?;
@@ -73,10 +74,13 @@ pub(crate) fn run(arguments: DevArguments) -> anyhow::Result<()> {
     if let Some(ttl) = arguments.lease_ttl {
         leases.ttl = ttl;
     }
+    let threads = threads::Threads::start(&regions)?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
     let outcome = runtime.block_on(async {
         let (arguments, home) = (&arguments, &home);
-        let parts = landscape::Parts { arguments, home, regions, roots, leases, probed_every, entropy };
+        let threads = &threads;
+        let parts =
+            landscape::Parts { arguments, home, regions, threads, roots, leases, probed_every, entropy };
         let running = landscape::start(parts).await?;
         if arguments.no_sample {
             // A tenant `demo` that is made from now on is its owner's, and no later start touches it.
@@ -87,6 +91,7 @@ pub(crate) fn run(arguments: DevArguments) -> anyhow::Result<()> {
         announce(home, &running.landscape)?;
         running.until_stopped().await
     });
+    threads.end();
     runtime.shutdown_timeout(DRAIN);
     outcome
 }

@@ -28,7 +28,7 @@ type Serving = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 /// Runs the component until it is asked to stop.
 pub(super) fn run(sources: Sources, config: Config, rebuild: bool) -> anyhow::Result<()> {
-    log_to_stderr();
+    log_to_stderr(config.component.to_string());
     warn_of_memory(&openkcm_host::harden().context("the process can't be hardened")?);
     files::private_directory(&config.data_dir)?;
     let _lock = files::lock(&config.data_dir)?;

@@ -2,7 +2,7 @@
 
 use openkcm_harness::until;
 
-use crate::setup::{PARTS, Setup};
+use crate::setup::{COMPONENTS, PARTS, Setup};
 
 #[tokio::test]
 async fn all_parts_of_a_new_landscape_meet_on_the_broker_and_end_well() {
@@ -27,5 +27,11 @@ async fn meet_and_end(mut setup: Setup) {
     assert_eq!(connected, PARTS.len() - 1);
     for part in PARTS.into_iter().rev() {
         assert!(setup.landscape.stop(part).await, "{part}:\n{}", setup.landscape.log(part));
+    }
+    for component in COMPONENTS {
+        let log = setup.landscape.log(component);
+        let named = |line: &str| line.split_whitespace().nth(1) == Some(component);
+        assert!(!log.is_empty() && log.lines().all(named), "{component} logs in its name:\n{log}");
+        assert!(!log.contains('\u{1b}'), "a log in a file has no colours:\n{log}");
     }
 }

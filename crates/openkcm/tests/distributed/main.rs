@@ -11,6 +11,7 @@ mod broker;
 mod calls;
 mod disturbed;
 mod drift;
+mod ends;
 mod first_start;
 mod forgeries;
 mod lanes;

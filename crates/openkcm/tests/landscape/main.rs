@@ -6,9 +6,11 @@
 
 mod bad_input;
 mod cores;
+mod ends;
 mod first_start;
 mod http;
 mod kill;
+mod logs;
 mod openapi;
 mod openbao;
 mod purge;
