@@ -9,7 +9,7 @@ use openkcm_cmk::rules::{Precondition, Refusal};
 use openkcm_cmk::store;
 use openkcm_contracts::v1::{
     Contents, Kept, L1Reference, LinkState, Listed, ManifestBody, ManifestQuery, Node, NodeDigest,
-    SovereignLease, StateManifest,
+    PurgeReport, SovereignLease, StateManifest,
 };
 use openkcm_contracts::{Event, EventType, Lane, LinkEpoch, Revision};
 use openkcm_digests::{Buckets, Sum, bucket_of};
@@ -61,7 +61,8 @@ impl Speaker {
         let mut links = Buckets::of_nothing();
         self.held.iter().for_each(|(name, digest)| links.replace(name, None, Some(digest)));
         let (links, cmk) = (links.to_text(), self.applied);
-        self.manifest(ManifestBody::Digests { definitions: String::new(), links, registry: None, cmk })
+        let (definitions, registry, purges) = (String::new(), None, PurgeReport::default());
+        self.manifest(ManifestBody::Digests { definitions, links, registry, cmk, purges })
     }
 
     /// It answers a question of whole buckets.
