@@ -4,13 +4,14 @@
 //! it has caught up.
 
 use openkcm_component::drift;
-use openkcm_contracts::v1::{ManifestBody, StateManifest, is_far_ahead};
-use openkcm_contracts::{RegionId, Revision, Timestamp};
+use openkcm_contracts::v1::{ManifestBody, PurgeReport, StateManifest, is_far_ahead};
+use openkcm_contracts::{Generation, RegionId, Revision, Timestamp};
 use openkcm_digests::Buckets;
 use openkcm_host::Entropy;
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 
+use crate::rules::purge::before;
 use crate::{reconcile, store};
 
 const HEARD: Table<Heard> = Table::new("manifests");
@@ -29,6 +30,13 @@ pub struct Heard {
     pub at: Timestamp,
     /// The last revision of the Registry that the Core had applied.
     pub applied: Option<Revision>,
+    /// How far the Core has come with what it is to destroy.
+    #[serde(default)]
+    pub purges: PurgeReport,
+    /// The last revision up to which it has destroyed all that it was told to destroy; none before it said so since it
+    /// started.
+    #[serde(default)]
+    pub purged: Option<Revision>,
     /// What it says of the definitions that it holds.
     pub(crate) definitions: String,
 }
@@ -44,6 +52,8 @@ pub struct Region {
     pub differing: usize,
     /// Its drift records.
     pub drift: drift::Counts,
+    /// Whether it holds each tombstone that there is now, by its last manifest.
+    pub holds_tombstones: bool,
 }
 
 /// Takes a manifest, unless a later one was heard, and does what follows from it.
@@ -55,7 +65,9 @@ pub fn hear(
     manifest: &StateManifest,
     (now, entropy): (Timestamp, &dyn Entropy),
 ) -> Result<(), StoreError> {
-    let ManifestBody::Digests { definitions, registry, .. } = &manifest.body else { return Ok(()) };
+    let ManifestBody::Digests { definitions, registry, purges, .. } = &manifest.body else {
+        return Ok(());
+    };
     let key = manifest.region.as_str();
     let order = (manifest.incarnation, manifest.sequence);
     if manifest.is_far_ahead(now) {
@@ -68,14 +80,18 @@ pub fn hear(
         return Ok(());
     }
     let heard = last(tx.as_read(), &manifest.region)?.filter(|heard| !is_far_ahead(heard.incarnation, now));
-    if heard.is_some_and(|heard| (heard.incarnation, heard.sequence) >= order) {
+    if heard.as_ref().is_some_and(|heard| (heard.incarnation, heard.sequence) >= order) {
         return Ok(());
     }
     if let Err(error) = Buckets::from_text(definitions) {
         tracing::warn!(region = key, %error, "a manifest was not taken");
         return Ok(());
     }
+    let earlier = heard.filter(|heard| heard.incarnation == manifest.incarnation);
+    let purged = purged_up_to(tx.as_read(), purges)?.or(earlier.and_then(|earlier| earlier.purged));
     let heard = Heard {
+        purges: purges.clone(),
+        purged,
         incarnation: manifest.incarnation,
         sequence: manifest.sequence,
         at: now,
@@ -84,6 +100,27 @@ pub fn hear(
     };
     HEARD.put(tx, key, &heard)?;
     reconcile::heard(tx, &manifest.region, &heard, (now, entropy))
+}
+
+/// Up to which revision a region has destroyed all; nothing where it does not hold the tombstones that there are, and
+/// so can't be asked.
+fn purged_up_to(view: &dyn Read, purges: &PurgeReport) -> Result<Option<Revision>, StoreError> {
+    if purges.digest != store::tombstones(view)? {
+        return Ok(None);
+    }
+    Ok(Some(match purges.first_open {
+        Some(first) => before(Generation(first)).0,
+        None => store::last_revision(view)?,
+    }))
+}
+
+/// Up to which revision each region has destroyed all that it was told to destroy, as far as it has said.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn purged(view: &dyn Read) -> Result<Vec<(RegionId, Revision)>, StoreError> {
+    let heard = HEARD.list(view, "", None, usize::MAX)?.into_iter();
+    Ok(heard.filter_map(|(region, heard)| Some((RegionId::new(&region).ok()?, heard.purged?))).collect())
 }
 
 /// A region's last manifest.
@@ -105,5 +142,8 @@ pub fn region(view: &dyn Read, region: &RegionId) -> Result<Region, StoreError> 
         Some(told) => told.differing(&store::buckets(view, region)?).len(),
         None => 0,
     };
-    Ok(Region { region: region.clone(), heard, differing, drift: drift::counts(view, region)? })
+    let all = store::tombstones(view)?;
+    let holds_tombstones = heard.as_ref().is_some_and(|heard| heard.purges.digest == all);
+    let drift = drift::counts(view, region)?;
+    Ok(Region { region: region.clone(), heard, differing, drift, holds_tombstones })
 }

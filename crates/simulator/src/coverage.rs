@@ -163,6 +163,8 @@ reached! {
     DriftMissing => "a missing definition found and told again",
     /// A definition was altered in a Core's store while it was down, and told again.
     DriftDiffers => "an altered definition found and told again",
+    /// A tombstone was lost from a Core's store while it was down, and told again.
+    DriftTombstone => "a lost tombstone found and told again",
     /// A Core held what the Registry never knew: it stayed, with an alarm, until it was gone.
     DriftUnknown => "an unknown definition found, left and alarmed",
     /// A Core that started as an earlier one than it had been was told to go on as a later one.

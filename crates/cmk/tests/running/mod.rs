@@ -115,6 +115,7 @@ impl Place {
                 links: nothing,
                 registry: None,
                 cmk: None,
+                purges: openkcm_contracts::v1::PurgeReport::default(),
             },
         });
         let letter = Letter::new(&manifest, Audience::Authorities, Revision::new(1, 1), SystemClock.now());

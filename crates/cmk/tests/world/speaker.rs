@@ -4,7 +4,8 @@ use openkcm_cmk::cores;
 use openkcm_cmk::rules::Precondition;
 use openkcm_cmk::store;
 use openkcm_contracts::v1::{
-    Contents, Kept, Listed, ManifestBody, ManifestQuery, Node, NodeDigest, SovereignLease, StateManifest,
+    Contents, Kept, Listed, ManifestBody, ManifestQuery, Node, NodeDigest, PurgeReport, SovereignLease,
+    StateManifest,
 };
 use openkcm_contracts::{Event, EventType, Lane, Revision};
 use openkcm_digests::{Buckets, bucket_of};
@@ -50,7 +51,8 @@ impl Speaker {
         let mut links = Buckets::of_nothing();
         self.held.iter().for_each(|(name, digest)| links.replace(name, None, Some(digest)));
         let (links, cmk) = (links.to_text(), self.applied);
-        self.manifest(ManifestBody::Digests { definitions: String::new(), links, registry: None, cmk })
+        let (definitions, registry, purges) = (String::new(), None, PurgeReport::default());
+        self.manifest(ManifestBody::Digests { definitions, links, registry, cmk, purges })
     }
 
     /// It answers a question of whole buckets.

@@ -18,7 +18,7 @@ const START_AHEAD: Duration = Duration::from_secs(86_400);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kept {
-    /// Tenants, systems and services: the Registry's.
+    /// Tenants, systems and services, and tombstones: the Registry's.
     Definitions,
     /// Pointers: the CMK Server's.
     Links,
@@ -51,7 +51,8 @@ pub enum Node {
     /// The units whose name's hash begins with these two bytes, the first one high.
     Place(u16),
     /// A unit: `acme` is that tenant's word, or its link; `acme@1.4` the systems of that generation of it;
-    /// `acme/hr@1.7` the services of that generation of its system.
+    /// `acme/hr@1.7` the services of that generation of its system; `acme/hr@purged` the tombstones of the system and of
+    /// its services.
     Unit(String),
     /// The things of a unit whose subject's hash begins with a byte.
     Part {
@@ -112,6 +113,20 @@ pub struct LeaseReport {
     pub until: Timestamp,
 }
 
+/// How far a Core has come with what it was told to destroy.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PurgeReport {
+    /// The digest over all tombstones that it holds, in hexadecimal.
+    pub digest: String,
+    /// Tombstones that wait for their time, or are being carried out.
+    pub waiting: u64,
+    /// Tombstones that wait for an operator's word.
+    pub held: u64,
+    /// The first revision of those; what was told before it is destroyed.
+    pub first_open: Option<Revision>,
+}
+
 /// What a manifest says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -126,6 +141,8 @@ pub enum ManifestBody {
         registry: Option<Revision>,
         /// The last revision of the CMK Server that it had applied.
         cmk: Option<Revision>,
+        /// How far it has come with what it is to destroy.
+        purges: PurgeReport,
     },
     /// The answer to a query.
     Listing {

@@ -16,7 +16,7 @@ pub use facts::{KeyDefine, KeyPurge, TenantDefine};
 pub use key::{KeySealed, Seal, SealedBy};
 pub use manifest::{
     Contents, Kept, LeaseReport, Listed, ListedThing, ManifestBody, ManifestQuery, Node, NodeDigest,
-    StateManifest, is_far_ahead,
+    PurgeReport, StateManifest, is_far_ahead,
 };
 pub use sovereign::{Dispute, L1Reference, L1Revoke, LinkState, SovereignLease};
 

@@ -166,7 +166,9 @@ fn merge_one(
         }
         // What is ended is not acted on; that its maker has destroyed a version destroys it nowhere else.
         Event::KeySealed(fact) if !purge::takes(tx.as_read(), fact)? => Ok(true),
-        Event::KeyPurge(fact) => purge::hear(tx, (revision, fact), &intake.stream.audience, now, changes),
+        Event::KeyPurge(fact) => {
+            purge::hear(tx, (revision, fact), &intake.stream.audience, now, (changes, sums))
+        }
         Event::KeySealed(fact) => {
             let news = versions::receive(tx, fact)?;
             if news {

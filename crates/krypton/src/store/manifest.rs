@@ -6,14 +6,14 @@
 //! later one.
 
 use openkcm_contracts::v1::{
-    Audience, Kept, LeaseReport, Listed, ManifestBody, ManifestQuery, StateManifest,
+    Audience, Kept, LeaseReport, Listed, ManifestBody, ManifestQuery, PurgeReport, StateManifest,
 };
 use openkcm_contracts::{Event, RegionId, Revision, Timestamp};
 use openkcm_orbital::{Letter, outbox};
 use openkcm_store::{Read, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 
-use super::{applied, buckets, lease};
+use super::{applied, buckets, lease, purge};
 use crate::rules::{LeasePolicy, Moment};
 
 pub(super) const TOLD: Table<Told> = Table::new("manifest");
@@ -42,6 +42,8 @@ struct Digests {
     links: String,
     registry: Option<Revision>,
     cmk: Option<Revision>,
+    #[serde(default)]
+    purges: PurgeReport,
 }
 
 /// Begins an incarnation: later than all before, also than those of a store that was lost, as long as the clock
@@ -131,14 +133,14 @@ pub fn tell(
     let sequence = told.sequence + 1;
     let told = Told { sequence, of_digests: sequence, said: Some(said.clone()), ..told };
     TOLD.put(tx, LAST, &told)?;
-    let Digests { definitions, links, registry, cmk } = said;
+    let Digests { definitions, links, registry, cmk, purges } = said;
     let manifest = StateManifest {
         region: region.clone(),
         incarnation: u64::from(told.incarnation),
         sequence: told.sequence,
         nonce,
         lease: until.map(|until| LeaseReport { until }),
-        body: ManifestBody::Digests { definitions, links, registry, cmk },
+        body: ManifestBody::Digests { definitions, links, registry, cmk, purges },
     };
     let revision = Revision::new(told.incarnation, told.sequence);
     lease::sent(tx, revision, &manifest.nonce, now)?;
@@ -179,5 +181,6 @@ fn digests(store: &dyn Read) -> Result<Digests, StoreError> {
         links: buckets(store, Kept::Links)?.to_text(),
         registry: applied.registry,
         cmk: applied.cmk,
+        purges: purge::report(store)?,
     })
 }

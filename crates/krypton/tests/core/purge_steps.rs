@@ -14,23 +14,23 @@ use openkcm_store::Memory;
 
 use crate::rig::facts::{self, SERVICE, SYSTEM, generation, region};
 
-const WAIT: Duration = Duration::from_secs(3_600);
-const TICK: Duration = Duration::from_secs(60);
+pub(crate) const WAIT: Duration = Duration::from_secs(3_600);
+pub(crate) const TICK: Duration = Duration::from_secs(60);
 
-const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
-struct Core {
-    store: Memory,
+pub(crate) struct Core {
+    pub(crate) store: Memory,
     policy: PurgePolicy,
 }
 
 impl Core {
-    fn new(least: u64) -> Self {
+    pub(crate) fn new(least: u64) -> Self {
         let brake = Brake { percent: 0, least, window: WAIT * 10 };
         Self { store: Memory::default(), policy: PurgePolicy { minimum_wait: WAIT, brake } }
     }
 
-    fn hear(&mut self, counter: u64, event: Event) {
+    pub(crate) fn hear(&mut self, counter: u64, event: Event) {
         let (audience, author) = (Audience::Region(region("a")), Role::Registry);
         let revision = Revision::new(1, counter);
         self.take(Verified { event, revision, audience, author, region: None });
@@ -60,7 +60,7 @@ impl Core {
     }
 
     /// Keeps versions of its own, one for each service of this system.
-    fn keep(&mut self, services: u16, of: u64) {
+    pub(crate) fn keep(&mut self, services: u16, of: u64) {
         let made: Vec<KeySealed> = (0..services).map(|number| version(number, of)).collect();
         self.keep_all(&made);
     }
@@ -69,7 +69,7 @@ impl Core {
         self.store.write(|tx| keep(tx, made, NOW)).expect("memory does not fail");
     }
 
-    fn held(&self, number: u16, of: u64) -> bool {
+    pub(crate) fn held(&self, number: u16, of: u64) -> bool {
         self.holds(&version(number, of))
     }
 
@@ -77,13 +77,13 @@ impl Core {
         store::holds(&self.store, sealed).expect("memory does not fail")
     }
 
-    fn step(&mut self, ran: Duration) -> Advanced {
+    pub(crate) fn step(&mut self, ran: Duration) -> Advanced {
         let Self { store, policy } = self;
         store.write(|tx| purge::advance(tx, &region("a"), policy, ran, NOW)).expect("memory does not fail")
     }
 
     /// Ticks for so long; says how many steps found more to do at once.
-    fn run(&mut self, time: Duration) -> usize {
+    pub(crate) fn run(&mut self, time: Duration) -> usize {
         let mut steps = 0;
         for _ in 0..time.as_secs() / TICK.as_secs() {
             let mut ran = TICK;
@@ -94,12 +94,12 @@ impl Core {
         steps
     }
 
-    fn stage(&self, path: &str) -> Stage {
+    pub(crate) fn stage(&self, path: &str) -> Stage {
         let path: KeyPath = path.parse().expect("a name");
         purge::tombstone(&self.store, &path).expect("memory does not fail").expect("a tombstone").stage
     }
 
-    fn decide(&mut self, decision: purge::Decision) -> usize {
+    pub(crate) fn decide(&mut self, decision: purge::Decision) -> usize {
         self.store.write(|tx| purge::decide(tx, decision, None, 10)).expect("memory does not fail").len()
     }
 }

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use openkcm_contracts::v1::PurgeReport;
 use openkcm_contracts::{RegionId, Revision, Timestamp};
 use openkcm_http::Answer;
 use serde::Serialize;
@@ -31,10 +32,33 @@ struct Region {
     drift_open: u64,
     /// What of that was healed so far.
     drift_healed: u64,
+    /// How far it has come with what it is to destroy; absent when no manifest was heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    purges: Option<Purges>,
     /// Its last manifest; absent when none was heard.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     manifest: Option<Manifest>,
+}
+
+/// How far a region has come with what it is to destroy, by its last manifest.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RegionPurges)]
+struct Purges {
+    /// `confirmed`: it holds each tombstone that there is, and has destroyed all that they end; `waiting`: some wait for
+    /// their time there, or are being carried out; `held`: some wait for an operator's word there; `differs`: it does
+    /// not hold exactly the tombstones that there are, also while they are on their way.
+    #[schema(example = "confirmed")]
+    state: &'static str,
+    /// How many wait there for their time, or are being carried out.
+    waiting: u64,
+    /// How many wait there for an operator's word.
+    held: u64,
+    /// The revision up to which all that it was told to destroy is; absent when it has not said so since it started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "1.42")]
+    up_to: Option<Revision>,
 }
 
 /// A manifest.
@@ -66,7 +90,7 @@ pub(crate) async fn list(State(handle): State<Handle>) -> Answer<Json<Regions>> 
 
 impl From<manifests::Region> for Region {
     fn from(region: manifests::Region) -> Self {
-        let manifests::Region { region, heard, differing, drift } = region;
+        let manifests::Region { region, heard, differing, drift, holds_tombstones } = region;
         let state = match (&heard, differing) {
             (None, _) => "unheard",
             (Some(_), 0) => "in-sync",
@@ -77,6 +101,7 @@ impl From<manifests::Region> for Region {
             state,
             drift_open: drift.open,
             drift_healed: drift.healed,
+            purges: heard.as_ref().map(|heard| Purges::of(heard, holds_tombstones)),
             differing_buckets: heard.as_ref().map(|_| differing),
             manifest: heard.map(|heard| Manifest {
                 at: heard.at,
@@ -85,5 +110,18 @@ impl From<manifests::Region> for Region {
                 applied: heard.applied,
             }),
         }
+    }
+}
+
+impl Purges {
+    fn of(heard: &manifests::Heard, holds_tombstones: bool) -> Self {
+        let PurgeReport { waiting, held, .. } = heard.purges;
+        let state = match (holds_tombstones, held, waiting) {
+            (false, ..) => "differs",
+            (true, 0, 0) => "confirmed",
+            (true, 0, _) => "waiting",
+            (true, ..) => "held",
+        };
+        Self { state, waiting, held, up_to: heard.purged }
     }
 }

@@ -111,7 +111,7 @@ pub(crate) fn heard(
         found.subject != ITSELF
             && !differing.iter().any(|bucket| lies_in(&Node::Bucket(*bucket), &found.unit, ""))
     })?;
-    let silent = outbox::waiting_for(tx.as_read(), Lane::Facts, &audience(region), 1)?.is_empty();
+    let silent = is_silent(tx.as_read(), region)?;
     let order = (heard.incarnation, heard.sequence);
     let corrected = look.corrected.filter(|(incarnation, _)| !is_far_ahead(*incarnation, now));
     if silent && corrected.is_none_or(|corrected| order > corrected) && !look.is_waiting(now) {
@@ -120,6 +120,13 @@ pub(crate) fn heard(
         look.ask(tx, region, (now, entropy))?;
     }
     save(tx, region, &before, &look)
+}
+
+/// Whether no words for a region wait.
+fn is_silent(view: &dyn Read, region: &RegionId) -> Result<bool, StoreError> {
+    let waits =
+        |lane| outbox::waiting_for(view, lane, &audience(region), 1).map(|letters| !letters.is_empty());
+    Ok(!waits(Lane::Facts)? && !waits(Lane::Urgent)?)
 }
 
 /// Whether a region says that it has applied a later word of the Registry than there is. Then the Registry may have

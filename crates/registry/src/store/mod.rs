@@ -12,7 +12,7 @@ use openkcm_component::drift;
 use openkcm_contracts::{KeyPath, Revision, SystemId, TenantId};
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 
-pub use digests::{buckets, narrow};
+pub use digests::{buckets, narrow, tombstones};
 pub use v1::{Ended, KeyRecord, Purged, Tenancy, TenantRecord};
 
 use crate::rules::Place;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use openkcm_component::drift::{self, Action, Kind, Wanted};
-use openkcm_contracts::v1::{Kept, ListedThing, ManifestBody, ManifestQuery, StateManifest};
+use openkcm_contracts::v1::{Kept, ListedThing, ManifestBody, ManifestQuery, PurgeReport, StateManifest};
 use openkcm_contracts::{Audience, Event, EventType, Lane, Revision, Role};
 use openkcm_digests::{Changes, Shelf, Sum, Unit};
 use openkcm_host::SeededEntropy;
@@ -20,17 +20,18 @@ const SHELF: Shelf = Shelf::new("units", "places", "totals");
 
 /// What a region holds, and how it tells of it.
 #[derive(Default)]
-struct Region {
+pub(crate) struct Region {
     sums: Memory,
     held: BTreeMap<String, BTreeMap<String, (Revision, Sum)>>,
-    applied: Option<Revision>,
-    incarnation: u64,
-    sequence: u64,
+    pub(crate) applied: Option<Revision>,
+    pub(crate) purges: PurgeReport,
+    pub(crate) incarnation: u64,
+    pub(crate) sequence: u64,
 }
 
 impl Region {
     /// One that holds exactly what the furnished Registry says, and has read all of it.
-    fn of(registry: &Registry) -> Self {
+    pub(crate) fn of(registry: &Registry) -> Self {
         let mut region = Self { applied: Some(last(registry)), incarnation: 1, ..Self::default() };
         let tenant = store::tenant(&registry.store, &id("acme")).unwrap().expect("it is defined");
         region.hold(&Event::TenantDefine(tenant_word(&tenant)), Some(tenant.revision));
@@ -42,10 +43,11 @@ impl Region {
     }
 
     /// Holds this of a thing from now on, or nothing.
-    fn hold(&mut self, event: &Event, revision: Option<Revision>) {
+    pub(crate) fn hold(&mut self, event: &Event, revision: Option<Revision>) {
         let unit = match event {
             Event::TenantDefine(fact) => fact.tenant.to_string(),
             Event::KeyDefine(fact) => Unit::name_of(fact),
+            Event::KeyPurge(fact) => Unit::of_tombstone(&fact.path()),
             other => panic!("{other:?} is no definition"),
         };
         let subject = event.subject().to_string();
@@ -72,11 +74,11 @@ impl Region {
         }
     }
 
-    fn tells(&mut self) -> StateManifest {
+    pub(crate) fn tells(&mut self) -> StateManifest {
         let definitions = SHELF.buckets(&self.sums, "held").unwrap().to_text();
         let links = SHELF.buckets(&Memory::default(), "held").unwrap().to_text();
-        let (registry, cmk) = (self.applied, None);
-        self.manifest(ManifestBody::Digests { definitions, links, registry, cmk })
+        let (registry, cmk, purges) = (self.applied, None, self.purges.clone());
+        self.manifest(ManifestBody::Digests { definitions, links, registry, cmk, purges })
     }
 
     fn answers(&mut self, query: &ManifestQuery) -> StateManifest {
@@ -100,7 +102,7 @@ fn last(registry: &Registry) -> Revision {
 }
 
 impl Registry {
-    fn hears(&mut self, manifest: StateManifest) {
+    pub(crate) fn hears(&mut self, manifest: StateManifest) {
         let intake = Intake {
             stream: Stream { lane: Lane::Manifests, audience: Audience::Authorities },
             words_of: None,
@@ -135,7 +137,7 @@ impl Registry {
     }
 
     /// The region says what it holds, and answers until nothing is asked.
-    fn compares(&mut self, with: &mut Region) -> Vec<String> {
+    pub(crate) fn compares(&mut self, with: &mut Region) -> Vec<String> {
         let manifest = with.tells();
         self.hears(manifest);
         while let Some(query) = self.asks() {
@@ -145,7 +147,7 @@ impl Registry {
         self.letters()
     }
 
-    fn drift(&self) -> Vec<(String, Kind, Action, bool)> {
+    pub(crate) fn drift(&self) -> Vec<(String, Kind, Action, bool)> {
         let wanted = Wanted { limit: 100, ..Wanted::default() };
         let (records, _) = drift::list(&self.store, &wanted).unwrap();
         let shown = |record: drift::Record| {

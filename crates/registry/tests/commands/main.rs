@@ -9,4 +9,5 @@ mod parents;
 mod purges;
 mod questions;
 mod registry;
+mod tombstones;
 mod words;

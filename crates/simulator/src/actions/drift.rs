@@ -7,7 +7,7 @@ use std::time::Duration;
 use openkcm_contracts::v1::KeyDefine;
 use openkcm_contracts::{DefinitionState, Event, Generation, Lane, Revision, ServiceId, Timestamp};
 use openkcm_host::Clock as _;
-use openkcm_krypton::store::Held;
+use openkcm_krypton::store::{Held, purge};
 use openkcm_orbital::{Intake, outbox};
 use openkcm_registry::inbox;
 use openkcm_store::{Read, Space, Table};
@@ -75,6 +75,7 @@ impl World {
             for (path, lose) in services.iter().zip([true, false]) {
                 self.edit(index, &path.to_string(), lose);
             }
+            self.lose_tombstone(index);
             self.start_core(index);
         }
         edited
@@ -134,6 +135,17 @@ impl World {
             if lose { (Reached::DriftMissing, "deletes") } else { (Reached::DriftDiffers, "alters") };
         self.reach(what);
         self.tell(format!("core {}: someone {line} {key} in its store", REGIONS[index]));
+    }
+
+    /// A tombstone is taken out of a Core's store, if there is one; what became of what it ended is not undone.
+    fn lose_tombstone(&mut self, index: usize) {
+        let view = self.cores[index].post.disk.view();
+        let Some((key, _)) = purge::tombstones(view, None, 1).expect("memory does not fail").pop() else {
+            return;
+        };
+        self.cores[index].post.disk.commit(|tx| tx.delete(Space("tombstones"), key.as_bytes()));
+        self.reach(Reached::DriftTombstone);
+        self.tell(format!("core {}: someone deletes the tombstone of {key} in its store", REGIONS[index]));
     }
 
     /// A service beside another one, which no material is made for.
