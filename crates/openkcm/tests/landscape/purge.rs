@@ -120,7 +120,8 @@ async fn a_wait_of_devs_cores_begins_with_the_tombstone_and_is_shown() {
         })
         .await;
         assert_eq!(purge["state"], "waiting", "{purge}");
-        assert!(purge["waits_seconds"].as_u64() > Some(3_000), "{purge}");
+        // The hour, and what the Core's clock may be ahead.
+        assert!(purge["waits_seconds"].as_u64() > Some(3_600), "{purge}");
     }
 }
 
