@@ -3,7 +3,6 @@
 //! What always holds: each line of the log says which component, and so which region, it is about. Where a process
 //! is one component, that is its name; where it is several, each has threads of its own, and they carry it.
 
-use std::cell::OnceCell;
 use std::fmt;
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -14,13 +13,10 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
+use crate::component::Component;
+
 /// How long components may take to end the requests that have begun, once they are asked to stop.
 pub(crate) const DRAIN: Duration = Duration::from_secs(20);
-
-thread_local! {
-    /// The component whose thread this is, where a process is several.
-    static COMPONENT: OnceCell<String> = const { OnceCell::new() };
-}
 
 /// Logs go to stderr, in this name where a thread has none of its own; RUST_LOG chooses how much. Colours are for
 /// terminals alone, and NO_COLOR (no-color.org) for none.
@@ -43,28 +39,22 @@ struct Stamp {
 impl FormatTime for Stamp {
     fn format_time(&self, line: &mut Writer<'_>) -> fmt::Result {
         SystemTime.format_time(line)?;
-        // A thread that ends has no name any more.
-        let named = COMPONENT.try_with(|name| name.get().map(|name| write!(line, " {name}")));
-        named.ok().flatten().unwrap_or_else(|| write!(line, " {}", self.process))
+        let thread = std::thread::current();
+        // Of a component's threads the first word is its name, also of those that its store has started.
+        let first = thread.name().and_then(|name| name.split(' ').next());
+        let component = first.filter(|name| name.parse::<Component>().is_ok());
+        write!(line, " {}", component.unwrap_or(&self.process))
     }
 }
 
-/// A runtime of one component among several in a process: whatever its threads log is logged in its name.
+/// A runtime of one component among several in a process: its threads carry its name, and log in it.
 ///
 /// # Errors
 /// When the operating system has no threads left.
-pub(crate) fn runtime_of(component: String) -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name(&component)
-        .on_thread_start(move || {
-            COMPONENT.with(|name| {
-                // The first word of a thread that was just made.
-                let _ = name.set(component.clone());
-            });
-        })
-        .build()
-        .context("the runtime can't be started")
+pub(crate) fn runtime_of(component: &Component) -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let built = runtime.enable_all().thread_name(component.to_string()).build();
+    built.context("the runtime can't be started")
 }
 
 /// Tells how many keys fit into the memory that may be locked, where that is not many.

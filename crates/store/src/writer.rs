@@ -35,8 +35,10 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn spawn(self) {
+        // Changes are applied on this thread, and what they log is logged here: it keeps the name of whose store it is.
+        let opener = std::thread::current().name().unwrap_or("unnamed").to_owned();
         std::thread::Builder::new()
-            .name("store-writer".into())
+            .name(format!("{opener} store-writer"))
             .spawn(move || self.run())
             .expect("the operating system starts one thread per store at start-up");
     }

@@ -97,9 +97,8 @@ pub(super) fn list(
             if stage.is_none_or(|stage| stage == tombstone.stage)
                 && let Ok(path) = name.parse()
             {
-                let waited = purge::waited(view, &tombstone)?;
                 let waits = match tombstone.stage {
-                    Stage::Waiting => policy.minimum_wait.saturating_sub(waited),
+                    Stage::Waiting => purge::waits(view, &tombstone, policy.minimum_wait)?,
                     Stage::Held | Stage::Confirmed | Stage::Done => Duration::ZERO,
                 };
                 shown.items.push(PurgeView { path, tombstone, waits });

@@ -5,15 +5,13 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use openkcm_client::{Landscape, Region};
-use openkcm_cmk::LeaseTerms;
 use openkcm_contracts::{RegionId, Role};
 use openkcm_host::{Clock, Entropy, SystemClock};
 use openkcm_http::Access;
-use openkcm_krypton::{LeasePolicy, PurgePolicy};
+use openkcm_krypton::LeasePolicy;
 use openkcm_orbital::{Embedded, Signer, Transport, TrustBundle, Verifier};
 use openkcm_roots::Roots;
 use tokio::net::TcpListener;
@@ -21,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::DevArguments;
-use super::config::ConfiguredRoots;
+use super::config::Configured;
 use super::files::{CREDENTIAL, Home};
 use super::threads::Threads;
 use crate::component::Component;
@@ -33,9 +31,7 @@ pub(super) struct Parts<'a> {
     pub(super) home: &'a Home,
     pub(super) regions: Vec<RegionId>,
     pub(super) threads: &'a Threads,
-    pub(super) roots: ConfiguredRoots,
-    pub(super) leases: LeaseTerms,
-    pub(super) probed_every: Duration,
+    pub(super) configured: Configured,
     pub(super) entropy: Arc<dyn Entropy>,
 }
 
@@ -110,8 +106,9 @@ pub(super) async fn start(parts: Parts<'_>) -> anyhow::Result<Running> {
     let transport: Arc<dyn Transport> =
         Arc::new(mesh.with_context(|| format!("the mesh in {} can't be opened", mesh_dir.display()))?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let configured = &parts.configured.roots;
     let roots =
-        Roots::build(&parts.roots.config, &parts.roots.directory, parts.entropy.clone(), clock.clone())?;
+        Roots::build(&configured.config, &configured.directory, parts.entropy.clone(), clock.clone())?;
     let (stop, stopping) = watch::channel(false);
     let mut common = Common {
         transport,
@@ -165,8 +162,8 @@ impl Common<'_> {
             regions: self.parts.regions.iter().cloned().collect::<BTreeSet<_>>(),
             access: access_to(self.parts.home),
             rebuild: false,
-            leases: self.parts.leases.clone(),
-            probed_every: self.parts.probed_every,
+            leases: self.parts.configured.leases.clone(),
+            probed_every: self.parts.configured.probed_every,
         };
         let surroundings =
             openkcm_cmk::Surroundings { roots: self.roots.clone(), common: self.surroundings(signer) };
@@ -189,9 +186,8 @@ impl Common<'_> {
             region: region.clone(),
             access: access_to(self.parts.home),
             leases: LeasePolicy::default(),
-            // What is tried out is not waited for.
-            purge: PurgePolicy { minimum_wait: Duration::ZERO, ..PurgePolicy::default() },
-            probed_every: self.parts.probed_every,
+            purge: self.parts.configured.purges,
+            probed_every: self.parts.configured.probed_every,
         };
         let surroundings =
             openkcm_krypton::Surroundings { roots: self.roots.clone(), common: self.surroundings(signer) };

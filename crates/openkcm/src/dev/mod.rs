@@ -46,14 +46,18 @@ pub(crate) struct DevArguments {
     /// Port of the first region's Core, the next ones count on; 0 takes any free ones
     #[arg(long, value_name = "PORT", default_value_t = 7031)]
     pub(crate) core_port: u16,
-    /// How to reach L1 providers beyond `local`: a TOML file with sections such as [roots.openbao]
-    /// [default: DIR/dev.toml, if it is there]
+    /// How to reach L1 providers beyond `local`, and more: a TOML file with sections such as [roots.openbao], [lease],
+    /// [probe], [purge] [default: DIR/dev.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// How long a lease of the CMK Server holds: with the CMK Server away for so long nothing is served [default: 1d, or
     /// what the configuration says]
     #[arg(long, value_name = "PERIOD")]
     pub(crate) lease_ttl: Option<Period>,
+    /// How long each Core keeps the material of a deleted key at the least, beyond the waiting period of its deletion; and
+    /// a minute longer [default: not at all, or what the configuration says]
+    #[arg(long, value_name = "PERIOD")]
+    pub(crate) purge_wait: Option<Period>,
     /// Make no sample tenant at the first start
     #[arg(long)]
     pub(crate) no_sample: bool,
@@ -70,17 +74,13 @@ pub(crate) fn run(arguments: DevArguments) -> anyhow::Result<()> {
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::new());
     let home = files::Home::prepare(&arguments.data_dir, &*entropy)?;
     let regions = home.regions(&arguments.regions)?;
-    let (roots, mut leases, probed_every) = config::read(&arguments, &home)?;
-    if let Some(ttl) = arguments.lease_ttl {
-        leases.ttl = ttl;
-    }
+    let configured = config::read(&arguments, &home)?;
     let threads = threads::Threads::start(&regions)?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't be started")?;
     let outcome = runtime.block_on(async {
         let (arguments, home) = (&arguments, &home);
         let threads = &threads;
-        let parts =
-            landscape::Parts { arguments, home, regions, threads, roots, leases, probed_every, entropy };
+        let parts = landscape::Parts { arguments, home, regions, threads, configured, entropy };
         let running = landscape::start(parts).await?;
         if arguments.no_sample {
             // A tenant `demo` that is made from now on is its owner's, and no later start touches it.

@@ -18,7 +18,7 @@ impl Threads {
     pub(super) fn start(regions: &[RegionId]) -> anyhow::Result<Self> {
         let components = Component::all(regions).into_iter();
         components
-            .map(|component| Ok((component.clone(), runtime_of(component.to_string())?)))
+            .map(|component| Ok((component.clone(), runtime_of(&component)?)))
             .collect::<anyhow::Result<_>>()
             .map(Self)
     }

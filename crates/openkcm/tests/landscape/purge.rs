@@ -6,8 +6,8 @@ use openkcm_harness::until;
 use serde_json::Value;
 
 use crate::setup::{
-    REGIONS, Setup, define, encrypt, only, opens_everywhere, refusal, region, service_path, until_active,
-    version_ids,
+    REGIONS, SAMPLE, Setup, define, encrypt, only, opens_everywhere, program, refusal, region, service_path,
+    until_active, version_ids,
 };
 
 const KEPT: &str = "acme/hr/payroll";
@@ -86,6 +86,54 @@ async fn a_key_that_is_deleted_for_good_is_destroyed_everywhere_and_may_be_defin
     opens_everywhere(&client, GONE, &anew).await;
     opens_everywhere(&client, KEPT, &kept).await;
     until_refused(&client, GONE, &gone, "key_purged").await;
+}
+
+#[tokio::test]
+async fn what_dev_is_told_of_purges_holds_in_each_of_its_cores() {
+    let purge = "[purge]\nbrake_percent = 0\nbrake_least = 0\n";
+    let setup =
+        Setup::start_prepared(|home| std::fs::write(home.join("dev.toml"), purge).expect("a file")).await;
+    let client = setup.client();
+    setup.must(&["service", "delete", SAMPLE, "--purge-after", "0"]);
+    for name in REGIONS {
+        until(&format!("the brake of region {name} holds it"), || async {
+            purges(&client, name).await.contains(&(SAMPLE.to_owned(), "held".to_owned())).then_some(())
+        })
+        .await;
+        assert_eq!(versions(&client, name, SAMPLE).await.len(), 0, "a held key is refused: it shows none");
+        setup.must(&["purge", "confirm", "--region", name, SAMPLE]);
+    }
+    until_done(&client, SAMPLE).await;
+}
+
+#[tokio::test]
+async fn a_wait_of_devs_cores_begins_with_the_tombstone_and_is_shown() {
+    let wait = "[purge]\nminimum_wait = \"1h\"\n";
+    let setup =
+        Setup::start_prepared(|home| std::fs::write(home.join("dev.toml"), wait).expect("a file")).await;
+    let client = setup.client();
+    setup.must(&["service", "delete", SAMPLE, "--purge-after", "0"]);
+    for name in REGIONS {
+        let purge = until("the tombstone is heard", || async {
+            let page = client.purges(region(name)).list(None).next_page().await.ok()??;
+            page.into_iter().find(|purge| purge["key"] == SAMPLE)
+        })
+        .await;
+        assert_eq!(purge["state"], "waiting", "{purge}");
+        // The hour, and what the Core's clock may be ahead.
+        assert!(purge["waits_seconds"].as_u64() > Some(3_600), "{purge}");
+    }
+}
+
+#[test]
+fn a_brake_of_more_than_everything_is_no_configuration_of_dev() {
+    let home = tempfile::tempdir().expect("a directory");
+    std::fs::write(home.path().join("dev.toml"), "[purge]\nbrake_percent = 101\n").expect("a file");
+    let directory = home.path().to_string_lossy().into_owned();
+    let output = std::process::Command::new(program()).args(["dev", "--data-dir", &directory]).output();
+    let output = output.expect("the program starts");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains("purge.brake_percent"), "{told}");
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ async fn every_line_of_the_readmes_tour_succeeds_and_shows_what_it_promises() {
     let lines = |wanted: &str| printed.lines().filter(|line| *line == wanted).count();
     assert_eq!(lines("identical"), 3, "{printed}\n{told}");
     assert_eq!(lines("refused, as it should be"), 1, "{printed}\n{told}");
+    assert_eq!(lines("gone for good"), 1, "{printed}\n{told}");
+    assert!(told.contains("key_purged"), "the refusal has another reason:\n{told}");
     assert!(told.contains("tenant_unlinked"), "the refusal has another reason:\n{told}");
     assert!(printed.contains(r#""ciphertext":"kcm1."#), "nothing was encrypted over HTTP:\n{printed}");
 }

@@ -11,6 +11,8 @@ pub use destroy::{Advanced, Decision, advance, decide, has_work};
 pub use records::{Counts, Stage, Tombstone};
 pub(super) use records::{Ledger, SPACES, TOMBSTONES};
 
+use std::time::Duration;
+
 use openkcm_contracts::v1::{Audience, KeyDefine, KeyPurge, KeySealed, PurgeReport};
 use openkcm_contracts::{
     DefinitionState, Event, EventType, Generation, KeyPath, Lane, RegionId, Revision, ServicePath,
@@ -239,11 +241,14 @@ pub fn counts(view: &dyn Read) -> Result<Counts, StoreError> {
     Ok(Ledger::read(view)?.counts)
 }
 
-/// How long a purge has been waited for on the purge clock.
+/// How long a purge waits still on the purge clock, of a minimum wait that begins where the clock may be a tick ahead.
 ///
 /// # Errors
 /// When the store can't be read.
-pub fn waited(view: &dyn Read, tombstone: &Tombstone) -> Result<std::time::Duration, StoreError> {
-    let clock = Ledger::read(view)?.clock;
-    Ok(std::time::Duration::from_millis(clock.saturating_sub(tombstone.since)))
+pub fn waits(view: &dyn Read, tombstone: &Tombstone, minimum: Duration) -> Result<Duration, StoreError> {
+    if minimum.is_zero() {
+        return Ok(Duration::ZERO);
+    }
+    let over = Duration::from_millis(tombstone.since).saturating_add(minimum);
+    Ok(over.saturating_sub(Duration::from_millis(Ledger::read(view)?.clock)))
 }
