@@ -23,4 +23,5 @@ mod rotation;
 mod secrecy;
 mod sovereignty;
 mod strangers;
+mod unsettled;
 mod use_of_keys;
