@@ -157,7 +157,7 @@ pub(crate) async fn until_connected(client: &Client, component: &str, connected:
 
 /// What a region holds of a tenant.
 pub(crate) async fn tenant(client: &Client, name: &str, tenant: &str) -> Option<Value> {
-    let call = Call::get(Component::Core(region(name)), &format!("/v1/tenants/{tenant}"));
+    let call = Call::get(Component::Core(region(name)), format!("/v1/tenants/{tenant}"));
     client.call(&call).await.ok()?.json().ok()
 }
 
