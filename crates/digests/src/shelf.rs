@@ -212,6 +212,11 @@ impl Buckets {
         *bucket = changed.to_be_bytes();
     }
 
+    /// The digest of one bucket, in hexadecimal.
+    pub fn digest(&self, bucket: u8) -> String {
+        format!("{:032x}", u128::from_be_bytes(self.0[usize::from(bucket)]))
+    }
+
     /// As a manifest has them.
     pub fn to_text(&self) -> String {
         STANDARD_NO_PAD.encode(self.0.as_flattened())

@@ -74,7 +74,8 @@ pub struct LeaseBody {
     pub ttl: Period,
     /// Tenants that it did not renew.
     pub disputes: usize,
-    /// Buckets (of 256) of which it renewed no tenant, since it was not known yet what differs in them.
+    /// Buckets (of 256) in which it was not known yet what differs: of their tenants it renewed none that may have
+    /// changed, and the others only if the Core agrees on them.
     pub unsettled: usize,
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use openkcm_component::drift::{self, Action, Found, Kind};
 use openkcm_contracts::v1::{Contents, Kept, Listed, ManifestQuery, Node, NodeDigest};
 use openkcm_contracts::{Audience, Event, RegionId, Revision, TenantId, Timestamp};
-use openkcm_digests::bucket_of;
+use openkcm_digests::{bucket_of, lies_in};
 use openkcm_orbital::words::{self, Standing};
 use openkcm_orbital::{Letter, outbox};
 use openkcm_store::{StoreError, Write};
@@ -72,7 +72,13 @@ pub(super) fn look(
     let mut further = Vec::new();
     let mut corrected = 0;
     for theirs in listed {
-        for node in store::narrow(tx.as_read(), region, theirs)?.nodes {
+        let narrowed = store::narrow(tx.as_read(), region, theirs)?.nodes;
+        // What is listed tells of all that lies there: who is not found to differ any more is not suspected either.
+        core.differences.retain(|id, _| {
+            let lies = |node: &Node| lies_in(node, id.as_str(), id.as_str());
+            !lies(&theirs.node) || narrowed.iter().any(lies)
+        });
+        for node in narrowed {
             let Node::Unit(name) = &node else {
                 further.push(node);
                 continue;

@@ -10,10 +10,12 @@
 mod look;
 mod speakers;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use openkcm_component::drift::{self, Action, Found, Kind};
-use openkcm_contracts::v1::{Kept, Listed, ManifestBody, SovereignLease, StateManifest};
+use openkcm_contracts::v1::{Kept, Listed, ManifestBody, SovereignLease, StateManifest, Unsettled};
 use openkcm_contracts::{Audience, Event, RegionId, Revision, TenantId, Timestamp};
-use openkcm_digests::Buckets;
+use openkcm_digests::{Buckets, bucket_of};
 use openkcm_orbital::words::{self, Standing};
 use openkcm_orbital::{Letter, outbox};
 use openkcm_store::{Read, StoreError, Write};
@@ -28,6 +30,9 @@ pub use speakers::forget;
 
 /// The subject of drift records about the CMK Server itself.
 const ITSELF: &str = "cmk";
+
+/// How long ago a pointer has changed lately: the first of these within which not too many have.
+const CHANGED_LATELY_MILLIS: [u64; 3] = [60_000, 10_000, 1_000];
 
 /// What a manifest led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -193,12 +198,53 @@ fn agreement(
         known.insert(id.clone(), (difference.theirs.clone(), expected(view, region, id)?));
     }
     let agreement = lease::compare(&told, &store::buckets(view, region)?, &known);
-    core.differences.retain(|id, _| agreement.disputed.contains(id));
+    // Where nothing explains a bucket, those who were found to differ in it stay suspected until it is looked into.
+    let differs = |id: &TenantId| known.get(id).is_some_and(|(theirs, ours)| theirs != ours);
+    core.differences.retain(|id, _| {
+        let is_open = agreement.unsettled.contains(&bucket_of(id.as_str()));
+        agreement.disputed.contains(id) || (is_open && differs(id))
+    });
     core.unsettled_since = match agreement.unsettled.is_empty() {
         true => None,
         false => core.unsettled_since.or(Some(now)),
     };
     Ok(Some(agreement))
+}
+
+/// What is said of buckets that nothing explains.
+fn unsettled(
+    view: &dyn Read,
+    (region, core): (&RegionId, &Core),
+    unsettled: &BTreeSet<u8>,
+    now: Timestamp,
+) -> Result<Vec<Unsettled>, StoreError> {
+    if unsettled.is_empty() {
+        return Ok(Vec::new());
+    }
+    let suspects = suspects(view, (region, core), unsettled, now)?;
+    Ok(lease::narrow(&store::buckets(view, region)?, unsettled, &suspects))
+}
+
+/// Who may make the difference in buckets that nothing explains: whose pointer has changed a moment ago, so that the
+/// word of it may be on its way, and who was found to differ when it was last looked at.
+fn suspects(
+    view: &dyn Read,
+    (region, core): (&RegionId, &Core),
+    unsettled: &BTreeSet<u8>,
+    now: Timestamp,
+) -> Result<BTreeMap<TenantId, Option<String>>, StoreError> {
+    let mut found: Vec<TenantId> = core.differences.keys().cloned().collect();
+    // Where very many have changed, those that did last.
+    for millis in CHANGED_LATELY_MILLIS {
+        let since = Timestamp::from_millis(now.as_millis().saturating_sub(millis));
+        let changed = store::changed_since(view, since, lease::MOST_SUSPECTS + 1)?;
+        if changed.len() <= lease::MOST_SUSPECTS {
+            found.extend(changed);
+            break;
+        }
+    }
+    found.retain(|id| unsettled.contains(&bucket_of(id.as_str())));
+    found.into_iter().map(|id| expected(view, region, &id).map(|ours| (id, ours))).collect()
 }
 
 /// The digest of what a region is to hold of a tenant's link.
@@ -227,6 +273,7 @@ fn lease(
         let has_region = has_region(tx.as_read(), region, id)?;
         disputes.push(lease::dispute(id, pointer.as_ref(), has_region, last));
     }
+    let unsettled = unsettled(tx.as_read(), (region, core), &agreement.unsettled, now)?;
     let ttl = landscape.leases.of(region);
     core.lease = Some(Given {
         incarnation: heard.incarnation,
@@ -242,7 +289,7 @@ fn lease(
         nonce: heard.nonce.clone(),
         ttl,
         disputes,
-        unsettled: agreement.unsettled.iter().copied().collect(),
+        unsettled,
     });
     outbox::put(tx, &Letter::new(&lease, Audience::Region(region.clone()), last, now))
 }

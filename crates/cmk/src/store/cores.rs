@@ -72,7 +72,7 @@ pub struct Given {
     pub ttl: Period,
     /// Tenants that it did not renew.
     pub disputes: usize,
-    /// Buckets of which it renewed no tenant.
+    /// Buckets of which it renewed no tenant, unless the Core found that it agrees on all but those that it named.
     pub unsettled: usize,
 }
 

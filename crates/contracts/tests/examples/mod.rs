@@ -3,7 +3,7 @@
 use openkcm_contracts::v1::{
     Contents, Dispute, Kept, KeyDefine, KeyPurge, KeySealed, L1Reference, L1Revoke, LeaseReport, LinkState,
     Listed, ListedThing, ManifestBody, ManifestQuery, Node, NodeDigest, PurgeReport, Seal, SealedBy,
-    SovereignLease, StateManifest, TenantDefine,
+    SovereignLease, StateManifest, TenantDefine, Unsettled,
 };
 use openkcm_contracts::{
     Algorithm, DefinitionState, Event, Generation, Layer, LinkEpoch, Period, RegionId, Revision, RootRef,
@@ -145,7 +145,11 @@ fn cmk_servers() -> Vec<Named> {
             epoch: LinkEpoch(Revision::new(2, 6)),
             state: LinkState::Unlinked,
         }],
-        unsettled: vec![7],
+        unsettled: vec![Unsettled {
+            bucket: 7,
+            without: vec![acme()],
+            others: "00112233445566778899aabbccddeeff".into(),
+        }],
     };
     vec![
         ("L1.Reference", Event::L1Reference(linked)),

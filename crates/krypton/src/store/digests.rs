@@ -8,11 +8,11 @@
 use std::collections::BTreeSet;
 
 use openkcm_contracts::v1::{Kept, KeyDefine, KeyPurge, L1Reference, LinkState, TenantDefine};
-use openkcm_contracts::{Event, Generation, Revision, TenantState};
+use openkcm_contracts::{Event, Generation, Revision, TenantId, TenantState};
 use openkcm_digests::{Buckets, Changes, EVERY_VIEW, Shelf, Sum, Unit};
 use openkcm_store::{Read, Space, StoreError, Write};
 
-use super::{DEFINITIONS, Held, TENANTS};
+use super::{DEFINITIONS, Held, LINKS, TENANTS};
 
 pub(super) const DEFINED: Shelf = Shelf::new("definition_units", "definition_places", "definition_totals");
 pub(super) const LINKED: Shelf = Shelf::new("link_units", "link_places", "link_totals");
@@ -129,6 +129,18 @@ pub(super) fn shelf(of: Kept) -> &'static Shelf {
 /// When the store can't be read.
 pub(super) fn links_in(store: &dyn Read, bucket: u8) -> Result<Vec<String>, StoreError> {
     LINKED.units_in(store, HELD, bucket)
+}
+
+/// The digest of a tenant's link; none where there is none that counts.
+///
+/// # Errors
+/// When the store can't be read.
+pub(super) fn link(store: &dyn Read, tenant: &TenantId) -> Result<Option<String>, StoreError> {
+    if !is_counted(store, Unit::named(tenant.as_str()))? {
+        return Ok(None);
+    }
+    let held = LINKS.get(store, tenant.as_str())?.and_then(|link| link.reference);
+    Ok(held.map(|held| Sum::of_event(&comparable(&held.fact), held.revision).digest()))
 }
 
 /// The views that a unit is in.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use openkcm_contracts::v1::{Dispute, LinkState, SovereignLease};
+use openkcm_contracts::v1::{Dispute, Kept, LinkState, SovereignLease};
 use openkcm_contracts::{Revision, TenantId};
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
@@ -181,9 +181,20 @@ fn excluded(view: &dyn Read, fact: &SovereignLease) -> Result<BTreeSet<TenantId>
             excluded.insert(dispute.tenant.clone());
         }
     }
-    for bucket in &fact.unsettled {
-        let units = digests::links_in(view, *bucket)?;
-        excluded.extend(units.iter().filter_map(|name| TenantId::new(name).ok()));
+    if fact.unsettled.is_empty() {
+        return Ok(excluded);
+    }
+    let mut held = digests::buckets(view, Kept::Links)?;
+    for unsettled in &fact.unsettled {
+        let without: BTreeSet<&TenantId> = unsettled.without.iter().collect();
+        for id in &without {
+            held.replace(id.as_str(), digests::link(view, id)?.as_deref(), None);
+        }
+        // Where the others are held as they are to be, that is what the CMK Server agrees on.
+        let is_agreed = held.digest(unsettled.bucket) == unsettled.others;
+        let units = digests::links_in(view, unsettled.bucket)?;
+        let units = units.iter().filter_map(|name| TenantId::new(name).ok());
+        excluded.extend(units.filter(|id| !is_agreed || without.contains(id)));
     }
     Ok(excluded)
 }

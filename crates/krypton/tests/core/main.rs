@@ -24,4 +24,5 @@ mod secrecy;
 mod sovereignty;
 mod strangers;
 mod tombstones;
+mod unsettled;
 mod use_of_keys;
