@@ -18,4 +18,5 @@ mod restart;
 mod schemathesis;
 mod secrets;
 mod setup;
+mod status;
 mod tour;
