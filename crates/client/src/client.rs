@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use openkcm_contracts::Revision;
 use openkcm_contracts::problem::Code;
+use openkcm_contracts::{RegionId, Revision};
 use openkcm_host::{BootInstant, Clock, Entropy};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH, RETRY_AFTER};
 use reqwest::{Response, Url};
@@ -210,6 +210,14 @@ impl Client {
             Some(problem) => Err(ClientError::Problem(Box::new(problem))),
             None => Err(self.protocol(call, format!("HTTP {} and no problem document", status.as_u16()))),
         }
+    }
+
+    /// That the landscape has this region: nothing is found in one that there is not.
+    ///
+    /// # Errors
+    /// That it has none of this name, and which it has.
+    pub fn check_region(&self, name: &RegionId) -> Result<(), ClientError> {
+        self.base(&Component::Core(name.clone())).map(|_| ())
     }
 
     fn base(&self, component: &Component) -> Result<&Url, ClientError> {

@@ -60,6 +60,9 @@ impl State {
 }
 
 pub(crate) async fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
+    if let Some(region) = &arguments.region {
+        session.client().check_region(region)?;
+    }
     let client = session.asker();
     let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
     let (mut items, mut more, mut failures) = (Vec::new(), false, Vec::new());

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use openkcm_client::{Call, Client, Component};
+use openkcm_contracts::problem::Code;
 use openkcm_contracts::{RegionId, TenantId, Timestamp};
 use openkcm_host::{Clock as _, SystemClock};
 use serde_json::{Value, json};
@@ -82,10 +83,11 @@ pub(crate) async fn run(arguments: &Arguments, session: &Session) -> anyhow::Res
 async fn show_tenant(tenant: &TenantId, session: &Session) -> anyhow::Result<()> {
     let regions: Vec<RegionId> =
         session.client().landscape().regions.iter().map(|region| region.name.clone()).collect();
-    let mut rows = Vec::new();
+    let (mut rows, mut known) = (Vec::new(), false);
     for region in regions {
         let call = Call::get(Component::Core(region.clone()), format!("/v1/tenants/{tenant}"));
         let answer = session.asker().call(&call).await;
+        known |= !matches!(&answer, Err(error) if error.code() == Some(Code::UnknownKey));
         let mut row = match answer.map(|answer| answer.json::<Value>()) {
             Ok(Ok(row)) => row,
             Ok(Err(_)) => json!({ "serving": false, "error": "its answer is not JSON" }),
@@ -93,6 +95,12 @@ async fn show_tenant(tenant: &TenantId, session: &Session) -> anyhow::Result<()>
         };
         row["region"] = region.as_str().into();
         rows.push(row);
+    }
+    if !known {
+        // Whether it is a tenant is the Registry's to say: the regions may only not have heard of it yet.
+        let defined = session.asker().registry().tenant(tenant).await;
+        defined.with_context(|| format!("no region knows a tenant {tenant}"))?;
+        output::note(&format!("the tenant {tenant} is defined, and no region has heard of it"));
     }
     match session.format {
         Format::Json => output::result(&render::json(&json!({ "tenant": tenant, "regions": rows }))),

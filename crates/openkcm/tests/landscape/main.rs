@@ -19,4 +19,5 @@ mod restart;
 mod schemathesis;
 mod secrets;
 mod setup;
+mod status;
 mod tour;
