@@ -11,8 +11,9 @@ use openkcm_host::Entropy;
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 
+use crate::rules::doubt::Doubt;
 use crate::rules::purge::before;
-use crate::{reconcile, store};
+use crate::{doubts, reconcile, store};
 
 const HEARD: Table<Heard> = Table::new("manifests");
 
@@ -52,6 +53,8 @@ pub struct Region {
     pub differing: usize,
     /// Its drift records.
     pub drift: drift::Counts,
+    /// Whether it keeps tombstones from being told.
+    pub doubt: Doubt,
     /// Whether it holds each tombstone that there is now, by its last manifest.
     pub holds_tombstones: bool,
 }
@@ -99,7 +102,8 @@ pub fn hear(
         definitions: definitions.clone(),
     };
     HEARD.put(tx, key, &heard)?;
-    reconcile::heard(tx, &manifest.region, &heard, (now, entropy))
+    reconcile::heard(tx, &manifest.region, &heard, (now, entropy))?;
+    doubts::heard(tx, &manifest.region, heard.applied)
 }
 
 /// Up to which revision a region has destroyed all; nothing where it does not hold the tombstones that there are, and
@@ -135,7 +139,7 @@ pub(crate) fn last(view: &dyn Read, region: &RegionId) -> Result<Option<Heard>, 
 ///
 /// # Errors
 /// When the store can't be read.
-pub fn region(view: &dyn Read, region: &RegionId) -> Result<Region, StoreError> {
+pub fn region(view: &dyn Read, region: &RegionId, now: Timestamp) -> Result<Region, StoreError> {
     let heard = HEARD.get(view, region.as_str())?;
     let told = heard.as_ref().and_then(|heard| Buckets::from_text(&heard.definitions).ok());
     let differing = match told {
@@ -145,5 +149,6 @@ pub fn region(view: &dyn Read, region: &RegionId) -> Result<Region, StoreError> 
     let all = store::tombstones(view)?;
     let holds_tombstones = heard.as_ref().is_some_and(|heard| heard.purges.digest == all);
     let drift = drift::counts(view, region)?;
-    Ok(Region { region: region.clone(), heard, differing, drift, holds_tombstones })
+    let doubt = doubts::of(view, region, now)?;
+    Ok(Region { region: region.clone(), heard, differing, drift, doubt, holds_tombstones })
 }

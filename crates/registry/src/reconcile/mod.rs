@@ -155,8 +155,8 @@ fn is_newer_than_registry(
     if drift::note(tx, found, now)? {
         tracing::error!(%region, %last, applied = ?heard.applied.map(|revision| revision.to_string()),
             "a region has applied a later word of the Registry than its store knows: either the store was put back \
-             from an older copy, or the region's Core is not to be trusted; start the Registry again, which compares \
-             its store with its own words");
+             from an older copy, or the region's Core is not to be trusted; nothing more is told to be destroyed; start \
+             the Registry again, which compares its store with its own words, or overrule the region");
     }
     Ok(true)
 }

@@ -34,6 +34,8 @@ pub const SPACES: &[Space] = &[
     SYSTEMS.space(),
     SERVICES.space(),
     AUTHORITY.space(),
+    crate::doubts::SPACES[0],
+    crate::doubts::SPACES[1],
     crate::manifests::SPACE,
     crate::reconcile::SPACE,
     drift::SPACES[0],

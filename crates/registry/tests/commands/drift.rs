@@ -21,6 +21,7 @@ const SHELF: Shelf = Shelf::new("units", "places", "totals");
 /// What a region holds, and how it tells of it.
 #[derive(Default)]
 pub(crate) struct Region {
+    pub(crate) name: &'static str,
     sums: Memory,
     held: BTreeMap<String, BTreeMap<String, (Revision, Sum)>>,
     pub(crate) applied: Option<Revision>,
@@ -32,7 +33,7 @@ pub(crate) struct Region {
 impl Region {
     /// One that holds exactly what the furnished Registry says, and has read all of it.
     pub(crate) fn of(registry: &Registry) -> Self {
-        let mut region = Self { applied: Some(last(registry)), incarnation: 1, ..Self::default() };
+        let mut region = Self { applied: Some(last(registry)), incarnation: 1, name: "a", ..Self::default() };
         let tenant = store::tenant(&registry.store, &id("acme")).unwrap().expect("it is defined");
         region.hold(&Event::TenantDefine(tenant_word(&tenant)), Some(tenant.revision));
         for name in ["acme/hr", "acme/hr/payroll"] {
@@ -40,6 +41,11 @@ impl Region {
             region.hold(&Event::KeyDefine(key_word(&key)), Some(key.revision));
         }
         region
+    }
+
+    /// The Registry's word about a key.
+    pub(crate) fn word(registry: &Registry, key: &str) -> Event {
+        Event::KeyDefine(key_word(&registry.key(key).record))
     }
 
     /// Holds this of a thing from now on, or nothing.
@@ -65,7 +71,7 @@ impl Region {
     fn manifest(&mut self, body: ManifestBody) -> StateManifest {
         self.sequence += 1;
         StateManifest {
-            region: region("a"),
+            region: region(self.name),
             incarnation: self.incarnation,
             sequence: self.sequence,
             nonce: "n".into(),
@@ -103,6 +109,7 @@ fn last(registry: &Registry) -> Revision {
 
 impl Registry {
     pub(crate) fn hears(&mut self, manifest: StateManifest) {
+        let heard_in = manifest.region.clone();
         let intake = Intake {
             stream: Stream { lane: Lane::Manifests, audience: Audience::Authorities },
             words_of: None,
@@ -111,7 +118,7 @@ impl Registry {
                 revision: Revision::new(1, 1),
                 audience: Audience::Authorities,
                 author: Role::Krypton,
-                region: Some(region("a")),
+                region: Some(heard_in),
             }],
             poison: Vec::new(),
             dropped: BTreeMap::new(),
@@ -167,7 +174,7 @@ fn a_region_that_holds_what_it_is_to_hold_is_asked_nothing() {
     let mut registry = Registry::furnished();
     let mut a = Region::of(&registry);
     assert_eq!(registry.compares(&mut a), [""; 0]);
-    assert_eq!(manifests::region(&registry.store, &region("a")).unwrap().differing, 0);
+    assert_eq!(manifests::region(&registry.store, &region("a"), registry.now).unwrap().differing, 0);
     assert_eq!(registry.drift(), []);
 }
 
@@ -312,13 +319,13 @@ fn a_start_far_in_the_future_is_not_believed_and_outlasts_no_honest_one() {
     let mut a = Region { incarnation: u64::MAX, ..Region::of(&registry) };
     let manifest = a.tells();
     registry.hears(manifest);
-    assert_eq!(manifests::region(&registry.store, &region("a")).unwrap().heard, None);
+    assert_eq!(manifests::region(&registry.store, &region("a"), registry.now).unwrap().heard, None);
     // Dated by a clock that is ahead by less than a day: believed, and so is the next start.
     let now = registry.now.as_millis() / 1_000;
     for incarnation in [now + 80_000, now + 80_001] {
         let mut a = Region { incarnation, ..Region::of(&registry) };
         registry.compares(&mut a);
-        let heard = manifests::region(&registry.store, &region("a")).unwrap().heard.unwrap();
+        let heard = manifests::region(&registry.store, &region("a"), registry.now).unwrap().heard.unwrap();
         assert_eq!(heard.incarnation, incarnation);
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod definitions;
+mod doubts;
 mod drift;
 mod letters;
 mod parents;

@@ -77,7 +77,7 @@ fn what_waits_or_is_held_in_a_region_is_no_drift_and_is_not_told_again() {
         a.purges.first_open = Some(Revision::new(1, 5));
         assert_eq!(told_again(&mut registry, &mut a, 4), [""; 0]);
         assert_eq!(registry.drift(), []);
-        let shown = manifests::region(&registry.store, &region("a")).unwrap();
+        let shown = manifests::region(&registry.store, &region("a"), registry.now).unwrap();
         assert!(shown.holds_tombstones && shown.differing == 0);
         assert_eq!(shown.heard.unwrap().purged, Some(Revision::new(1, 4)));
         assert_eq!(registry.key(SERVICE).purged_in, []);
@@ -91,7 +91,7 @@ fn a_region_confirms_a_purge_when_it_is_done_with_it() {
     a.hold(&lacks, None);
     let digest = std::mem::replace(&mut a.purges.digest, "0".repeat(32));
     registry.compares(&mut a);
-    let shown = manifests::region(&registry.store, &region("a")).unwrap();
+    let shown = manifests::region(&registry.store, &region("a"), registry.now).unwrap();
     assert!(!shown.holds_tombstones && shown.heard.unwrap().purged.is_none(), "it does not even hold it");
     assert_eq!(registry.key(SERVICE).purged_in, []);
     a.hold(&lacks, Some(ends(&registry)));
@@ -108,11 +108,14 @@ fn a_region_confirms_a_purge_when_it_is_done_with_it() {
         [],
         "its system's tombstone ends it too, and is not heard yet"
     );
-    let shown = manifests::region(&registry.store, &region("a")).unwrap();
+    let shown = manifests::region(&registry.store, &region("a"), registry.now).unwrap();
     assert_eq!((shown.holds_tombstones, shown.heard.unwrap().purged), (false, Some(Revision::new(1, 5))));
     (a.incarnation, a.sequence) = (2, 0);
     registry.compares(&mut a);
-    assert_eq!(manifests::region(&registry.store, &region("a")).unwrap().heard.unwrap().purged, None);
+    assert_eq!(
+        manifests::region(&registry.store, &region("a"), registry.now).unwrap().heard.unwrap().purged,
+        None
+    );
 }
 
 #[test]
