@@ -46,8 +46,8 @@ pub(crate) struct DevArguments {
     /// Port of the first region's Core, the next ones count on; 0 takes any free ones
     #[arg(long, value_name = "PORT", default_value_t = 7031)]
     pub(crate) core_port: u16,
-    /// How to reach L1 providers beyond `local`, and more: a TOML file with sections such as [roots.openbao], [lease],
-    /// [probe], [purge] [default: DIR/dev.toml, if it is there]
+    /// How to reach L1 providers beyond `local`, and more: a TOML file with sections such as [roots.openbao], and for
+    /// leases, probes and purges [default: DIR/dev.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// How long a lease of the CMK Server holds: with the CMK Server away for so long nothing is served [default: 1d, or
