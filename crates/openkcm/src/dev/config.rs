@@ -78,7 +78,7 @@ pub(super) fn read(arguments: &DevArguments, home: &Home) -> anyhow::Result<Conf
     let mut directory = home.directory().to_path_buf();
     if let Some(path) = &path {
         let text =
-            std::fs::read_to_string(&path).with_context(|| format!("{} can't be read", path.display()))?;
+            std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
         file = toml::from_str(&text)
             .with_context(|| format!("{} is no configuration of dev", path.display()))?;
         directory = path.parent().map(PathBuf::from).unwrap_or_default();
