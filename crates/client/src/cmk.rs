@@ -1,6 +1,6 @@
 //! The CMK Server's routes: which external key is whose root.
 
-use openkcm_contracts::{RootRef, TenantId};
+use openkcm_contracts::{RegionId, RootRef, TenantId};
 use reqwest::Method;
 use serde::Serialize;
 
@@ -53,9 +53,15 @@ impl<'c> Cmk<'c> {
         Listing::new(self.client, call(Method::GET, "/v1/tenants".to_owned()))
     }
 
-    /// The Cores and their leases.
-    pub async fn cores(&self) -> Result<Resource, ClientError> {
-        self.client.resource(&call(Method::GET, "/v1/cores".to_owned())).await
+    /// The Cores and their leases; of a region alone, where one is given.
+    pub async fn cores(&self, region: Option<&RegionId>) -> Result<Resource, ClientError> {
+        let call = Call::get(Component::Cmk, "/v1/cores").query("region", region.map(RegionId::as_str));
+        self.client.resource(&call).await
+    }
+
+    /// Forgets which starts of a region's Core were heard of: the first that speaks afterwards is leased.
+    pub async fn forget_core(&self, region: &RegionId) -> Result<Resource, ClientError> {
+        self.client.resource(&call(Method::POST, format!("/v1/cores/{region}/forget"))).await
     }
 }
 

@@ -4,126 +4,18 @@
 mod world;
 
 use openkcm_cmk::commands::Failure;
-use openkcm_cmk::cores;
 use openkcm_cmk::rules::{Precondition, Refusal};
-use openkcm_cmk::store;
-use openkcm_contracts::v1::{
-    Contents, Kept, L1Reference, LinkState, Listed, ManifestBody, ManifestQuery, Node, NodeDigest,
-    SovereignLease, StateManifest,
-};
-use openkcm_contracts::{Event, EventType, Lane, LinkEpoch, Revision};
+use openkcm_contracts::v1::{L1Reference, LinkState, Unsettled};
+use openkcm_contracts::{Event, Lane, LinkEpoch, Revision};
 use openkcm_digests::{Buckets, Sum, bucket_of};
-use openkcm_orbital::outbox;
 
-use world::{World, id, region, request};
+use world::speaker::{Speaker, linked};
+use world::{World, id, request};
 
 const NONE: Precondition = Precondition::None;
 
 fn r(counter: u64) -> Revision {
     Revision::new(1, counter)
-}
-
-/// A Core of region `a`, as far as it speaks.
-struct Speaker {
-    incarnation: u64,
-    sequence: u64,
-    applied: Option<Revision>,
-    /// The links that it holds: tenant, and the digest of what it holds.
-    held: Vec<(&'static str, String)>,
-}
-
-impl Speaker {
-    fn new(incarnation: u64) -> Self {
-        Self { incarnation, sequence: 0, applied: None, held: Vec::new() }
-    }
-
-    /// It holds what the CMK Server says of these tenants.
-    fn holding(mut self, world: &World, tenants: &[&'static str]) -> Self {
-        let digest = |name: &str| store::digest(&world.pointer(name).expect("it has a pointer"));
-        self.held = tenants.iter().map(|name| (*name, digest(name))).collect();
-        self.applied = store::revision(&world.store).expect("memory does not fail");
-        self
-    }
-
-    fn manifest(&mut self, body: ManifestBody) -> StateManifest {
-        self.sequence += 1;
-        StateManifest {
-            region: region("a"),
-            incarnation: self.incarnation,
-            sequence: self.sequence,
-            nonce: format!("{}-{}", self.incarnation, self.sequence),
-            lease: None,
-            body,
-        }
-    }
-
-    fn digests(&mut self) -> StateManifest {
-        let mut links = Buckets::of_nothing();
-        self.held.iter().for_each(|(name, digest)| links.replace(name, None, Some(digest)));
-        let (links, cmk) = (links.to_text(), self.applied);
-        self.manifest(ManifestBody::Digests { definitions: String::new(), links, registry: None, cmk })
-    }
-
-    /// It answers a question of whole buckets.
-    fn listing(&mut self, query: &ManifestQuery) -> StateManifest {
-        let looked = |node: &Node| {
-            let Node::Bucket(bucket) = node else { panic!("{node:?} was asked for") };
-            let lies_here = |(name, _): &&(&str, String)| bucket_of(name) == *bucket;
-            let nodes = self.held.iter().filter(lies_here).map(|(name, digest)| NodeDigest {
-                node: Node::Unit((*name).to_owned()),
-                digest: digest.clone(),
-            });
-            Listed { node: node.clone(), contents: Contents::Nodes(nodes.collect()) }
-        };
-        let listed = query.nodes.iter().map(looked).collect();
-        self.manifest(ManifestBody::Listing { query: query.nonce.clone(), of: Kept::Links, listed })
-    }
-}
-
-impl World {
-    fn hears(&mut self, manifest: &StateManifest) {
-        let (now, nonce) = (self.now(), format!("asked-{}", manifest.nonce));
-        let Self { store, landscape, .. } = self;
-        store.write(|tx| cores::hear(tx, landscape, manifest, &nonce, now)).expect("memory does not fail");
-    }
-
-    /// What waits on a lane, and is told now.
-    fn said(&mut self, lane: Lane) -> Vec<Event> {
-        let waiting = outbox::waiting(&self.store, lane, usize::MAX).expect("memory does not fail");
-        let forgotten: Result<(), openkcm_store::StoreError> =
-            self.store.write(|tx| outbox::forget(tx, lane, &waiting));
-        forgotten.expect("memory does not fail");
-        let read = |letter: &openkcm_orbital::Letter| {
-            let kind = EventType::from_wire_name(&letter.kind).expect("a known type");
-            Event::from_body(kind, letter.body.as_bytes()).expect("a readable body")
-        };
-        waiting.iter().map(|waiting| read(&waiting.letter)).collect()
-    }
-
-    fn lease(&mut self) -> Option<SovereignLease> {
-        self.said(Lane::Urgent).into_iter().find_map(|event| match event {
-            Event::SovereignLease(lease) => Some(lease),
-            _ => None,
-        })
-    }
-
-    fn question(&mut self) -> Option<ManifestQuery> {
-        self.said(Lane::Manifests).into_iter().find_map(|event| match event {
-            Event::ManifestQuery(query) => Some(query),
-            _ => None,
-        })
-    }
-}
-
-/// acme and beta, in region a, linked and told of.
-fn linked() -> World {
-    let mut world = World::default();
-    for (name, counter) in [("acme", 1), ("beta", 2)] {
-        world.define(name, counter, &["a"]);
-        world.link(name, &request(&["k"]), &NONE).expect("nothing is against it");
-    }
-    Lane::ALL.into_iter().for_each(|lane| drop(world.said(lane)));
-    world
 }
 
 #[test]
@@ -145,11 +37,8 @@ fn an_unlink_that_a_core_has_not_applied_keeps_its_tenant_from_being_renewed_and
     Lane::ALL.into_iter().for_each(|lane| drop(world.said(lane)));
     world.hears(&core.digests());
     let lease = world.lease().expect("it is leased");
-    assert_eq!(
-        (lease.disputes.len(), lease.unsettled),
-        (0, vec![bucket_of("acme")]),
-        "not known yet what differs"
-    );
+    let unsettled: Vec<u8> = lease.unsettled.iter().map(|unsettled| unsettled.bucket).collect();
+    assert_eq!((lease.disputes.len(), unsettled), (0, vec![bucket_of("acme")]), "not known yet what differs");
     assert_eq!(world.question(), None, "the unlink is on its way");
     world.pass_a_minute();
     world.hears(&core.digests());
@@ -226,26 +115,87 @@ fn a_cmk_server_that_may_be_behind_leases_nobody() {
     world.lease().expect("the claim is taken back");
 }
 
-#[test]
-fn of_several_starts_of_a_core_only_the_latest_is_leased_and_an_earlier_one_is_shown() {
+/// A neighbour of `acme`: both lie in one bucket.
+const NEIGHBOUR: &str = "gekko";
+
+/// `acme` and its neighbour, linked and told of.
+fn neighbours() -> World {
     let mut world = linked();
-    let mut first = Speaker::new(7).holding(&world, &["acme", "beta"]);
-    let mut second = Speaker::new(8).holding(&world, &["acme", "beta"]);
-    let late = first.digests();
-    world.hears(&late);
-    world.hears(&second.digests());
-    assert_eq!(world.lease().map(|lease| lease.incarnation), Some(8));
-    let superseded = |world: &World| {
-        let core = store::core(&world.store, &region("a")).expect("memory does not fail");
-        core.incarnations.get(&7).expect("it was heard of").spoke_again
-    };
-    world.hears(&late);
-    assert_eq!(
-        (world.lease(), superseded(&world)),
-        (None, None),
-        "what is delivered again is no sign of life"
-    );
-    world.hears(&first.digests());
-    assert_eq!(world.lease(), None);
-    assert_eq!(superseded(&world), Some(world.now()));
+    world.define(NEIGHBOUR, 3, &["a"]);
+    world.link(NEIGHBOUR, &request(&["k"]), &NONE).expect("nothing is against it");
+    Lane::ALL.into_iter().for_each(|lane| drop(world.said(lane)));
+    assert_eq!(bucket_of("acme"), bucket_of(NEIGHBOUR));
+    world
+}
+
+/// What a Core sums up that holds these links alone, as the CMK Server has them.
+fn sum_of(world: &World, tenants: &[&'static str]) -> String {
+    let mut links = Buckets::of_nothing();
+    for (name, digest) in Speaker::new(1).holding(world, tenants).held {
+        links.replace(name, None, Some(&digest));
+    }
+    links.digest(bucket_of(NEIGHBOUR))
+}
+
+#[test]
+fn a_tenant_that_changes_without_a_pause_is_named_and_its_neighbours_are_renewed() {
+    let mut world = neighbours();
+    world.pass(3_600);
+    for round in 0..20 {
+        // What the Core holds is always a change behind.
+        let mut core =
+            Speaker { sequence: round, ..Speaker::new(7).holding(&world, &["acme", "beta", NEIGHBOUR]) };
+        let revision = world.pointer("acme").expect("it has one").revision;
+        if world.pointer("acme").is_some_and(|pointer| pointer.is_linked()) {
+            world.unlink("acme", &NONE).expect("it is linked");
+        } else {
+            let seen = Precondition::OneOf(vec![revision]);
+            world.link("acme", &request(&["k"]), &seen).expect("it was seen unlinked");
+        }
+        world.pass(7);
+        world.hears(&core.digests());
+        let lease = world.lease().expect("it is leased");
+        assert!(lease.disputes.is_empty(), "nothing explains it");
+        let unsettled = Unsettled {
+            bucket: bucket_of(NEIGHBOUR),
+            without: vec![id("acme")],
+            others: sum_of(&world, &[NEIGHBOUR]),
+        };
+        assert_eq!(lease.unsettled, [unsettled], "in round {round}");
+        // Whatever it is asked meanwhile, its answer is out of date when it comes.
+        if let Some(query) = world.question() {
+            world.hears(&core.listing(&query));
+        }
+    }
+}
+
+#[test]
+fn who_was_found_to_differ_is_suspected_while_a_neighbour_keeps_the_bucket_open_and_no_longer() {
+    let mut world = neighbours();
+    let mut core = Speaker::new(7).holding(&world, &["acme", "beta"]);
+    core.held.push((NEIGHBOUR, Sum::of("l1.gekko", r(1), b"something else").digest()));
+    world.hears(&core.digests());
+    let lease = world.lease().expect("it is leased");
+    assert_eq!(lease.unsettled[0].without, [id("acme"), id(NEIGHBOUR)], "both were linked a moment ago");
+    let query = world.question().expect("it has read all that was told, and differs");
+    world.hears(&core.listing(&query));
+    // Long afterwards another one of the bucket differs too: each is suspected, for its own reason.
+    world.pass(3_600);
+    world.unlink("acme", &NONE).expect("it is linked");
+    world.hears(&core.digests());
+    let lease = world.lease().expect("it is leased");
+    assert_eq!(lease.unsettled[0].without, [id("acme"), id(NEIGHBOUR)]);
+    assert!(lease.disputes.is_empty());
+    // What it holds of the one is put right, of the other not: a look tells which.
+    let mut core =
+        Speaker { sequence: core.sequence, ..Speaker::new(7).holding(&world, &["beta", NEIGHBOUR]) };
+    world.pass(3_600);
+    world.hears(&core.digests());
+    assert_eq!(world.lease().expect("it is leased").unsettled.len(), 1);
+    let query = world.question().expect("it differs still");
+    world.hears(&core.listing(&query));
+    world.hears(&core.digests());
+    let lease = world.lease().expect("it is leased");
+    let disputed: Vec<_> = lease.disputes.iter().map(|dispute| dispute.tenant.clone()).collect();
+    assert_eq!((disputed, lease.unsettled), (vec![id("acme")], vec![]));
 }

@@ -6,7 +6,7 @@ use openkcm_cmk::inbox::Applied;
 use openkcm_cmk::rules::Precondition;
 use openkcm_cmk::store::UnlinkReason;
 use openkcm_contracts::v1::LinkState::{Linked, Unlinked};
-use openkcm_contracts::v1::{ManifestBody, StateManifest};
+use openkcm_contracts::v1::{ManifestBody, PurgeReport, StateManifest};
 use openkcm_contracts::{Audience, Event, LinkEpoch, Meeting, RegionId, Revision, TenantState};
 use openkcm_orbital::Verified;
 
@@ -160,6 +160,7 @@ fn manifest(region: RegionId) -> StateManifest {
             links: String::new(),
             registry: None,
             cmk: None,
+            purges: PurgeReport::default(),
         },
     }
 }

@@ -18,6 +18,6 @@ mod unit;
 
 pub use changes::Changes;
 pub use look::{Difference, MOST_LISTED, Narrowed, bucket_of, lies_in};
-pub use shelf::{BUCKETS, Buckets, BucketsError, Shelf};
+pub use shelf::{BUCKETS, Buckets, BucketsError, EVERY_VIEW, Shelf};
 pub use sum::Sum;
 pub use unit::Unit;

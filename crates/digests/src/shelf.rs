@@ -2,7 +2,8 @@
 //!
 //! A *view* is what one region is told of (an authority keeps one for each region), or simply what is held (a
 //! Core has one). Units are the same in all views; which views a unit is in is up to the caller, and lies with it,
-//! so that a unit leaves a view with exactly what it brought.
+//! so that a unit leaves a view with exactly what it brought. What is in all views, also those to come, lies in
+//! [`EVERY_VIEW`] once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,9 @@ use crate::{Changes, Sum};
 /// Buckets of a view: so many that a million systems are some thousand in each, so few that the digests of all
 /// are 4 KiB.
 pub const BUCKETS: usize = 256;
+
+/// The view of what lies in every view. No region has this name.
+pub const EVERY_VIEW: &str = "*";
 
 /// The sums of one kind of things.
 #[derive(Debug)]
@@ -97,14 +101,29 @@ impl Shelf {
     /// # Errors
     /// When the store can't be read.
     pub fn buckets(&self, store: &dyn Read, view: &str) -> Result<Buckets, StoreError> {
-        let mut digests = vec![[0; 16]; BUCKETS];
-        let prefix = format!("{view}/");
-        for (key, sum) in self.totals.list(store, &prefix, None, BUCKETS)? {
-            if let Ok(bucket) = u8::from_str_radix(&key[prefix.len()..], 16) {
-                digests[usize::from(bucket)] = sum.bytes();
-            }
+        let mut sums = [Sum::default(); BUCKETS];
+        for (bucket, sum) in
+            self.totals_of(store, view)?.into_iter().chain(self.totals_of(store, EVERY_VIEW)?)
+        {
+            sums[usize::from(bucket)] = sums[usize::from(bucket)].plus(sum);
         }
-        Ok(Buckets(digests))
+        Ok(Buckets(sums.iter().map(|sum| sum.bytes()).collect()))
+    }
+
+    /// The sum of all that lies in every view.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn sum_of_every_view(&self, store: &dyn Read) -> Result<Sum, StoreError> {
+        let totals = self.totals_of(store, EVERY_VIEW)?;
+        Ok(totals.into_iter().fold(Sum::default(), |total, (_, sum)| total.plus(sum)))
+    }
+
+    fn totals_of(&self, store: &dyn Read, view: &str) -> Result<Vec<(u8, Sum)>, StoreError> {
+        let prefix = format!("{view}/");
+        let totals = self.totals.list(store, &prefix, None, BUCKETS)?.into_iter();
+        let bucket = |key: &str| u8::from_str_radix(&key[prefix.len()..], 16).ok();
+        Ok(totals.filter_map(|(key, sum)| Some((bucket(&key)?, sum))).collect())
     }
 
     /// The units of a view that lie in a bucket.
@@ -132,7 +151,8 @@ impl Shelf {
         for (key, ()) in self.places.list(store, &prefix, None, usize::MAX)? {
             let Some((_, name)) = key.split_once('/') else { continue };
             let unit = self.units.get(store, name)?.unwrap_or_default();
-            if unit.views.contains(view) && !unit.sum.is_nothing() {
+            let is_in = unit.views.contains(view) || unit.views.contains(EVERY_VIEW);
+            if is_in && !unit.sum.is_nothing() {
                 found.push((name.to_owned(), unit.sum));
             }
             if found.len() == limit {
@@ -190,6 +210,11 @@ impl Buckets {
         let bucket = &mut self.0[usize::from(crate::bucket_of(unit))];
         let changed = u128::from_be_bytes(*bucket).wrapping_sub(value(held)).wrapping_add(value(instead));
         *bucket = changed.to_be_bytes();
+    }
+
+    /// The digest of one bucket, in hexadecimal.
+    pub fn digest(&self, bucket: u8) -> String {
+        format!("{:032x}", u128::from_be_bytes(self.0[usize::from(bucket)]))
     }
 
     /// As a manifest has them.

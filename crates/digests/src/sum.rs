@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
+use openkcm_contracts::v1::KeyPurge;
 use openkcm_contracts::{Event, Revision};
 
 /// The sum of a set of things: of one is the first half of its SHA-256, of several their sum modulo 2^128.
@@ -30,6 +31,11 @@ impl Sum {
     /// The sum of one fact, as its event tells it.
     pub fn of_event(event: &Event, revision: Revision) -> Self {
         Self::of(event.subject().as_str(), revision, &event.to_body())
+    }
+
+    /// The sum of a tombstone: of what it ends, and not of the revision that told it, since a rebuild may tell it anew.
+    pub fn of_tombstone(fact: &KeyPurge) -> Self {
+        Self::of_event(&Event::KeyPurge(fact.clone()), fact.generation.0)
     }
 
     /// The digest, in hexadecimal.

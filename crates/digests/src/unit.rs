@@ -3,6 +3,7 @@
 //! What belongs to a generation of something lies in a unit of that generation, so that all of it leaves a view with
 //! one move when the generation ends.
 
+use openkcm_contracts::KeyPath;
 use openkcm_contracts::v1::KeyDefine;
 
 /// What a unit is of.
@@ -26,13 +27,24 @@ pub enum Unit<'a> {
         /// Its generation.
         generation: &'a str,
     },
+    /// `acme/hr@purged`: the tombstones of the system and of its services, of whatever generation.
+    Purges {
+        /// The tenant.
+        tenant: &'a str,
+        /// The system.
+        system: &'a str,
+    },
 }
+
+/// What stands in the place of a generation in the names of units of tombstones.
+const PURGED: &str = "purged";
 
 impl<'a> Unit<'a> {
     /// The unit of this name.
     pub fn named(name: &'a str) -> Self {
         let Some((path, generation)) = name.split_once('@') else { return Self::Tenant(name) };
         match path.split_once('/') {
+            Some((tenant, system)) if generation == PURGED => Self::Purges { tenant, system },
             Some((tenant, system)) => Self::Services { tenant, system, generation },
             None => Self::Systems { tenant: path, generation },
         }
@@ -47,10 +59,18 @@ impl<'a> Unit<'a> {
         }
     }
 
+    /// The name of the unit that a key's tombstone lies in.
+    pub fn of_tombstone(path: &KeyPath) -> String {
+        format!("{}/{}@{PURGED}", path.tenant(), path.system())
+    }
+
     /// The tenant that it is of.
     pub fn tenant(self) -> &'a str {
         match self {
-            Self::Tenant(tenant) | Self::Systems { tenant, .. } | Self::Services { tenant, .. } => tenant,
+            Self::Tenant(tenant)
+            | Self::Systems { tenant, .. }
+            | Self::Services { tenant, .. }
+            | Self::Purges { tenant, .. } => tenant,
         }
     }
 }
@@ -66,6 +86,7 @@ mod tests {
             ("acme", Unit::Tenant(tenant)),
             ("acme@1.4", Unit::Systems { tenant, generation: "1.4" }),
             ("acme/hr@1.7", Unit::Services { tenant, system, generation: "1.7" }),
+            ("acme/hr@purged", Unit::Purges { tenant, system }),
         ] {
             assert_eq!((Unit::named(name), unit.tenant()), (unit, tenant), "{name}");
         }

@@ -5,9 +5,10 @@
 //!
 //! The rooms: [`rules`] decide, [`store`] keeps facts and sealed versions, [`control`] settles
 //! memory to what is held, [`keyring`] is what the data plane reads, [`sealing`] is what ciphertexts
-//! look like, [`data`] encrypts and decrypts, [`api`] speaks HTTP, [`service`] is the asynchronous shell.
+//! look like, [`data`] encrypts and decrypts, [`backup`] says what of it is copied, [`api`] speaks HTTP, [`service`] is the asynchronous shell.
 
 pub mod api;
+pub mod backup;
 pub mod control;
 pub mod data;
 pub mod keyring;

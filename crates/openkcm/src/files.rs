@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -116,6 +116,17 @@ pub(crate) fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
     renamed.with_context(|| format!("{} can't become {}", from.display(), to.display()))
 }
 
+/// Makes a file that something else wrote private, of its directory's owner, and synced.
+pub(crate) fn keep_private(path: &Path) -> anyhow::Result<()> {
+    let keep = || -> io::Result<()> {
+        let file = fs::File::open(path)?;
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        keep_owner(&file, path)?;
+        file.sync_all()
+    };
+    keep().with_context(|| format!("{} can't be kept private", path.display()))
+}
+
 /// A path with something added to its name.
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -144,8 +155,6 @@ fn keep_owner(made: &fs::File, path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     fn mode(path: &Path) -> u32 {

@@ -2,6 +2,7 @@
 //!
 //! Nothing is decided here. Each command is a module of `cli`, the landscape in one process is `dev`.
 
+mod backup;
 mod cli;
 mod component;
 mod dev;

@@ -9,10 +9,12 @@
 //! provider. Whoever takes the Registry over can neither decrypt nor link.
 //!
 //! The rooms: [`rules`] decides, [`store`] keeps, [`commands`] do both in one transaction, [`queries`]
-//! only look, [`reconcile`] heals what regions hold otherwise; [`inbox`] hears, `api` speaks HTTP, and [`Service`] runs it all.
+//! only look, [`reconcile`] heals what regions hold otherwise, [`doubts`] keeps what they claim to know better; [`inbox`]
+//! hears, `api` speaks HTTP, and [`Service`] runs it all.
 
 mod api;
 pub mod commands;
+pub mod doubts;
 pub mod inbox;
 pub mod manifests;
 mod metrics;

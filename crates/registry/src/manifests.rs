@@ -4,14 +4,16 @@
 //! it has caught up.
 
 use openkcm_component::drift;
-use openkcm_contracts::v1::{ManifestBody, StateManifest};
-use openkcm_contracts::{RegionId, Revision, Timestamp};
+use openkcm_contracts::v1::{ManifestBody, PurgeReport, StateManifest, is_far_ahead};
+use openkcm_contracts::{Generation, RegionId, Revision, Timestamp};
 use openkcm_digests::Buckets;
 use openkcm_host::Entropy;
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 
-use crate::{reconcile, store};
+use crate::rules::doubt::Doubt;
+use crate::rules::purge::before;
+use crate::{doubts, reconcile, store};
 
 const HEARD: Table<Heard> = Table::new("manifests");
 
@@ -29,6 +31,13 @@ pub struct Heard {
     pub at: Timestamp,
     /// The last revision of the Registry that the Core had applied.
     pub applied: Option<Revision>,
+    /// How far the Core has come with what it is to destroy.
+    #[serde(default)]
+    pub purges: PurgeReport,
+    /// The last revision up to which it has destroyed all that it was told to destroy; none before it said so since it
+    /// started.
+    #[serde(default)]
+    pub purged: Option<Revision>,
     /// What it says of the definitions that it holds.
     pub(crate) definitions: String,
 }
@@ -44,6 +53,10 @@ pub struct Region {
     pub differing: usize,
     /// Its drift records.
     pub drift: drift::Counts,
+    /// Whether it keeps tombstones from being told.
+    pub doubt: Doubt,
+    /// Whether it holds each tombstone that there is now, by its last manifest.
+    pub holds_tombstones: bool,
 }
 
 /// Takes a manifest, unless a later one was heard, and does what follows from it.
@@ -55,17 +68,33 @@ pub fn hear(
     manifest: &StateManifest,
     (now, entropy): (Timestamp, &dyn Entropy),
 ) -> Result<(), StoreError> {
-    let ManifestBody::Digests { definitions, registry, .. } = &manifest.body else { return Ok(()) };
+    let ManifestBody::Digests { definitions, registry, purges, .. } = &manifest.body else {
+        return Ok(());
+    };
     let key = manifest.region.as_str();
     let order = (manifest.incarnation, manifest.sequence);
-    if HEARD.get(tx.as_read(), key)?.is_some_and(|heard| (heard.incarnation, heard.sequence) >= order) {
+    if manifest.is_far_ahead(now) {
+        tracing::error!(
+            region = key,
+            incarnation = manifest.incarnation,
+            "a manifest claims a start of its Core that is far in the future; it is not taken: the Core's clock was \
+             wrong when it started, or it lies"
+        );
+        return Ok(());
+    }
+    let heard = last(tx.as_read(), &manifest.region)?.filter(|heard| !is_far_ahead(heard.incarnation, now));
+    if heard.as_ref().is_some_and(|heard| (heard.incarnation, heard.sequence) >= order) {
         return Ok(());
     }
     if let Err(error) = Buckets::from_text(definitions) {
         tracing::warn!(region = key, %error, "a manifest was not taken");
         return Ok(());
     }
+    let earlier = heard.filter(|heard| heard.incarnation == manifest.incarnation);
+    let purged = purged_up_to(tx.as_read(), purges)?.or(earlier.and_then(|earlier| earlier.purged));
     let heard = Heard {
+        purges: purges.clone(),
+        purged,
         incarnation: manifest.incarnation,
         sequence: manifest.sequence,
         at: now,
@@ -73,7 +102,29 @@ pub fn hear(
         definitions: definitions.clone(),
     };
     HEARD.put(tx, key, &heard)?;
-    reconcile::heard(tx, &manifest.region, &heard, (now, entropy))
+    reconcile::heard(tx, &manifest.region, &heard, (now, entropy))?;
+    doubts::heard(tx, &manifest.region, heard.applied)
+}
+
+/// Up to which revision a region has destroyed all; nothing where it does not hold the tombstones that there are, and
+/// so can't be asked.
+fn purged_up_to(view: &dyn Read, purges: &PurgeReport) -> Result<Option<Revision>, StoreError> {
+    if purges.digest != store::tombstones(view)? {
+        return Ok(None);
+    }
+    Ok(Some(match purges.first_open {
+        Some(first) => before(Generation(first)).0,
+        None => store::last_revision(view)?,
+    }))
+}
+
+/// Up to which revision each region has destroyed all that it was told to destroy, as far as it has said.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn purged(view: &dyn Read) -> Result<Vec<(RegionId, Revision)>, StoreError> {
+    let heard = HEARD.list(view, "", None, usize::MAX)?.into_iter();
+    Ok(heard.filter_map(|(region, heard)| Some((RegionId::new(&region).ok()?, heard.purged?))).collect())
 }
 
 /// A region's last manifest.
@@ -88,12 +139,16 @@ pub(crate) fn last(view: &dyn Read, region: &RegionId) -> Result<Option<Heard>, 
 ///
 /// # Errors
 /// When the store can't be read.
-pub fn region(view: &dyn Read, region: &RegionId) -> Result<Region, StoreError> {
+pub fn region(view: &dyn Read, region: &RegionId, now: Timestamp) -> Result<Region, StoreError> {
     let heard = HEARD.get(view, region.as_str())?;
     let told = heard.as_ref().and_then(|heard| Buckets::from_text(&heard.definitions).ok());
     let differing = match told {
         Some(told) => told.differing(&store::buckets(view, region)?).len(),
         None => 0,
     };
-    Ok(Region { region: region.clone(), heard, differing, drift: drift::counts(view, region)? })
+    let all = store::tombstones(view)?;
+    let holds_tombstones = heard.as_ref().is_some_and(|heard| heard.purges.digest == all);
+    let drift = drift::counts(view, region)?;
+    let doubt = doubts::of(view, region, now)?;
+    Ok(Region { region: region.clone(), heard, differing, drift, doubt, holds_tombstones })
 }

@@ -3,14 +3,15 @@
 //! Nothing is changed here. A collection is read in the order of its names, a bounded part at a time:
 //! no answer and no question reads all of it.
 
-use openkcm_contracts::{KeyPath, SystemPath, TenantId, Timestamp};
+use openkcm_contracts::{KeyPath, RegionId, Revision, SystemPath, TenantId, Timestamp};
 use openkcm_store::{Read, StoreError, Table};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::commands::Failure;
+use crate::manifests;
 use crate::rules::{Refusal, Standing};
-use crate::store::{self, KeyRecord, SERVICES, SYSTEMS, TENANTS, TenantRecord, purges};
+use crate::store::{self, KeyRecord, Purged, SERVICES, SYSTEMS, TENANTS, TenantRecord, purges};
 
 /// Records that one question looks at, at most: 0.2 s of reading (measured, debug build). A filter that
 /// lets hardly anything through answers with a short page and the place to go on from.
@@ -28,6 +29,8 @@ pub struct Shown<R> {
     pub standing: Standing,
     /// When the destruction of its material was told; a tenant has none of its own.
     pub purged_at: Option<Timestamp>,
+    /// The regions that have said since that nothing of it is left there.
+    pub purged_in: Vec<RegionId>,
 }
 
 /// Which records are wanted, by their standing.
@@ -80,7 +83,7 @@ pub struct Listing<R> {
 /// When it is not known, or the store fails.
 pub fn tenant(view: &dyn Read, id: &TenantId) -> Result<Shown<TenantRecord>, Failure> {
     let record = store::tenant(view, id)?.ok_or_else(|| Refusal::UnknownTenant(id.clone()))?;
-    Ok(Shown { standing: Standing::of_tenant(&record), record, purged_at: None })
+    Ok(Shown { standing: Standing::of_tenant(&record), record, purged_at: None, purged_in: Vec::new() })
 }
 
 /// A system or a service.
@@ -90,7 +93,7 @@ pub fn tenant(view: &dyn Read, id: &TenantId) -> Result<Shown<TenantRecord>, Fai
 pub fn key(view: &dyn Read, path: &KeyPath) -> Result<Shown<KeyRecord>, Failure> {
     let place = store::place(view, path)?;
     let (record, standing) = place.held()?;
-    Ok(Shown { record: record.clone(), standing, purged_at: key_purged_at(view, record)? })
+    Ok(shown(record.clone(), standing, key_purged(view, record)?, &manifests::purged(view)?))
 }
 
 /// Tenants.
@@ -108,7 +111,7 @@ pub fn tenants(view: &dyn Read, part: &Part) -> Result<Listing<TenantRecord>, Fa
 pub fn systems(view: &dyn Read, id: &TenantId, part: &Part) -> Result<Listing<KeyRecord>, Failure> {
     let parent = tenant(view, id)?.record;
     let standing = |record: &KeyRecord| Standing::of_system(&parent, record);
-    Ok(list(view, &SYSTEMS, &format!("{id}/"), part, standing, key_purged_at)?)
+    Ok(list(view, &SYSTEMS, &format!("{id}/"), part, standing, key_purged)?)
 }
 
 /// Services of a system.
@@ -119,11 +122,26 @@ pub fn services(view: &dyn Read, path: &SystemPath, part: &Part) -> Result<Listi
     let tenant = tenant(view, &path.tenant)?.record;
     let system = key(view, &KeyPath::System(path.clone()))?.record;
     let standing = |record: &KeyRecord| Standing::of_service(&tenant, &system, record);
-    Ok(list(view, &SERVICES, &format!("{path}/"), part, standing, key_purged_at)?)
+    Ok(list(view, &SERVICES, &format!("{path}/"), part, standing, key_purged)?)
 }
 
-fn key_purged_at(view: &dyn Read, record: &KeyRecord) -> Result<Option<Timestamp>, StoreError> {
-    Ok(purges::ending(view, &record.path(), record.generation)?.map(|purged| purged.at))
+fn key_purged(view: &dyn Read, record: &KeyRecord) -> Result<Option<Purged>, StoreError> {
+    purges::ending(view, &record.path(), record.generation)
+}
+
+/// A record with its tombstone, and the regions that are done with all up to a revision.
+fn shown<R>(
+    record: R,
+    standing: Standing,
+    purged: Option<Purged>,
+    done: &[(RegionId, Revision)],
+) -> Shown<R> {
+    let is_done = |purged: Purged| {
+        let regions = done.iter().filter(move |(_, up_to)| purged.revision <= *up_to);
+        regions.map(|(region, _)| region.clone())
+    };
+    let purged_in = purged.into_iter().flat_map(is_done).collect();
+    Shown { record, standing, purged_at: purged.map(|purged| purged.at), purged_in }
 }
 
 /// Reads a collection, whose keys are names after a common `base`.
@@ -133,13 +151,13 @@ fn list<R: Serialize + DeserializeOwned>(
     base: &str,
     part: &Part,
     standing_of: impl Fn(&R) -> Standing,
-    purged_at: impl Fn(&dyn Read, &R) -> Result<Option<Timestamp>, StoreError>,
+    purged: impl Fn(&dyn Read, &R) -> Result<Option<Purged>, StoreError>,
 ) -> Result<Listing<R>, StoreError> {
     let prefix = format!("{base}{}", part.prefix);
     let mut after = part.after.as_ref().map(|name| format!("{base}{name}"));
     let name_of = |key: &str| key.strip_prefix(base).unwrap_or(key).to_owned();
     let mut listing = Listing { items: Vec::new(), more_after: None };
-    let mut last_shown = None;
+    let (mut last_shown, done) = (None, manifests::purged(view)?);
     for _ in 0..MAX_LOOKED_AT / BATCH {
         let batch = table.list(view, &prefix, after.as_deref(), BATCH)?;
         let ends_here = batch.len() < BATCH;
@@ -151,8 +169,8 @@ fn list<R: Serialize + DeserializeOwned>(
                     return Ok(listing);
                 }
                 // What stands has no tombstone.
-                let purged_at = if standing.is_live() { None } else { purged_at(view, &record)? };
-                listing.items.push(Shown { record, standing, purged_at });
+                let purged = if standing.is_live() { None } else { purged(view, &record)? };
+                listing.items.push(shown(record, standing, purged, &done));
                 last_shown = Some(name_of(&key));
             }
             after = Some(key);

@@ -28,11 +28,13 @@ use tokio::task::JoinSet;
 
 use crate::api;
 use crate::commands::{Failure, words};
+use crate::doubts;
 use crate::inbox::{Inbox, streams};
 use crate::manifests;
 use crate::metrics::Metrics;
 use crate::purging::Purging;
 use crate::queries::{self, Shown};
+use crate::rules::doubt::Doubt;
 use crate::rules::{Landscape, Level, Outcome};
 use crate::store::{self, KeyRecord, TenantRecord};
 
@@ -145,6 +147,8 @@ pub struct Status {
     pub revision: Revision,
     /// Whether it is as new as its own last words.
     pub authority: AuthorityStatus,
+    /// The regions for which it tells no tombstones now, and why.
+    pub withholding: Vec<(RegionId, Doubt)>,
     /// The mesh, as the Registry sees it.
     pub mesh: MeshStatus,
 }
@@ -217,10 +221,12 @@ impl Handle {
     /// # Errors
     /// When the store can't be read.
     pub async fn status(&self) -> Result<Status, Failure> {
-        let (mesh, regions) = (self.mesh.clone(), self.landscape().regions.clone());
+        let (mesh, landscape, now) = (self.mesh.clone(), self.landscape(), self.clock.now());
         self.ask(move |view| {
             let (revision, mesh) = (store::last_revision(view)?, mesh.status(view, Applied::default())?);
-            Ok(Status { regions, revision, authority: AuthorityStatus::read(view)?, mesh })
+            let withholding = doubts::withholding(view, &landscape, now)?;
+            let regions = landscape.regions.clone();
+            Ok(Status { regions, revision, authority: AuthorityStatus::read(view)?, withholding, mesh })
         })
         .await
     }
@@ -230,8 +236,25 @@ impl Handle {
     /// # Errors
     /// When the store can't be read.
     pub async fn regions(&self) -> Result<Vec<manifests::Region>, Failure> {
-        let regions = self.landscape().regions.clone();
-        self.ask(move |view| regions.iter().map(|region| Ok(manifests::region(view, region)?)).collect())
+        let (landscape, now) = (self.landscape(), self.clock.now());
+        self.ask(move |view| {
+            landscape.regions.iter().map(|region| Ok(manifests::region(view, region, now)?)).collect()
+        })
+        .await
+    }
+
+    /// An operator says that what a region claims keeps no tombstone from being told. Says how it stands then.
+    ///
+    /// # Errors
+    /// When the landscape has no such region, or the store fails.
+    pub async fn overrule(&self, region: RegionId) -> Result<manifests::Region, Failure> {
+        let (landscape, clock) = (self.landscape(), self.clock.clone());
+        self.store
+            .write(move |tx| {
+                let now = clock.now();
+                doubts::overrule(tx, &landscape, &region, now)?;
+                Ok(manifests::region(tx.as_read(), &region, now)?)
+            })
             .await
     }
 

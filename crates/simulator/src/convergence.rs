@@ -64,6 +64,13 @@ impl World {
             self.undo_edits();
             self.settle()?;
         }
+        if let Some(index) = self.lose_incarnation() {
+            self.settle()?;
+            // What the lease from before covers is served in any case: until it ends.
+            self.pass(self.lease_ttl.duration());
+            self.settle()?;
+            self.note_goes_on(index);
+        }
         Ok(())
     }
 

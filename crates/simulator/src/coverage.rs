@@ -163,8 +163,14 @@ reached! {
     DriftMissing => "a missing definition found and told again",
     /// A definition was altered in a Core's store while it was down, and told again.
     DriftDiffers => "an altered definition found and told again",
+    /// A tombstone was lost from a Core's store while it was down, and told again.
+    DriftTombstone => "a lost tombstone found and told again",
     /// A Core held what the Registry never knew: it stayed, with an alarm, until it was gone.
     DriftUnknown => "an unknown definition found, left and alarmed",
+    /// A lease named a bucket that nothing explains, with who may make the difference.
+    BucketUnsettled => "a lease that narrows down what it can't explain",
+    /// A Core that started as an earlier one than it had been was told to go on as a later one.
+    GoesOnAsLater => "a Core whose clock was behind goes on as a later start",
 }
 
 /// How often each situation was reached.

@@ -7,7 +7,8 @@ use openkcm_contracts::{KeyPath, RegionId, RootRef, ServiceId, ServicePath, Syst
 /// The regions; each has one Core.
 pub(crate) const REGIONS: [&str; 3] = ["a", "b", "c"];
 
-const TENANTS: [&str; 2] = ["acme", "globex"];
+/// Both lie in one bucket of links: what one does, the other is not to feel.
+const TENANTS: [&str; 2] = ["acme", "gekko"];
 const SYSTEMS: [&str; 2] = ["hr", "ops"];
 const SERVICES: [&str; 2] = ["docs", "pay"];
 

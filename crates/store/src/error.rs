@@ -45,6 +45,12 @@ pub enum StoreError {
         #[source]
         source: Arc<serde_json::Error>,
     },
+    /// The database is not whole.
+    #[error("the database is damaged: {fault}")]
+    Damaged {
+        /// The first fault that was found.
+        fault: Arc<str>,
+    },
     /// A record is longer than those who are to read it take.
     #[error("the record {key:?} of {space} has {len} bytes, and {limit} is the limit; make it smaller")]
     TooLong {

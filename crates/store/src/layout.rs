@@ -11,11 +11,11 @@ use rusqlite::Connection;
 use crate::{Space, StoreError};
 
 /// Prepared statements that a connection keeps: seven for each space of the largest component, and some.
-const STATEMENT_CACHE: usize = 256;
+pub(crate) const STATEMENT_CACHE: usize = 256;
 
 /// How long a connection waits for another one's lock. The writer is alone; only a checkpoint that empties the
 /// log keeps readers waiting, for some milliseconds.
-const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+pub(crate) const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Pages of 4 KiB that the log takes before it is moved into the database: 16 MiB. SQLite's own 1,000 has a bulk
 /// load stop four times as often to move pages, most of which change again soon.

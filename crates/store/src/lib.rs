@@ -8,6 +8,7 @@
 //! What always holds: when [`Store::write`] has returned `Ok`, the change is synced to disk.
 //! Why an ordered map and not a relational schema: `docs/adr/0003-one-ordered-map-per-store.md`.
 
+pub mod backup;
 mod error;
 mod layout;
 mod memory;

@@ -62,6 +62,7 @@ fn routes() -> OpenApiRouter<Arc<Context>> {
         .routes(routes!(pointer::link, pointer::show, pointer::unlink))
         .routes(routes!(tenants::list))
         .routes(routes!(cores::list))
+        .routes(routes!(cores::forget))
         .routes(routes!(status::show))
         .merge(openkcm_component::quarantine::routes())
         .merge(openkcm_component::drift::routes())

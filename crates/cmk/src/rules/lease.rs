@@ -2,12 +2,13 @@
 //!
 //! A Core's manifest has the digests of its buckets of links. Where one is not as it is to be, and the tenants that
 //! make the difference are known from an earlier look, the bucket is *explained* by them: they are in dispute, the
-//! others are renewed. Where it is not explained, none of the bucket is renewed until it was looked into. So every
-//! lease is honest about what is known, and no difference delays the lease of anyone elsewhere.
+//! others are renewed. Where it is not explained, the tenants that may make the difference are not renewed, and the
+//! others if the Core finds that it holds of them what it is to hold. So every lease is honest about what is known, and
+//! no difference delays the lease of anyone else, also where it changes faster than it can be looked into.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use openkcm_contracts::v1::{Dispute, LinkState};
+use openkcm_contracts::v1::{Dispute, LinkState, Unsettled};
 use openkcm_contracts::{LinkEpoch, Period, RegionId, Revision, TenantId};
 use openkcm_digests::{Buckets, bucket_of};
 
@@ -15,6 +16,9 @@ use crate::store::Pointer;
 
 /// Most tenants that a lease names; where there are more, whole buckets are not renewed.
 pub const MOST_DISPUTES: usize = 1_000;
+
+/// Most tenants that a lease names in buckets that nothing explains.
+pub const MOST_SUSPECTS: usize = 1_000;
 
 /// How long leases hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +72,29 @@ pub fn compare(told: &Buckets, expected: &Buckets, known: &Differences) -> Agree
     }
     disputed.retain(|id| !unsettled.contains(&bucket_of(id.as_str())));
     Agreement { disputed, unsettled }
+}
+
+/// What is said of buckets that nothing explains. `suspects`: who may make the difference, with the digest of what the
+/// region is to hold of each. A bucket whose suspects are too many for one lease is said to have none: that costs its
+/// other tenants a renewal, and promises nothing wrong.
+pub fn narrow(
+    expected: &Buckets,
+    unsettled: &BTreeSet<u8>,
+    suspects: &BTreeMap<TenantId, Option<String>>,
+) -> Vec<Unsettled> {
+    let mut named: BTreeMap<u8, Vec<(&TenantId, Option<&str>)>> = BTreeMap::new();
+    for (id, ours) in suspects {
+        named.entry(bucket_of(id.as_str())).or_default().push((id, ours.as_deref()));
+    }
+    let (mut left, mut others) = (MOST_SUSPECTS, expected.clone());
+    let narrowed = unsettled.iter().map(|bucket| {
+        let suspects = named.remove(bucket).filter(|suspects| suspects.len() <= left).unwrap_or_default();
+        left -= suspects.len();
+        suspects.iter().for_each(|(id, ours)| others.replace(id.as_str(), *ours, None));
+        let without = suspects.into_iter().map(|(id, _)| id.clone()).collect();
+        Unsettled { bucket: *bucket, without, others: others.digest(*bucket) }
+    });
+    narrowed.collect()
 }
 
 /// What the CMK Server says of a tenant in dispute, to a region that the tenant has or has not. `last`: the revision
@@ -146,6 +173,36 @@ mod tests {
         let all = known(&[("acme", Some(1), None), ("beta", None, Some(2))]);
         let agreement = compare(&theirs, &ours, &all);
         assert_eq!((agreement.disputed, agreement.unsettled), ([id("acme"), id("beta")].into(), [].into()));
+    }
+
+    #[test]
+    fn the_others_of_a_bucket_are_summed_up_without_those_that_may_make_the_difference() {
+        // Both lie in one bucket.
+        let (fickle, neighbour) = ("acme", "gekko");
+        let bucket = bucket_of(fickle);
+        assert_eq!(bucket, bucket_of(neighbour));
+        let ours = holding(&[(fickle, 3), (neighbour, 2), ("beta", 4)]);
+        let suspects = [(id(fickle), Some(digest(fickle, 3)))].into();
+        let narrowed = narrow(&ours, &[bucket].into(), &suspects);
+        let others = holding(&[(neighbour, 2)]).digest(bucket);
+        assert_eq!(narrowed, [Unsettled { bucket, without: vec![id(fickle)], others }]);
+        let unknown = narrow(&ours, &[bucket].into(), &[].into());
+        assert_eq!(unknown, [Unsettled { bucket, without: vec![], others: ours.digest(bucket) }]);
+        let elsewhere = narrow(&ours, &[bucket_of("beta")].into(), &suspects);
+        assert!(elsewhere[0].without.is_empty());
+    }
+
+    #[test]
+    fn one_lease_names_no_more_than_it_may_and_the_rest_of_the_buckets_are_said_as_they_are() {
+        let ours = holding(&[("acme", 1), ("beta", 2)]);
+        let names: Vec<TenantId> = (0..100_000).map(|number| id(&format!("t{number}"))).collect();
+        let suspects: BTreeMap<_, _> = names.into_iter().map(|id| (id, None)).collect();
+        let narrowed = narrow(&ours, &(0..=u8::MAX).collect(), &suspects);
+        let named: usize = narrowed.iter().map(|bucket| bucket.without.len()).sum();
+        assert_eq!(narrowed.len(), 256);
+        assert!(0 < named && named <= MOST_SUSPECTS, "{named}");
+        let cut = narrowed.iter().find(|bucket| bucket.without.is_empty()).expect("not all fit");
+        assert_eq!(cut.others, ours.digest(cut.bucket));
     }
 
     #[test]

@@ -20,6 +20,15 @@ pub struct Core {
     pub lease: Option<Given>,
     /// The last incarnations that were heard of, and how far.
     pub incarnations: BTreeMap<u64, Incarnation>,
+    /// Which of them spoke last.
+    #[serde(default)]
+    pub spoke_last: Option<u64>,
+    /// No start up to this one is leased: an operator had it forgotten.
+    #[serde(default)]
+    pub forgotten: Option<u64>,
+    /// The last number under which a start was told to go on.
+    #[serde(default)]
+    pub offer: Option<Offer>,
     /// Where it differs: by tenant.
     pub differences: BTreeMap<TenantId, Difference>,
     /// Since when there are differences that were not looked into.
@@ -52,7 +61,10 @@ pub struct Heard {
 /// A lease that was given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Given {
-    /// Answering which manifest.
+    /// To which start of the Core.
+    #[serde(default)]
+    pub incarnation: u64,
+    /// Answering which manifest of it.
     pub sequence: u64,
     /// When.
     pub at: Timestamp,
@@ -60,7 +72,7 @@ pub struct Given {
     pub ttl: Period,
     /// Tenants that it did not renew.
     pub disputes: usize,
-    /// Buckets of which it renewed no tenant.
+    /// Buckets of which it renewed no tenant, unless the Core found that it agrees on all but those that it named.
     pub unsettled: usize,
 }
 
@@ -71,9 +83,19 @@ pub struct Incarnation {
     pub sequence: u64,
     /// When it spoke last.
     pub spoke_at: Timestamp,
-    /// When it spoke last after a later start of the same Core had spoken; none if it never did.
+    /// When it spoke last after a later start of the same Core had spoken; none if it never did, or if it was not
+    /// heard of before that one.
     #[serde(default)]
     pub spoke_again: Option<Timestamp>,
+}
+
+/// A number that a start may go on as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Which one.
+    pub incarnation: u64,
+    /// When it was told.
+    pub at: Timestamp,
 }
 
 /// A link that a Core holds otherwise.

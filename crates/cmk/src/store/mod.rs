@@ -8,10 +8,10 @@ mod digests;
 mod v1;
 
 use openkcm_component::drift;
-use openkcm_contracts::{Revision, TenantId};
+use openkcm_contracts::{Revision, TenantId, Timestamp};
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 
-pub use cores::{Asked, Core, Difference, Given, Heard, Incarnation, claims, core, cores};
+pub use cores::{Asked, Core, Difference, Given, Heard, Incarnation, Offer, claims, core, cores};
 pub(crate) use cores::{forget_claims, save_core, told};
 pub use digests::{buckets, digest, narrow};
 pub use v1::{Health, Pointer, ProbeOutcome, Proof, Proofs, Tenant, UnlinkReason, Unlinked};
@@ -23,6 +23,7 @@ pub const SPACES: &[Space] = &[
     POINTERS.space(),
     UNTOLD.space(),
     PROOFS.space(),
+    CHANGED.space(),
     cores::CORES.space(),
     cores::TOLD.space(),
     drift::SPACES[0],
@@ -36,6 +37,8 @@ const AUTHORITY: Table<Revision> = Table::new("authority");
 const TENANTS: Table<Tenant> = Table::new("tenants");
 const POINTERS: Table<Pointer> = Table::new("pointers");
 const PROOFS: Table<Proofs> = Table::new("proofs");
+/// Whose pointers changed, in the order in which they did last: by the time and the name.
+const CHANGED: Table<TenantId> = Table::new("pointer_changes");
 /// Tenants that were heard of while no link could be told.
 const UNTOLD: Table<TenantId> = Table::new("untold");
 
@@ -89,6 +92,23 @@ pub fn pointers(store: &dyn Read, after: Option<&str>, limit: usize) -> Result<V
     Ok(found.into_iter().map(|(_, pointer)| pointer).collect())
 }
 
+/// Whose pointers have changed since a time, at most so many of them; the ones that changed first come first.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn changed_since(store: &dyn Read, since: Timestamp, limit: usize) -> Result<Vec<TenantId>, StoreError> {
+    let found = CHANGED.list(store, "", Some(&moment_key(since)), limit)?;
+    Ok(found.into_iter().map(|(_, tenant)| tenant).collect())
+}
+
+fn change_key(pointer: &Pointer) -> String {
+    format!("{}/{}", moment_key(pointer.changed_at), pointer.tenant)
+}
+
+fn moment_key(at: Timestamp) -> String {
+    format!("{:016x}", at.as_millis())
+}
+
 /// What the roots of a tenant sealed to be asked by.
 ///
 /// # Errors
@@ -138,6 +158,10 @@ pub fn save_pointer(tx: &mut dyn Write, pointer: &Pointer) -> Result<(), StoreEr
     }
     let before = POINTERS.get(tx.as_read(), pointer.tenant.as_str())?;
     POINTERS.put(tx, pointer.tenant.as_str(), pointer)?;
+    if let Some(before) = &before {
+        CHANGED.delete(tx, &change_key(before))?;
+    }
+    CHANGED.put(tx, &change_key(pointer), &pointer.tenant)?;
     let told = pointer.told.iter().filter(|(_, revision)| **revision == pointer.revision);
     cores::note_told(tx, told.map(|(region, _)| region), pointer.revision)?;
     digests::pointer(tx, before.as_ref(), pointer)

@@ -2,6 +2,7 @@
 //! Registry's voice on that mesh.
 
 #![expect(clippy::unwrap_used, reason = "what fails in here fails the test")]
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 mod away;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openkcm_cmk::{Handle, LeaseTerms, Options, Service, StartError, Surroundings};
-use openkcm_contracts::v1::TenantDefine;
+use openkcm_contracts::v1::{ManifestBody, StateManifest, TenantDefine};
 use openkcm_contracts::{Audience, Event, Generation, Lane, RegionId, Revision, Role, TenantId, TenantState};
 use openkcm_host::{Clock, Entropy, OsEntropy, SystemClock};
 use openkcm_http::{Access, Token};
@@ -46,6 +47,8 @@ pub(crate) struct Place {
     mesh: Embedded,
     registry: Arc<Signer>,
     cmk: Arc<Signer>,
+    /// The Core of region `a`.
+    core: Arc<Signer>,
     verifier: Arc<Verifier>,
 }
 
@@ -71,11 +74,14 @@ impl Place {
         let directory = tempfile::tempdir().unwrap();
         let entropy = OsEntropy::new();
         let mesh = Embedded::open(&directory.path().join("mesh.db"), &entropy).await.unwrap();
-        let signer = |role| Signer::from_seed(&Signer::new_seed(&entropy), role, None).unwrap();
-        let (registry, cmk) = (Arc::new(signer(Role::Registry)), Arc::new(signer(Role::Cmk)));
-        let bundle = TrustBundle { keys: vec![registry.trusted_key(), cmk.trusted_key()] };
+        let signer =
+            |role, region| Arc::new(Signer::from_seed(&Signer::new_seed(&entropy), role, region).unwrap());
+        let (registry, cmk) = (signer(Role::Registry, None), signer(Role::Cmk, None));
+        let core = signer(Role::Krypton, Some(RegionId::new("a").unwrap()));
+        let keys = [&registry, &cmk, &core].map(|signer| signer.trusted_key()).into();
+        let bundle = TrustBundle { keys };
         let verifier = Arc::new(Verifier::new(&bundle).unwrap());
-        Self { directory, mesh, registry, cmk, verifier }
+        Self { directory, mesh, registry, cmk, core, verifier }
     }
 
     /// The Registry tells the CMK Server of an active tenant, at its revision 1.`counter`.
@@ -93,6 +99,27 @@ impl Place {
         });
         let letter = Letter::new(&event, Audience::Cmk, Revision::new(1, counter), SystemClock.now());
         self.mesh.publish(vec![self.registry.sign(&letter)]).await.unwrap();
+    }
+
+    /// The Core of region `a` tells a manifest of a start, that it holds no link.
+    pub(crate) async fn speaks(&self, incarnation: u64, sequence: u64) {
+        let nothing = openkcm_digests::Buckets::of_nothing().to_text();
+        let manifest = Event::StateManifest(StateManifest {
+            region: RegionId::new("a").unwrap(),
+            incarnation,
+            sequence,
+            nonce: format!("{incarnation}-{sequence}"),
+            lease: None,
+            body: ManifestBody::Digests {
+                definitions: nothing.clone(),
+                links: nothing,
+                registry: None,
+                cmk: None,
+                purges: openkcm_contracts::v1::PurgeReport::default(),
+            },
+        });
+        let letter = Letter::new(&manifest, Audience::Authorities, Revision::new(1, 1), SystemClock.now());
+        self.mesh.publish(vec![self.core.sign(&letter)]).await.unwrap();
     }
 
     /// Waits for the first events on a lane of a region, and believes them as a Core does.
@@ -214,6 +241,10 @@ impl Running {
 
     pub(crate) async fn delete(&self, path: &str, if_match: Option<&str>) -> Reply {
         self.send(Method::DELETE, path, if_match, "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str) -> Reply {
+        self.send(Method::POST, path, None, "").await
     }
 
     /// A request without the token.

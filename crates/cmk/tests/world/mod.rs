@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod speaker;
+
 use std::time::Duration;
 
 use openkcm_cmk::commands::{self, Failure, Outcome};
@@ -85,7 +87,11 @@ impl World {
     }
 
     pub(crate) fn pass_a_minute(&mut self) {
-        self.now = self.now.after(Duration::from_secs(60));
+        self.pass(60);
+    }
+
+    pub(crate) fn pass(&mut self, secs: u64) {
+        self.now = self.now.after(Duration::from_secs(secs));
     }
 
     pub(crate) fn link(

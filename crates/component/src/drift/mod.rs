@@ -126,12 +126,16 @@ pub struct Counts {
     pub open: u64,
     /// Healed, ever.
     pub healed: u64,
+    /// Of the open ones, those that show the authority to be behind.
+    pub stale: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Counted {
     open: u64,
     healed: u64,
+    #[serde(default)]
+    stale: u64,
 }
 
 /// Which records are wanted.
@@ -155,6 +159,11 @@ pub fn note(tx: &mut dyn Write, found: Found, now: Timestamp) -> Result<bool, St
     let key = open_key(&found.region, &found.subject);
     if let Some(held) = RECORDS.get(tx.as_read(), &key)? {
         let is_news = held.found.kind != found.kind;
+        if is_news {
+            let mut counted = counted(tx.as_read(), &found.region)?;
+            counted.stale = counted.stale.saturating_sub(is_stale(&held.found)) + is_stale(&found);
+            COUNTS.put(tx, found.region.as_str(), &counted)?;
+        }
         let times = held.times + 1;
         RECORDS.put(tx, &key, &Record { found, acted_at: now, times, ..held })?;
         return Ok(is_news);
@@ -164,6 +173,7 @@ pub fn note(tx: &mut dyn Write, found: Found, now: Timestamp) -> Result<bool, St
         return Ok(false);
     }
     counted.open += 1;
+    counted.stale += is_stale(&found);
     COUNTS.put(tx, found.region.as_str(), &counted)?;
     let Found { region, subject, kind, action, .. } = &found;
     tracing::warn!(%region, subject, kind = kind.as_str(), action = action.as_str(), "drift was found");
@@ -207,6 +217,7 @@ pub fn heal(
             }
             counted.healed += 1;
             counted.open = counted.open.saturating_sub(1);
+            counted.stale = counted.stale.saturating_sub(is_stale(&healed.found));
             tracing::info!(%region, subject = healed.found.subject, "drift is healed");
         }
     }
@@ -221,8 +232,8 @@ pub fn heal(
 /// # Errors
 /// When the store can't be read.
 pub fn counts(view: &dyn Read, region: &RegionId) -> Result<Counts, StoreError> {
-    let Counted { open, healed } = counted(view, region)?;
-    Ok(Counts { open, healed })
+    let Counted { open, healed, stale } = counted(view, region)?;
+    Ok(Counts { open, healed, stale })
 }
 
 /// Records in the order of region, state and subject, and the place to go on after, if there may be more.
@@ -256,6 +267,10 @@ pub fn list(view: &dyn Read, wanted: &Wanted) -> Result<(Vec<Record>, Option<Str
 
 fn counted(view: &dyn Read, region: &RegionId) -> Result<Counted, StoreError> {
     Ok(COUNTS.get(view, region.as_str())?.unwrap_or_default())
+}
+
+fn is_stale(found: &Found) -> u64 {
+    u64::from(found.kind == Kind::StaleAuthority)
 }
 
 fn open_key(region: &RegionId, subject: &str) -> String {
@@ -299,9 +314,30 @@ mod tests {
         assert_eq!((record.since, record.acted_at, record.times), (at(1), at(2), 2));
         let healed = store.write(|tx| heal(tx, &a, at(3), |_| true)).expect("memory");
         store.write(|tx| note(tx, found("a", "tenant.acme"), at(4))).expect("memory");
-        assert_eq!((healed, counts(&store, &a).expect("memory")), (1, Counts { open: 1, healed: 1 }));
+        assert_eq!(
+            (healed, counts(&store, &a).expect("memory")),
+            (1, Counts { open: 1, healed: 1, stale: 0 })
+        );
         let all = Wanted { limit: 10, ..Wanted::default() };
         assert_eq!(list(&store, &all).expect("memory").0.len(), 2);
+    }
+
+    #[test]
+    fn those_that_show_the_authority_to_be_behind_are_counted_while_they_do() {
+        let mut store = Memory::default();
+        let a = found("a", "tenant.acme").region;
+        let mut expect = |kind: Option<Kind>, stale: u64| {
+            let change = |tx: &mut dyn Write| match kind {
+                Some(kind) => note(tx, Found { kind, ..found("a", "tenant.acme") }, at(1)).map(drop),
+                None => heal(tx, &a, at(2), |_| true).map(drop),
+            };
+            store.write(change).expect("memory");
+            assert_eq!(counts(&store, &a).expect("memory").stale, stale, "{kind:?}");
+        };
+        let (stale, behind) = (Some(Kind::StaleAuthority), Some(Kind::Behind));
+        for (kind, count) in [(stale, 1), (stale, 1), (behind, 0), (stale, 1), (None, 0), (behind, 0)] {
+            expect(kind, count);
+        }
     }
 
     #[test]

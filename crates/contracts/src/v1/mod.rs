@@ -16,9 +16,9 @@ pub use facts::{KeyDefine, KeyPurge, TenantDefine};
 pub use key::{KeySealed, Seal, SealedBy};
 pub use manifest::{
     Contents, Kept, LeaseReport, Listed, ListedThing, ManifestBody, ManifestQuery, Node, NodeDigest,
-    StateManifest,
+    PurgeReport, StateManifest, is_far_ahead,
 };
-pub use sovereign::{Dispute, L1Reference, L1Revoke, LinkState, SovereignLease};
+pub use sovereign::{Dispute, L1Reference, L1Revoke, LinkState, SovereignLease, Unsettled};
 
 /// Any event's body, with the type that says how to read it.
 #[derive(Debug, Clone, PartialEq, Eq)]

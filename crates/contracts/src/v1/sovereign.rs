@@ -68,7 +68,8 @@ pub struct Dispute {
 pub struct SovereignLease {
     /// The Core's region.
     pub region: RegionId,
-    /// The Core's incarnation that is leased.
+    /// The Core's incarnation that is leased. Where it is a later one than that whose manifest is answered, nothing is:
+    /// it is the one as which that Core is to go on.
     pub incarnation: u64,
     /// The nonce of the manifest that it answers: the lease counts from when that one was sent.
     pub nonce: String,
@@ -76,6 +77,21 @@ pub struct SovereignLease {
     pub ttl: Period,
     /// The tenants that it does not renew.
     pub disputes: Vec<Dispute>,
-    /// The buckets of links that differ, and that were not looked into yet: of the tenants in them none is renewed.
-    pub unsettled: Vec<u8>,
+    /// The buckets of links that differ, where it is not known why.
+    pub unsettled: Vec<Unsettled>,
+}
+
+/// A bucket of links in which a Core and the CMK Server differ, where it is not known why.
+///
+/// A Core whose links in it, but for those of the tenants that are named, sum up to the same, agrees on these, and has
+/// them renewed; any other has none of the bucket renewed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unsettled {
+    /// Which bucket.
+    pub bucket: u8,
+    /// Tenants in it that may make the difference: their leases are not renewed.
+    pub without: Vec<TenantId>,
+    /// The digest of what the region is to hold of the others in it, in hexadecimal.
+    pub others: String,
 }

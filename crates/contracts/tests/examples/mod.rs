@@ -2,8 +2,8 @@
 
 use openkcm_contracts::v1::{
     Contents, Dispute, Kept, KeyDefine, KeyPurge, KeySealed, L1Reference, L1Revoke, LeaseReport, LinkState,
-    Listed, ListedThing, ManifestBody, ManifestQuery, Node, NodeDigest, Seal, SealedBy, SovereignLease,
-    StateManifest, TenantDefine,
+    Listed, ListedThing, ManifestBody, ManifestQuery, Node, NodeDigest, PurgeReport, Seal, SealedBy,
+    SovereignLease, StateManifest, TenantDefine, Unsettled,
 };
 use openkcm_contracts::{
     Algorithm, DefinitionState, Event, Generation, Layer, LinkEpoch, Period, RegionId, Revision, RootRef,
@@ -145,7 +145,11 @@ fn cmk_servers() -> Vec<Named> {
             epoch: LinkEpoch(Revision::new(2, 6)),
             state: LinkState::Unlinked,
         }],
-        unsettled: vec![7],
+        unsettled: vec![Unsettled {
+            bucket: 7,
+            without: vec![acme()],
+            others: "00112233445566778899aabbccddeeff".into(),
+        }],
     };
     vec![
         ("L1.Reference", Event::L1Reference(linked)),
@@ -167,6 +171,12 @@ fn cores() -> Vec<Named> {
             links: "q80".into(),
             registry: Some(Revision::new(1, 9)),
             cmk: None,
+            purges: PurgeReport {
+                digest: "00ff".into(),
+                waiting: 2,
+                held: 1,
+                first_open: Some(Revision::new(1, 7)),
+            },
         },
     };
     let part = Node::Part { unit: "acme/hr".into(), part: 7 };

@@ -181,3 +181,27 @@ fn the_digests_of_all_buckets_are_read_back_and_nothing_else_is() {
         assert!(crate::Buckets::from_text(text).is_err());
     }
 }
+
+#[test]
+fn what_lies_in_every_view_counts_in_each_of_them_and_is_found_there() {
+    let (mut ours, mut theirs) = (Memory::default(), Memory::default());
+    let put = |store: &mut Memory, unit: &str, view: &str| {
+        let mut changes = Changes::default();
+        changes.replace(unit, None, Some(Sum::of(unit, Revision::new(1, 1), b"x")));
+        store.write(|tx| SHELF.apply(tx, changes, |_, _| Ok([view.to_owned()].into()))).expect("memory");
+    };
+    let buckets = |store: &Memory, view: &str| SHELF.buckets(store, view).expect("memory");
+    put(&mut ours, "everywhere", crate::EVERY_VIEW);
+    put(&mut ours, "here", "a");
+    put(&mut theirs, "here", "v");
+    assert_ne!(buckets(&ours, "a"), buckets(&theirs, "v"));
+    let node = Node::Bucket(bucket_of("everywhere"));
+    let listed = SHELF.look(&theirs, "v", &node, |_| Ok(Vec::new())).expect("memory");
+    let narrowed = SHELF.narrow(&ours, "a", &listed, |_| Ok(Vec::new())).expect("memory");
+    assert_eq!(narrowed.nodes, [Node::Unit("everywhere".into())].into());
+    // One side has it in its own view, the other in every view: it is the same that is held.
+    put(&mut theirs, "everywhere", "v");
+    assert_eq!(buckets(&ours, "a"), buckets(&theirs, "v"));
+    let everywhere = Sum::of("everywhere", Revision::new(1, 1), b"x");
+    assert_eq!(SHELF.sum_of_every_view(&ours).expect("memory"), everywhere);
+}

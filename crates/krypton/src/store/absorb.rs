@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::digests::Gathered;
+use super::lease::Taken;
 use super::slices::Slice;
 use super::{
     APPLIED, Applied, DEFINITIONS, Held, LAST, LINKS, TENANTS, definition_key, lease, manifest, purge,
@@ -165,7 +166,9 @@ fn merge_one(
         }
         // What is ended is not acted on; that its maker has destroyed a version destroys it nowhere else.
         Event::KeySealed(fact) if !purge::takes(tx.as_read(), fact)? => Ok(true),
-        Event::KeyPurge(fact) => purge::hear(tx, (revision, fact), &intake.stream.audience, now, changes),
+        Event::KeyPurge(fact) => {
+            purge::hear(tx, (revision, fact), &intake.stream.audience, now, (changes, sums))
+        }
         Event::KeySealed(fact) => {
             let news = versions::receive(tx, fact)?;
             if news {
@@ -175,10 +178,13 @@ fn merge_one(
             Ok(news)
         }
         Event::SovereignLease(fact) => {
-            let Some(tenants) = lease::take(tx, fact)? else { return Ok(false) };
-            changes.tenants.extend(tenants);
-            changes.leased = true;
-            Ok(true)
+            let taken = lease::take(tx, fact)?;
+            let is_news = taken != Taken::Nothing;
+            if let Taken::Lease(tenants) = taken {
+                changes.tenants.extend(tenants);
+                changes.leased = true;
+            }
+            Ok(is_news)
         }
         // Was answered before it came here, if at all (`service/answers`).
         Event::ManifestQuery(_) => Ok(true),

@@ -1,18 +1,18 @@
 //! The sums over what is held, as manifests tell them.
 //!
 //! One view for each kind: what is held of tenants that are known here and were not withdrawn, and of what they
-//! have now. What ended for good with its parent may lie here or not, depending on when the region came to the
+//! have now; and all tombstones, whoever they are of. What ended for good with its parent may lie here or not, depending on when the region came to the
 //! tenant; its authority counts it no more either. What always holds: the sums are committed with the records
 //! that they are over.
 
 use std::collections::BTreeSet;
 
-use openkcm_contracts::v1::{Kept, KeyDefine, L1Reference, LinkState, TenantDefine};
-use openkcm_contracts::{Event, Revision, TenantState};
-use openkcm_digests::{Buckets, Changes, Shelf, Sum, Unit};
+use openkcm_contracts::v1::{Kept, KeyDefine, KeyPurge, L1Reference, LinkState, TenantDefine};
+use openkcm_contracts::{Event, Generation, Revision, TenantId, TenantState};
+use openkcm_digests::{Buckets, Changes, EVERY_VIEW, Shelf, Sum, Unit};
 use openkcm_store::{Read, Space, StoreError, Write};
 
-use super::{DEFINITIONS, Held, TENANTS};
+use super::{DEFINITIONS, Held, LINKS, TENANTS};
 
 pub(super) const DEFINED: Shelf = Shelf::new("definition_units", "definition_places", "definition_totals");
 pub(super) const LINKED: Shelf = Shelf::new("link_units", "link_places", "link_totals");
@@ -71,6 +71,16 @@ impl Gathered {
         }
     }
 
+    /// A tombstone is heard, in the place of one that ended less.
+    pub(super) fn tombstone(&mut self, held: Option<Generation>, fact: &KeyPurge) {
+        let sum = |generation| Sum::of_tombstone(&KeyPurge { generation, ..fact.clone() });
+        self.definitions.replace(
+            &Unit::of_tombstone(&fact.path()),
+            held.map(sum),
+            Some(sum(fact.generation)),
+        );
+    }
+
     /// A tenant's link is replaced.
     pub(super) fn link(
         &mut self,
@@ -100,6 +110,11 @@ pub fn buckets(store: &dyn Read, of: Kept) -> Result<Buckets, StoreError> {
     shelf(of).buckets(store, HELD)
 }
 
+/// The digest over all tombstones.
+pub(super) fn tombstones(store: &dyn Read) -> Result<String, StoreError> {
+    Ok(DEFINED.sum_of_every_view(store)?.digest())
+}
+
 /// The sums of a kind of things.
 pub(super) fn shelf(of: Kept) -> &'static Shelf {
     match of {
@@ -116,21 +131,37 @@ pub(super) fn links_in(store: &dyn Read, bucket: u8) -> Result<Vec<String>, Stor
     LINKED.units_in(store, HELD, bucket)
 }
 
-/// The views that a unit is in.
-pub(super) fn views_of(store: &dyn Read, unit: &str) -> Result<BTreeSet<String>, StoreError> {
-    let counted = is_counted(store, unit)?;
-    Ok(counted.then(|| HELD.to_owned()).into_iter().collect())
+/// The digest of a tenant's link; none where there is none that counts.
+///
+/// # Errors
+/// When the store can't be read.
+pub(super) fn link(store: &dyn Read, tenant: &TenantId) -> Result<Option<String>, StoreError> {
+    if !is_counted(store, Unit::named(tenant.as_str()))? {
+        return Ok(None);
+    }
+    let held = LINKS.get(store, tenant.as_str())?.and_then(|link| link.reference);
+    Ok(held.map(|held| Sum::of_event(&comparable(&held.fact), held.revision).digest()))
 }
 
-fn is_counted(store: &dyn Read, unit: &str) -> Result<bool, StoreError> {
-    let unit = Unit::named(unit);
+/// The views that a unit is in.
+pub(super) fn views_of(store: &dyn Read, unit: &str) -> Result<BTreeSet<String>, StoreError> {
+    let view = match Unit::named(unit) {
+        // They are told to all regions, and stay whatever becomes of their tenants.
+        Unit::Purges { .. } => EVERY_VIEW,
+        unit if is_counted(store, unit)? => HELD,
+        _ => return Ok(BTreeSet::new()),
+    };
+    Ok([view.to_owned()].into())
+}
+
+fn is_counted(store: &dyn Read, unit: Unit<'_>) -> Result<bool, StoreError> {
     let tenant = TENANTS.get(store, unit.tenant())?;
     let Some(tenant) = tenant.filter(|held| held.fact.state != TenantState::Withdrawn) else {
         return Ok(false);
     };
     let present = tenant.fact.generation;
     Ok(match unit {
-        Unit::Tenant(_) => true,
+        Unit::Tenant(_) | Unit::Purges { .. } => true,
         Unit::Systems { generation, .. } => present.to_string() == generation,
         Unit::Services { tenant, system, generation } => {
             let system = DEFINITIONS.get(store, &format!("{tenant}/{system}"))?;

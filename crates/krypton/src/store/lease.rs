@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use openkcm_contracts::v1::{Dispute, LinkState, SovereignLease};
+use openkcm_contracts::v1::{Dispute, Kept, LinkState, SovereignLease};
 use openkcm_contracts::{Revision, TenantId};
-use openkcm_store::{Read, StoreError, Table, Write};
+use openkcm_store::{Read, Space, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 
 use super::{LINKS, LinkRecord, digests, manifest};
@@ -18,6 +18,11 @@ pub(super) const SENT: Table<Sent> = Table::new("manifests_sent");
 pub(super) const LEASE: Table<Grant> = Table::new("lease");
 pub(super) const APART: Table<Apart> = Table::new("leases_apart");
 pub(super) const NOTED: Table<Moment> = Table::new("latest_moment");
+
+/// What a lease is kept in: none of it outlives the store that it was given to.
+pub(crate) fn spaces() -> [Space; 3] {
+    [SENT.space(), LEASE.space(), APART.space()]
+}
 
 /// Of [`LEASE`] and [`NOTED`].
 const THE: &str = "the";
@@ -52,9 +57,7 @@ pub struct Leases {
 /// Begins an incarnation at this moment: of manifests before it none is answered any more. Where the machine was
 /// started anew, or put back, no earlier lease holds, as the policy has it.
 pub(super) fn begin(tx: &mut dyn Write, policy: &LeasePolicy, now: &Moment) -> Result<(), StoreError> {
-    for (key, _) in SENT.list(tx.as_read(), "", None, usize::MAX)? {
-        SENT.delete(tx, &key)?;
-    }
+    forget_sent(tx)?;
     let noted = NOTED.get(tx.as_read(), THE)?;
     let is_void = match moment_standing(noted.as_ref(), now) {
         Standing::Onward => false,
@@ -66,6 +69,12 @@ pub(super) fn begin(tx: &mut dyn Write, policy: &LeasePolicy, now: &Moment) -> R
         void(tx)?;
     }
     NOTED.put(tx, THE, now)
+}
+
+/// Of the manifests that were told none is answered any more.
+pub(super) fn forget_sent(tx: &mut dyn Write) -> Result<(), StoreError> {
+    let sent = SENT.list(tx.as_read(), "", None, usize::MAX)?;
+    sent.iter().try_for_each(|(key, _)| SENT.delete(tx, key))
 }
 
 /// A lease covers a tenant's link only if it answers a manifest that is told from now on.
@@ -117,23 +126,41 @@ pub(super) fn sent(
     note(tx, now)
 }
 
-/// Takes a lease. Says whose lease or link is another one by it, beside those that the present one covers; nothing
-/// when it changes nothing.
-pub(super) fn take(
-    tx: &mut dyn Write,
-    fact: &SovereignLease,
-) -> Result<Option<BTreeSet<TenantId>>, StoreError> {
+/// What a lease changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Nothing.
+    Nothing,
+    /// It is no lease for this incarnation, and this Core goes on as the one that it is for.
+    GoesOn,
+    /// The present lease, and the tenants whose lease or link is another one by it, beside those that it covers.
+    Lease(BTreeSet<TenantId>),
+}
+
+/// Takes a lease.
+pub(super) fn take(tx: &mut dyn Write, fact: &SovereignLease) -> Result<Taken, StoreError> {
     let incarnation = manifest::incarnation(tx.as_read())?;
     let answered = SENT.list(tx.as_read(), "", None, usize::MAX)?;
-    let answered = answered.into_iter().find(|(_, sent)| sent.nonce == fact.nonce);
-    let Some((key, sent)) = answered.filter(|_| fact.incarnation == u64::from(incarnation)) else {
-        return Ok(None);
+    let Some((key, sent)) = answered.into_iter().find(|(_, sent)| sent.nonce == fact.nonce) else {
+        return Ok(Taken::Nothing);
     };
+    if fact.incarnation != u64::from(incarnation) {
+        if !manifest::go_on_as(tx, fact.incarnation)? {
+            return Ok(Taken::Nothing);
+        }
+        tracing::warn!(
+            from = incarnation,
+            to = fact.incarnation,
+            "the CMK Server knows a later start of this region's Core, which is silent or forgotten: this Core goes \
+             on as a later one; its clock was behind when it started, or its store was put back"
+        );
+        return Ok(Taken::GoesOn);
+    }
     let sequence = u64::from_str_radix(&key, 16).unwrap_or_default();
     let grant = Grant { manifest: Revision::new(incarnation, sequence), from: sent.at, ttl: fact.ttl };
     let before = LEASE.get(tx.as_read(), THE)?;
     if before.is_some_and(|before| before.manifest >= grant.manifest) {
-        return Ok(None);
+        return Ok(Taken::Nothing);
     }
     let excluded = excluded(tx.as_read(), fact)?;
     let mut touched = set_apart(tx, &excluded, before)?;
@@ -143,7 +170,7 @@ pub(super) fn take(
         }
     }
     LEASE.put(tx, THE, &grant)?;
-    Ok(Some(touched))
+    Ok(Taken::Lease(touched))
 }
 
 /// The tenants that a lease does not renew, of those that have a link here.
@@ -154,9 +181,20 @@ fn excluded(view: &dyn Read, fact: &SovereignLease) -> Result<BTreeSet<TenantId>
             excluded.insert(dispute.tenant.clone());
         }
     }
-    for bucket in &fact.unsettled {
-        let units = digests::links_in(view, *bucket)?;
-        excluded.extend(units.iter().filter_map(|name| TenantId::new(name).ok()));
+    if fact.unsettled.is_empty() {
+        return Ok(excluded);
+    }
+    let mut held = digests::buckets(view, Kept::Links)?;
+    for unsettled in &fact.unsettled {
+        let without: BTreeSet<&TenantId> = unsettled.without.iter().collect();
+        for id in &without {
+            held.replace(id.as_str(), digests::link(view, id)?.as_deref(), None);
+        }
+        // Where the others are held as they are to be, that is what the CMK Server agrees on.
+        let is_agreed = held.digest(unsettled.bucket) == unsettled.others;
+        let units = digests::links_in(view, unsettled.bucket)?;
+        let units = units.iter().filter_map(|name| TenantId::new(name).ok());
+        excluded.extend(units.filter(|id| !is_agreed || without.contains(id)));
     }
     Ok(excluded)
 }

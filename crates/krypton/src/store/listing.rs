@@ -3,14 +3,14 @@
 //! Reads alone, of one view of the store: the control loop is not asked. What always holds: a node is listed whole
 //! or not at all, since what is missing from a list counts as not held.
 
-use openkcm_contracts::v1::{Kept, KeyDefine, Listed, ListedThing, ManifestQuery, Node};
+use openkcm_contracts::v1::{Kept, KeyDefine, KeyPurge, Listed, ListedThing, ManifestQuery, Node};
 use openkcm_contracts::{Event, RegionId, Revision};
 use openkcm_digests::{Sum, Unit};
 use openkcm_orbital::Verified;
 use openkcm_store::{Read, StoreError};
 
 use super::digests::{HELD, comparable, shelf};
-use super::{DEFINITIONS, Held, LINKS, PAGE, TENANTS};
+use super::{DEFINITIONS, Held, LINKS, PAGE, TENANTS, purge};
 
 /// The longest nonce of a query that is echoed.
 const MAX_NONCE_LEN: usize = 64;
@@ -83,6 +83,9 @@ fn things(view: &dyn Read, of: Kept, unit: &str) -> Result<Vec<Thing>, StoreErro
                 found.extend(page.filter(|held| held.fact.parent.to_string() == generation).map(key));
             }
         }
+        (Kept::Definitions, Unit::Purges { tenant, system }) => {
+            Ok(purge::of_system(view, tenant, system)?.into_iter().map(tombstone).collect())
+        }
         (Kept::Links, Unit::Tenant(tenant)) => {
             let held = LINKS.get(view, tenant)?.and_then(|link| link.reference);
             Ok(held.map(|held| thing(&comparable(&held.fact), held.revision)).into_iter().collect())
@@ -114,6 +117,12 @@ fn systems(view: &dyn Read, tenant: &str) -> Result<Vec<Held<KeyDefine>>, StoreE
 
 fn key(held: Held<KeyDefine>) -> Thing {
     thing(&Event::KeyDefine(held.fact), held.revision)
+}
+
+fn tombstone(fact: KeyPurge) -> Thing {
+    let (sum, revision) = (Sum::of_tombstone(&fact), fact.generation.0);
+    let subject = Event::KeyPurge(fact).subject().to_string();
+    (ListedThing { subject, revision, digest: sum.digest() }, sum)
 }
 
 fn thing(event: &Event, revision: Revision) -> Thing {

@@ -1,17 +1,19 @@
 //! Manifests: what this Core tells its authorities of what it holds.
 //!
-//! What always holds: sequences of an incarnation only rise, and each start is an incarnation of its own, so that
-//! an authority can put manifests in order and tell two processes with one identity apart.
+//! What always holds: sequences of an incarnation only rise, incarnations of a store too, and each start is one of its
+//! own, so that an authority can put manifests in order and tell two processes with one identity apart. A start whose
+//! clock is behind, on a new store, may be an earlier one than its authority knows: that one tells it to go on as a
+//! later one.
 
 use openkcm_contracts::v1::{
-    Audience, Kept, LeaseReport, Listed, ManifestBody, ManifestQuery, StateManifest,
+    Audience, Kept, LeaseReport, Listed, ManifestBody, ManifestQuery, PurgeReport, StateManifest,
 };
 use openkcm_contracts::{Event, RegionId, Revision, Timestamp};
 use openkcm_orbital::{Letter, outbox};
 use openkcm_store::{Read, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 
-use super::{applied, buckets, lease};
+use super::{applied, buckets, lease, purge};
 use crate::rules::{LeasePolicy, Moment};
 
 pub(super) const TOLD: Table<Told> = Table::new("manifest");
@@ -40,6 +42,8 @@ struct Digests {
     links: String,
     registry: Option<Revision>,
     cmk: Option<Revision>,
+    #[serde(default)]
+    purges: PurgeReport,
 }
 
 /// Begins an incarnation: later than all before, also than those of a store that was lost, as long as the clock
@@ -53,6 +57,18 @@ pub fn begin(tx: &mut dyn Write, policy: &LeasePolicy, now: &Moment) -> Result<(
     let by_clock = u32::try_from(now.wall.as_millis() / 1_000).unwrap_or(u32::MAX);
     let incarnation = by_clock.max(before.saturating_add(1));
     TOLD.put(tx, LAST, &Told { incarnation, sequence: 0, of_digests: 0, said: None })
+}
+
+/// Goes on as a later incarnation: of manifests before none is answered any more, and the next one is told soon. Leases
+/// go on to their ends. Says whether it is a later one.
+pub(super) fn go_on_as(tx: &mut dyn Write, incarnation: u64) -> Result<bool, StoreError> {
+    let before = self::incarnation(tx.as_read())?;
+    let Some(incarnation) = u32::try_from(incarnation).ok().filter(|later| *later > before) else {
+        return Ok(false);
+    };
+    lease::forget_sent(tx)?;
+    TOLD.put(tx, LAST, &Told { incarnation, sequence: 0, of_digests: 0, said: None })?;
+    Ok(true)
 }
 
 /// The present incarnation.
@@ -117,14 +133,14 @@ pub fn tell(
     let sequence = told.sequence + 1;
     let told = Told { sequence, of_digests: sequence, said: Some(said.clone()), ..told };
     TOLD.put(tx, LAST, &told)?;
-    let Digests { definitions, links, registry, cmk } = said;
+    let Digests { definitions, links, registry, cmk, purges } = said;
     let manifest = StateManifest {
         region: region.clone(),
         incarnation: u64::from(told.incarnation),
         sequence: told.sequence,
         nonce,
         lease: until.map(|until| LeaseReport { until }),
-        body: ManifestBody::Digests { definitions, links, registry, cmk },
+        body: ManifestBody::Digests { definitions, links, registry, cmk, purges },
     };
     let revision = Revision::new(told.incarnation, told.sequence);
     lease::sent(tx, revision, &manifest.nonce, now)?;
@@ -165,5 +181,6 @@ fn digests(store: &dyn Read) -> Result<Digests, StoreError> {
         links: buckets(store, Kept::Links)?.to_text(),
         registry: applied.registry,
         cmk: applied.cmk,
+        purges: purge::report(store)?,
     })
 }

@@ -71,6 +71,7 @@ pub const SPACES: &[Space] = &[
     purge::SPACES[2],
     purge::SPACES[3],
     purge::SPACES[4],
+    purge::SPACES[5],
 ];
 
 /// Begins a start: an incarnation of its own, and what it has no lease for. Says whose link was changed by something

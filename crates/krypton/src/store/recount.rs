@@ -12,6 +12,7 @@ use openkcm_digests::{Changes, Sum, Unit};
 use openkcm_store::{Read, StoreError, Write};
 
 use super::digests::{DEFINED, LINKED, comparable, views_of};
+use super::purge::{self, TOMBSTONES};
 use super::{DEFINITIONS, LINKS, PAGE, TENANTS};
 
 /// Records after which a page takes no further tenant.
@@ -30,6 +31,7 @@ enum Pass {
     #[default]
     Tenants,
     Definitions,
+    Tombstones,
     Units,
 }
 
@@ -63,7 +65,8 @@ pub fn recount(view: &dyn Read, from: &Recount) -> Result<(Wrong, Option<Recount
         let Some((place, tenant)) = next(view, from.of, after.as_deref())? else {
             let of = match from.of {
                 Pass::Tenants => Pass::Definitions,
-                Pass::Definitions => Pass::Units,
+                Pass::Definitions => Pass::Tombstones,
+                Pass::Tombstones => Pass::Units,
                 Pass::Units => return Ok((Wrong(wrong), None)),
             };
             return Ok((Wrong(wrong), Some(Recount { of, after: None })));
@@ -84,13 +87,8 @@ fn next(view: &dyn Read, of: Pass, after: Option<&str>) -> Result<Option<(String
             let found = TENANTS.list(view, "", after, 1)?.pop();
             found.map(|(name, _)| (name.clone(), name))
         }
-        Pass::Definitions => {
-            let found = DEFINITIONS.list(view, "", after, 1)?.pop();
-            found.map(|(name, _)| {
-                let tenant = name.split('/').next().unwrap_or_default().to_owned();
-                (format!("{tenant}/~"), tenant)
-            })
-        }
+        Pass::Definitions => DEFINITIONS.list(view, "", after, 1)?.pop().map(|(name, _)| past_tenant(&name)),
+        Pass::Tombstones => TOMBSTONES.list(view, "", after, 1)?.pop().map(|(name, _)| past_tenant(&name)),
         Pass::Units => {
             let found = DEFINED.kept_units(view, "", after, 1)?.pop();
             found.map(|name| {
@@ -101,14 +99,23 @@ fn next(view: &dyn Read, of: Pass, after: Option<&str>) -> Result<Option<(String
     })
 }
 
+/// The place after all records of a key's tenant, and the tenant.
+fn past_tenant(name: &str) -> (String, String) {
+    let tenant = name.split('/').next().unwrap_or_default().to_owned();
+    (format!("{tenant}/~"), tenant)
+}
+
 /// Whether no earlier pass has met a tenant.
 fn is_first_seen(view: &dyn Read, of: Pass, tenant: &str) -> Result<bool, StoreError> {
-    let has_definitions =
-        || Ok::<_, StoreError>(!DEFINITIONS.list(view, &format!("{tenant}/"), None, 1)?.is_empty());
+    let prefix = format!("{tenant}/");
+    let has_none = || TENANTS.get(view, tenant).map(|held| held.is_none());
+    let defines_none = || DEFINITIONS.list(view, &prefix, None, 1).map(|held| held.is_empty());
+    let destroys_none = || TOMBSTONES.list(view, &prefix, None, 1).map(|held| held.is_empty());
     Ok(match of {
         Pass::Tenants => true,
-        Pass::Definitions => TENANTS.get(view, tenant)?.is_none(),
-        Pass::Units => TENANTS.get(view, tenant)?.is_none() && !has_definitions()?,
+        Pass::Definitions => has_none()?,
+        Pass::Tombstones => has_none()? && defines_none()?,
+        Pass::Units => has_none()? && defines_none()? && destroys_none()?,
     })
 }
 
@@ -118,7 +125,8 @@ fn recount_tenant(view: &dyn Read, tenant: &str, wrong: &mut Changes) -> Result<
     if let Some(held) = TENANTS.get(view, tenant)? {
         sums.insert(tenant.to_owned(), Sum::of_event(&Event::TenantDefine(held.fact), held.revision));
     }
-    let (mut records, mut after) = (0, None);
+    let mut records = add_tombstones(view, tenant, &mut sums)?;
+    let mut after = None;
     loop {
         let page = DEFINITIONS.list(view, &format!("{tenant}/"), after.as_deref(), PAGE)?;
         let Some((last, _)) = page.last() else { break };
@@ -142,6 +150,25 @@ fn recount_tenant(view: &dyn Read, tenant: &str, wrong: &mut Changes) -> Result<
         }
     }
     Ok(records)
+}
+
+/// Adds the tombstones of a tenant's keys to their units' sums. Says how many records were looked at.
+fn add_tombstones(
+    view: &dyn Read,
+    tenant: &str,
+    sums: &mut BTreeMap<String, Sum>,
+) -> Result<usize, StoreError> {
+    let (mut records, mut after) = (0, None);
+    loop {
+        let page = TOMBSTONES.list(view, &format!("{tenant}/"), after.as_deref(), PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(records) };
+        after = Some(last.clone());
+        records += page.len();
+        for fact in page.iter().filter_map(|(name, held)| purge::said(name, held.generation)) {
+            let sum = sums.entry(Unit::of_tombstone(&fact.path())).or_default();
+            *sum = sum.plus(Sum::of_tombstone(&fact));
+        }
+    }
 }
 
 /// Recounts all links, and puts their sums right. Says whose was wrong.

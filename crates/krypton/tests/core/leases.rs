@@ -211,3 +211,22 @@ fn copy_all(from: &std::path::Path, to: &std::path::Path) {
         std::fs::copy(&path, to.join(path.file_name().expect("a name"))).expect("copied");
     }
 }
+
+#[tokio::test]
+async fn a_core_whose_clock_was_behind_at_its_start_goes_on_as_a_later_one_and_serves() {
+    let world = World::defined().await;
+    world.lessor.set_ttl(TTL);
+    // A start that is dated a day from now was leased, and its store is gone.
+    world.lessor.has_heard_of(world.clock.now().as_millis() / 1_000 + 86_400);
+    let a = world.start("a").await;
+    let sealed = a.sealed_when_usable(SERVICE, b"hello").await;
+    a.replicates().await;
+    // Also after the next start, whatever the clock shows.
+    drop(a);
+    let a = world.start("a").await;
+    a.opens(SERVICE, &sealed, b"hello").await;
+    let given = world.lessor.given();
+    pass(&world, TTL / 4 + 1);
+    eventually("another lease", async || (world.lessor.given() > given).then_some(())).await;
+    a.opens(SERVICE, &sealed, b"hello").await;
+}

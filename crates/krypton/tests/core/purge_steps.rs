@@ -14,26 +14,37 @@ use openkcm_store::Memory;
 
 use crate::rig::facts::{self, SERVICE, SYSTEM, generation, region};
 
-const WAIT: Duration = Duration::from_secs(3_600);
-const TICK: Duration = Duration::from_secs(60);
+pub(crate) const WAIT: Duration = Duration::from_secs(3_600);
+pub(crate) const TICK: Duration = Duration::from_secs(60);
 
-const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
-struct Core {
-    store: Memory,
+pub(crate) struct Core {
+    pub(crate) store: Memory,
     policy: PurgePolicy,
 }
 
 impl Core {
-    fn new(least: u64) -> Self {
+    pub(crate) fn new(least: u64) -> Self {
         let brake = Brake { percent: 0, least, window: WAIT * 10 };
         Self { store: Memory::default(), policy: PurgePolicy { minimum_wait: WAIT, brake } }
     }
 
-    fn hear(&mut self, counter: u64, event: Event) {
-        let audience = Audience::Region(region("a"));
-        let (author, revision) = (Role::Registry, Revision::new(1, counter));
-        let verified = Verified { event, revision, audience: audience.clone(), author, region: None };
+    pub(crate) fn hear(&mut self, counter: u64, event: Event) {
+        let (audience, author) = (Audience::Region(region("a")), Role::Registry);
+        let revision = Revision::new(1, counter);
+        self.take(Verified { event, revision, audience, author, region: None });
+    }
+
+    /// A version that a peer tells.
+    fn is_told(&mut self, sealed: KeySealed) {
+        let (revision, maker) = (Revision::new(1, sealed.counter), sealed.maker.clone());
+        let (event, audience, author) = (Event::KeySealed(sealed), Audience::Cores, Role::Krypton);
+        self.take(Verified { event, revision, audience, author, region: Some(maker) });
+    }
+
+    fn take(&mut self, verified: Verified) {
+        let audience = verified.audience.clone();
         let intake = Intake {
             stream: Stream { lane: verified.event.kind().lane(), audience },
             words_of: None,
@@ -49,22 +60,30 @@ impl Core {
     }
 
     /// Keeps versions of its own, one for each service of this system.
-    fn keep(&mut self, services: u16, of: u64) {
+    pub(crate) fn keep(&mut self, services: u16, of: u64) {
         let made: Vec<KeySealed> = (0..services).map(|number| version(number, of)).collect();
-        self.store.write(|tx| keep(tx, &made, NOW)).expect("memory does not fail");
+        self.keep_all(&made);
     }
 
-    fn held(&self, number: u16, of: u64) -> bool {
-        store::holds(&self.store, &version(number, of)).expect("memory does not fail")
+    fn keep_all(&mut self, made: &[KeySealed]) {
+        self.store.write(|tx| keep(tx, made, NOW)).expect("memory does not fail");
     }
 
-    fn step(&mut self, ran: Duration) -> Advanced {
+    pub(crate) fn held(&self, number: u16, of: u64) -> bool {
+        self.holds(&version(number, of))
+    }
+
+    fn holds(&self, sealed: &KeySealed) -> bool {
+        store::holds(&self.store, sealed).expect("memory does not fail")
+    }
+
+    pub(crate) fn step(&mut self, ran: Duration) -> Advanced {
         let Self { store, policy } = self;
         store.write(|tx| purge::advance(tx, &region("a"), policy, ran, NOW)).expect("memory does not fail")
     }
 
     /// Ticks for so long; says how many steps found more to do at once.
-    fn run(&mut self, time: Duration) -> usize {
+    pub(crate) fn run(&mut self, time: Duration) -> usize {
         let mut steps = 0;
         for _ in 0..time.as_secs() / TICK.as_secs() {
             let mut ran = TICK;
@@ -75,12 +94,12 @@ impl Core {
         steps
     }
 
-    fn stage(&self, path: &str) -> Stage {
+    pub(crate) fn stage(&self, path: &str) -> Stage {
         let path: KeyPath = path.parse().expect("a name");
         purge::tombstone(&self.store, &path).expect("memory does not fail").expect("a tombstone").stage
     }
 
-    fn decide(&mut self, decision: purge::Decision) -> usize {
+    pub(crate) fn decide(&mut self, decision: purge::Decision) -> usize {
         self.store.write(|tx| purge::decide(tx, decision, None, 10)).expect("memory does not fail").len()
     }
 }
@@ -101,6 +120,20 @@ fn version(number: u16, of: u64) -> KeySealed {
         maker: region("a"),
         seals: vec![Seal { by: SealedBy::L2(VersionId::from_bytes([9; 16])), ciphertext: "c2VhbGVk".into() }],
     }
+}
+
+/// A version of the system.
+fn l2(id: u8, of: u64) -> KeySealed {
+    let ciphertext = "c2VhbGVk".into();
+    let by = SealedBy::Root(facts::local("acme"));
+    let id = VersionId::from_bytes([id; 16]);
+    KeySealed { service: None, version: id, seals: vec![Seal { by, ciphertext }], ..version(0, of) }
+}
+
+/// A version of a service that is sealed under these of its system.
+fn sealed_under(number: u16, of: u64, l2: &[&KeySealed]) -> KeySealed {
+    let seal = |l2: &&KeySealed| Seal { by: SealedBy::L2(l2.version), ciphertext: "c2VhbGVk".into() };
+    KeySealed { seals: l2.iter().map(seal).collect(), ..version(number, of) }
 }
 
 #[test]
@@ -238,4 +271,74 @@ fn a_version_that_was_made_while_its_tombstone_came_is_not_kept() {
     core.keep(1, 3);
     assert!(!core.held(0, 3));
     assert_eq!(outbox::waiting(&core.store, Lane::Sealed, 10).expect("memory does not fail"), []);
+}
+
+#[test]
+fn an_l2_goes_only_on_an_operators_word_while_services_that_stand_need_it() {
+    for other in [None, Some(l2(2, 20))] {
+        let mut core = Core::new(100);
+        let old = l2(1, 2);
+        let mut l2s = vec![&old];
+        l2s.extend(&other);
+        // A tombstone up to the system's own generation ends none of its services, which are later.
+        let l3 = sealed_under(0, 3, &l2s);
+        core.keep_all(&[old.clone(), l3.clone()]);
+        core.hear(10, facts::purge(SYSTEM, 2));
+        core.run(WAIT + TICK);
+        let needs_it = other.is_none();
+        assert_eq!(core.stage(SYSTEM), if needs_it { Stage::Held } else { Stage::Done });
+        assert_eq!((core.holds(&old), core.holds(&l3)), (needs_it, true), "small as it is by its count");
+    }
+}
+
+#[test]
+fn a_wait_that_was_begun_by_a_definition_which_was_taken_back_does_not_count() {
+    let mut core = Core::new(100);
+    core.keep(1, 3);
+    core.hear(8, facts::key(SYSTEM, |_| ()));
+    // Who holds the Registry's key defines anew, and then as before: nobody notices for the length of the wait.
+    core.hear(9, facts::key(SYSTEM, |fact| fact.generation = generation(9)));
+    core.hear(10, facts::key(SYSTEM, |_| ()));
+    core.run(WAIT + TICK);
+    core.hear(11, facts::purge(SYSTEM, 8));
+    core.run(WAIT);
+    assert!(core.held(0, 3), "its end counts from the tombstone");
+    core.run(TICK);
+    assert!(!core.held(0, 3));
+}
+
+#[test]
+fn what_an_operator_holds_stays_held_whatever_else_is_said_of_it_or_above_it() {
+    let mut core = Core::new(100);
+    core.keep(2, 3);
+    core.hear(10, facts::purge("acme/hr/s00000", 9));
+    assert_eq!(core.decide(purge::Decision::Hold), 1);
+    core.hear(11, facts::purge("acme/hr/s00000", 10));
+    core.hear(12, facts::purge(SYSTEM, 11));
+    core.run(WAIT * 3);
+    assert_eq!((core.stage("acme/hr/s00000"), core.stage(SYSTEM)), (Stage::Held, Stage::Held));
+    assert!(core.held(0, 3) && core.held(1, 3));
+    // A word on the system is a word on what lies under it.
+    let keys = [SYSTEM.parse().expect("a name")];
+    let decided = core.store.write(|tx| purge::decide(tx, purge::Decision::Confirm, Some(&keys), 10));
+    assert_eq!(decided.expect("memory does not fail").len(), 2);
+    core.run(TICK);
+    assert!(!core.held(0, 3) && !core.held(1, 3));
+}
+
+#[test]
+fn a_version_that_was_destroyed_is_not_taken_in_under_another_generation() {
+    let mut core = Core::new(100);
+    let copy = KeySealed { maker: region("b"), ..version(0, 3) };
+    core.is_told(copy.clone());
+    assert!(core.holds(&copy));
+    core.hear(10, facts::purge("acme/hr/s00000", 9));
+    core.run(WAIT + TICK);
+    assert!(!core.holds(&copy));
+    let relabelled = KeySealed { generation: generation(12), counter: 2, ..copy };
+    core.is_told(relabelled.clone());
+    assert!(!core.holds(&relabelled));
+    let another = KeySealed { version: VersionId::from_bytes([8; 16]), ..relabelled };
+    core.is_told(another.clone());
+    assert!(core.holds(&another), "it is of a generation that no tombstone ends");
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use openkcm_contracts::VersionId;
 use openkcm_contracts::v1::KeyDefine;
+use openkcm_host::Clock as _;
 use openkcm_krypton::{Brake, PurgePolicy};
 use serde_json::{Value, json};
 
@@ -96,6 +97,30 @@ async fn sealed_material_outlives_its_tombstone_for_the_minimum_wait_also_over_a
         "a clock set forward hurries nothing"
     );
     assert_eq!(on_mesh(&world).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_is_set_back_does_not_stop_a_wait() {
+    let mut world = World::defined().await;
+    world.purge.minimum_wait = std::time::Duration::from_secs(300);
+    let a = world.start("a").await;
+    a.sealed_when_usable(SERVICE, b"hello").await;
+    a.replicates().await;
+    world.tell(10, &facts::purge(SERVICE, 9)).await;
+    comes_to(&a, SERVICE, "waiting").await;
+    let now = world.clock.now().as_millis();
+    world.clock.set_wall(openkcm_contracts::Timestamp::from_millis(now - 3_600_000));
+    // Each change wakes it, and more than the wait goes by, by far less than was set back.
+    for counter in 11..31 {
+        world.advance(std::time::Duration::from_secs(60));
+        world.tell(counter, &facts::key(OTHER, |_| ())).await;
+        world.heard_by(&a).await;
+        if purges(&a).await == [(SERVICE.to_owned(), "done".to_owned())] {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    comes_to(&a, SERVICE, "done").await;
 }
 
 #[tokio::test]

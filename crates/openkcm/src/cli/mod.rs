@@ -10,6 +10,7 @@
 mod arrival;
 mod container;
 mod core_keys;
+mod cores;
 mod decrypt;
 mod drift;
 mod encrypt;
@@ -34,9 +35,10 @@ use openkcm_contracts::Role;
 
 use self::globals::Globals;
 use self::session::Session;
-use crate::{dev, init, run as component};
+use crate::{backup, dev, init, run as component};
 
 pub(crate) use self::globals::parse_pair;
+pub(crate) use self::progress::Progress;
 pub(crate) use self::render::Format;
 pub(crate) use self::report::report;
 
@@ -79,6 +81,8 @@ enum Command {
     Cmk(component::AuthorityArguments),
     /// Run the Krypton Core of a region, the Builder: makes keys and uses them
     Krypton(component::RunArguments),
+    Backup(backup::BackupArguments),
+    Restore(backup::RestoreArguments),
     #[command(subcommand)]
     Mesh(component::MeshCommand),
     #[command(subcommand)]
@@ -117,6 +121,9 @@ enum Command {
     #[command(subcommand)]
     Quarantine(quarantine::Command),
     Drift(drift::Arguments),
+    /// Look at the regions' Cores as the CMK Server sees them, and have starts of one forgotten
+    #[command(subcommand)]
+    Cores(cores::Command),
     /// Show how all components are
     Status(status::Arguments),
 }
@@ -134,6 +141,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Registry(arguments) => component::run_authority(Role::Registry, &arguments, format),
         Command::Cmk(arguments) => component::run_authority(Role::Cmk, &arguments, format),
         Command::Krypton(arguments) => component::run_core(&arguments, format),
+        Command::Backup(arguments) => backup::back_up(&arguments, format),
+        Command::Restore(arguments) => backup::restore(&arguments, format),
         Command::Mesh(command) => component::run_mesh(&command, format),
         Command::Signer(command) => init::run_signer(&command, format),
         Command::L1(l1::Command::CreateLocal(arguments)) => l1::create_local(&arguments, &globals),
@@ -157,6 +166,7 @@ fn run_in(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Key(command) => session.block_on(key::run(&command, session)),
         Command::Purge(command) => session.block_on(purge::run(command, session)),
         Command::Quarantine(command) => session.block_on(quarantine::run(command, session)),
+        Command::Cores(command) => session.block_on(cores::run(command, session)),
         Command::Drift(arguments) => session.block_on(drift::run(&arguments, session)),
         Command::Status(arguments) => session.block_on(status::run(&arguments, session)),
         Command::Dev(_)
@@ -164,6 +174,8 @@ fn run_in(command: Command, session: &Session) -> anyhow::Result<()> {
         | Command::Registry(_)
         | Command::Cmk(_)
         | Command::Krypton(_)
+        | Command::Backup(_)
+        | Command::Restore(_)
         | Command::Mesh(_)
         | Command::Signer(_) => unreachable!("needs no landscape, so `run` has done it"),
     }

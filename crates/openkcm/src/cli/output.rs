@@ -5,9 +5,11 @@
 //! steer the terminal.
 
 use std::fmt::Write as _;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
+
+use super::report::Usage;
 
 /// The reader of the output is gone before its end. Nothing needs to be said: it knows.
 #[derive(Debug)]
@@ -47,6 +49,22 @@ pub(crate) fn note(text: &str) {
 /// As [`note`], for what should not be overlooked.
 pub(crate) fn warn(text: &str) {
     note(&format!("warning: {text}"));
+}
+
+/// Asks a person at the terminal. Only a clear yes is one.
+///
+/// # Errors
+/// When nobody is there to be asked, or the question can't be put.
+pub(crate) fn agreed(question: &str) -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Err(Usage("nobody is here to be asked: add --yes").into());
+    }
+    let mut stderr = io::stderr().lock();
+    let asked = stderr.write_all(printable(question).as_bytes()).and_then(|()| stderr.flush());
+    asked.context("can't ask")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).context("can't read the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Why a stream's output could not be written.

@@ -10,6 +10,9 @@ const BAR: &str = "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {
 /// Without one.
 const SPINNER: &str = "{msg} {spinner} {bytes}, {bytes_per_sec}";
 
+/// Of things that are no bytes.
+const COUNT: &str = "{msg} [{bar:30}] {pos} of {len}, {eta} left";
+
 /// How often it is drawn, at most, in a second.
 const DRAWS_PER_SECOND: u8 = 8;
 
@@ -19,12 +22,20 @@ pub(crate) struct Progress(ProgressBar);
 impl Progress {
     /// Begins a bar for so many bytes, if that is known.
     pub(crate) fn begin(what: &'static str, total: Option<u64>) -> Self {
+        Self::new(what, total, if total.is_some() { BAR } else { SPINNER })
+    }
+
+    /// Begins a bar for so many things.
+    pub(crate) fn count(what: &'static str, total: usize) -> Self {
+        Self::new(what, u64::try_from(total).ok(), COUNT)
+    }
+
+    fn new(what: &'static str, total: Option<u64>, template: &str) -> Self {
         let target = if io::stderr().is_terminal() {
             ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND)
         } else {
             ProgressDrawTarget::hidden()
         };
-        let template = if total.is_some() { BAR } else { SPINNER };
         let style = ProgressStyle::with_template(template);
         let bar = ProgressBar::with_draw_target(total, target).with_message(what);
         Self(match style {
@@ -33,9 +44,9 @@ impl Progress {
         })
     }
 
-    /// So many bytes more.
-    pub(crate) fn add(&self, bytes: u64) {
-        self.0.inc(bytes);
+    /// So many more.
+    pub(crate) fn add(&self, more: u64) {
+        self.0.inc(more);
     }
 }
 
@@ -50,8 +61,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_are_valid_templates() {
-        for template in [BAR, SPINNER] {
+    fn all_forms_are_valid_templates() {
+        for template in [BAR, SPINNER, COUNT] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

@@ -3,7 +3,7 @@
 //! What always holds: nothing is dropped that was not shown and agreed to. Trying again is always safe: an event
 //! is applied when it can be, and stays otherwise.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -167,7 +167,10 @@ async fn drop_events(arguments: &Drop, client: &Client, session: &Session) -> an
             let event = quarantine.event(id).await.with_context(|| format!("can't show the event {id}"))?;
             output::note(&render::document(render::Format::Table, &event.value));
         }
-        if !agreed(&format!("Drop {} of {component}? What they say is not applied. [y/N] ", ids.len()))? {
+        if !output::agreed(&format!(
+            "Drop {} of {component}? What they say is not applied. [y/N] ",
+            ids.len()
+        ))? {
             output::note("nothing was dropped");
             return Ok(());
         }
@@ -177,14 +180,6 @@ async fn drop_events(arguments: &Drop, client: &Client, session: &Session) -> an
         Ok(dropped.with_context(|| format!("can't drop the event {id}"))?.value)
     });
     print(session, component, dropped.await)
-}
-
-fn agreed(question: &str) -> anyhow::Result<bool> {
-    let mut stderr = std::io::stderr().lock();
-    stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush()).context("can't ask")?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).context("can't read the answer")?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// What was done, and the first failure: one event that can't be applied keeps no other from it.

@@ -53,6 +53,8 @@ fn the_commands_of_the_design_are_understood() {
         "openkcm tenant offboard acme --purge-after 7d",
         "openkcm tenant undelete acme",
         "openkcm tenant show acme",
+        "openkcm cores list --region eu-1 --output json",
+        "openkcm cores forget eu-1 --yes",
         "openkcm tenant list --state all --prefix ac --limit 5 --output json",
         "openkcm system define acme/hr --rotate-every 90d",
         "openkcm system compromise acme/hr 0e4fd0b1-8f3a-4f1e-9a57-0c6d8ab6a0f5",

@@ -15,10 +15,10 @@ use std::path::PathBuf;
 
 use openkcm_contracts::Role;
 
-use self::config::{Config, Flag, FlagValue, Sources};
+use self::config::{Flag, FlagValue};
 use crate::cli::{Format, output, parse_pair, render};
 
-pub(crate) use self::config::{GivenLeases, Probes};
+pub(crate) use self::config::{Config, GivenLeases, Probes, Sources};
 pub(crate) use self::mesh::{Command as MeshCommand, run as run_mesh};
 
 /// How a component is run.

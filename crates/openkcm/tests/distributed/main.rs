@@ -6,6 +6,7 @@
 
 mod agreement;
 mod alone;
+mod backups;
 mod broker;
 mod calls;
 mod disturbed;

@@ -5,6 +5,7 @@
 //! ports, in a directory of its own; what it waits for it looks for, and no time is asserted.
 
 mod bad_input;
+mod cores;
 mod ends;
 mod first_start;
 mod http;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use openkcm_contracts::v1::{
     Kept, KeyDefine, KeyPurge, KeySealed, L1Reference, L1Revoke, LinkState, ManifestBody, ManifestQuery,
-    Node, SovereignLease, StateManifest, TenantDefine,
+    Node, PurgeReport, SovereignLease, StateManifest, TenantDefine,
 };
 use openkcm_contracts::{
     Algorithm, Audience, DefinitionState, Event, EventType, Generation, Layer, LinkEpoch, Period, RegionId,
@@ -152,6 +152,7 @@ pub(crate) fn event(kind: EventType) -> Event {
                 links: String::new(),
                 registry: None,
                 cmk: None,
+                purges: PurgeReport::default(),
             },
         }),
         EventType::ManifestQuery => Event::ManifestQuery(ManifestQuery {

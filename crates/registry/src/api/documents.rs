@@ -200,6 +200,10 @@ pub(crate) struct Definition {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     purged_at: Option<Timestamp>,
+    /// The regions that have said since that nothing of it is left there; absent while none has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Option<Vec<String>>, nullable = false)]
+    purged_in: Vec<RegionId>,
     /// What it encrypts with.
     #[schema(value_type = AlgorithmName)]
     algorithm: Algorithm,
@@ -227,7 +231,7 @@ pub(crate) struct Definition {
 }
 
 impl From<Shown<KeyRecord>> for Definition {
-    fn from(Shown { record, standing, purged_at }: Shown<KeyRecord>) -> Self {
+    fn from(Shown { record, standing, purged_at, purged_in }: Shown<KeyRecord>) -> Self {
         let (state, end) = match standing {
             Standing::Live if record.state == DefinitionState::Disabled => (StateName::Disabled, None),
             Standing::Live => (StateName::Defined, None),
@@ -242,6 +246,7 @@ impl From<Shown<KeyRecord>> for Definition {
             ended_by: end.map(|end| end.by.into()),
             purge_at: end.map(|end| end.purge_at),
             purged_at,
+            purged_in,
             algorithm: record.algorithm,
             rotate_every: record.rotate_every,
             compromised: record.compromised,

@@ -64,6 +64,7 @@ fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(services::compromise))
         .routes(routes!(status::read))
         .routes(routes!(regions::list))
+        .routes(routes!(regions::overrule))
         .merge(openkcm_component::drift::routes())
         .merge(openkcm_component::quarantine::routes())
 }

@@ -2,11 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use openkcm_contracts::v1::PurgeReport;
 use openkcm_contracts::{RegionId, Revision, Timestamp};
-use openkcm_http::Answer;
+use openkcm_http::{Answer, Names, Problem};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::rules::doubt::Doubt;
 use crate::{Handle, manifests};
 
 /// The regions of the landscape.
@@ -17,7 +19,7 @@ pub(crate) struct Regions {
 
 /// A region, by its last manifest.
 #[derive(Debug, Serialize, ToSchema)]
-struct Region {
+pub(crate) struct Region {
     #[schema(value_type = String, example = "eu-1")]
     region: RegionId,
     /// `in-sync`, when it says that it holds exactly what it is to hold now; `differs`, also while changes are on
@@ -31,10 +33,39 @@ struct Region {
     drift_open: u64,
     /// What of that was healed so far.
     drift_healed: u64,
+    /// Whether its claims keep tombstones from being told: `unheard`, for up to two minutes after a start of the Registry
+    /// in which it was not heard; `open`, when it has applied, or holds, a later word of the Registry than there is;
+    /// `overruled`, when an operator has overruled that; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "open")]
+    doubt: Option<&'static str>,
+    /// How far it has come with what it is to destroy; absent when no manifest was heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    purges: Option<Purges>,
     /// Its last manifest; absent when none was heard.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     manifest: Option<Manifest>,
+}
+
+/// How far a region has come with what it is to destroy, by its last manifest.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RegionPurges)]
+struct Purges {
+    /// `confirmed`: it holds each tombstone that there is, and has destroyed all that they end; `waiting`: some wait for
+    /// their time there, or are being carried out; `held`: some wait for an operator's word there; `differs`: it does
+    /// not hold exactly the tombstones that there are, also while they are on their way.
+    #[schema(example = "confirmed")]
+    state: &'static str,
+    /// How many wait there for their time, or are being carried out.
+    waiting: u64,
+    /// How many wait there for an operator's word.
+    held: u64,
+    /// The revision up to which all that it was told to destroy is; absent when it has not said so since it started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "1.42")]
+    up_to: Option<Revision>,
 }
 
 /// A manifest.
@@ -64,9 +95,30 @@ pub(crate) async fn list(State(handle): State<Handle>) -> Answer<Json<Regions>> 
     Ok(Json(Regions { items }))
 }
 
+/// Overrule what a region claims
+///
+/// A region that has applied, or holds, a later word of the Registry than there is shows that the Registry has lost some,
+/// or lies. No tombstone is told, in any region, until it takes that back, or the Registry was started with
+/// `--rebuild-from-mesh`, or an operator says here that it is to be gone on all the same: what the Registry's store has
+/// for deleted is destroyed then, also if that was taken back by a word that was lost. It holds until the region takes
+/// back all that it claims. Where it claims nothing, nothing changes.
+#[utoipa::path(post, path = "/v1/regions/{region}/overrule", operation_id = "overrule_region", tag = "status",
+    params(("region" = String, Path, description = "The region.")),
+    responses(
+        (status = 200, description = "How the region stands now.", body = Region),
+        (status = 422, description = "`unknown_region`: it is none of this landscape's.",
+            body = openkcm_http::ProblemBody, content_type = "application/problem+json")))]
+pub(crate) async fn overrule(
+    State(handle): State<Handle>,
+    Names(region): Names<RegionId>,
+) -> Answer<Json<Region>> {
+    let region = handle.overrule(region).await.map_err(|failure| Problem::from(failure).field("region"))?;
+    Ok(Json(region.into()))
+}
+
 impl From<manifests::Region> for Region {
     fn from(region: manifests::Region) -> Self {
-        let manifests::Region { region, heard, differing, drift } = region;
+        let manifests::Region { region, heard, differing, drift, doubt, holds_tombstones } = region;
         let state = match (&heard, differing) {
             (None, _) => "unheard",
             (Some(_), 0) => "in-sync",
@@ -77,6 +129,13 @@ impl From<manifests::Region> for Region {
             state,
             drift_open: drift.open,
             drift_healed: drift.healed,
+            doubt: match doubt {
+                Doubt::None => None,
+                Doubt::Unheard => Some("unheard"),
+                Doubt::Open => Some("open"),
+                Doubt::Overruled => Some("overruled"),
+            },
+            purges: heard.as_ref().map(|heard| Purges::of(heard, holds_tombstones)),
             differing_buckets: heard.as_ref().map(|_| differing),
             manifest: heard.map(|heard| Manifest {
                 at: heard.at,
@@ -85,5 +144,18 @@ impl From<manifests::Region> for Region {
                 applied: heard.applied,
             }),
         }
+    }
+}
+
+impl Purges {
+    fn of(heard: &manifests::Heard, holds_tombstones: bool) -> Self {
+        let PurgeReport { waiting, held, .. } = heard.purges;
+        let state = match (holds_tombstones, held, waiting) {
+            (false, ..) => "differs",
+            (true, 0, 0) => "confirmed",
+            (true, 0, _) => "waiting",
+            (true, ..) => "held",
+        };
+        Self { state, waiting, held, up_to: heard.purged }
     }
 }

@@ -95,8 +95,11 @@ pub(crate) async fn define(
         ("service" = String, Path, description = "The service."),
         Wait, IfMatch,
     ),
-    responses((status = 200, description = "The service is deleted.", body = Definition,
-        headers(("ETag" = String, description = "Its revision.")))))]
+    responses(
+        (status = 200, description = "The service is deleted.", body = Definition,
+            headers(("ETag" = String, description = "Its revision."))),
+        (status = 409, description = "`tenant_offboarded`: it has ended with its tenant, and waits as long as that.",
+            body = openkcm_http::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn delete(
     State(handle): State<Handle>,
     Names(path): Names<Path>,

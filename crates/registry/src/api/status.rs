@@ -10,6 +10,7 @@ use openkcm_http::Answer;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::rules::doubt::Doubt;
 use crate::{Handle, service};
 
 /// What the Registry says of itself.
@@ -23,8 +24,25 @@ pub(crate) struct Status {
     revision: Revision,
     /// Whether it is as new as its own last words.
     authority: AuthorityStatus,
+    /// Whether tombstones are told of what is due to be destroyed.
+    purging: Purging,
     /// The mesh, as the Registry sees it.
     mesh: MeshStatus,
+}
+
+/// Whether tombstones are told.
+#[derive(Debug, Serialize, ToSchema)]
+struct Purging {
+    /// `on`; or `withheld`, while the Registry is, or may be, behind what it has said.
+    #[schema(example = "on")]
+    state: &'static str,
+    /// The regions that claim later words of the Registry than there are: `POST /v1/regions/{r}/overrule` goes on all
+    /// the same.
+    #[schema(value_type = Vec<String>)]
+    claimed_by: Vec<RegionId>,
+    /// The regions that were not heard since the start, for up to two minutes.
+    #[schema(value_type = Vec<String>)]
+    unheard: Vec<RegionId>,
 }
 
 /// What the Registry says of itself
@@ -36,7 +54,16 @@ pub(crate) async fn read(State(handle): State<Handle>) -> Answer<Json<Status>> {
 
 impl From<service::Status> for Status {
     fn from(status: service::Status) -> Self {
-        let service::Status { regions, revision, authority, mesh } = status;
-        Self { regions, revision, authority, mesh }
+        let service::Status { regions, revision, authority, withholding, mesh } = status;
+        let of = |wanted: Doubt| {
+            let found = withholding.iter().filter(|(_, doubt)| *doubt == wanted);
+            found.map(|(region, _)| region.clone()).collect()
+        };
+        let (claimed_by, unheard) = (of(Doubt::Open), of(Doubt::Unheard));
+        let state = match (authority.standing, withholding.is_empty()) {
+            ("current", true) => "on",
+            _ => "withheld",
+        };
+        Self { regions, revision, authority, purging: Purging { state, claimed_by, unheard }, mesh }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A step looks at a bounded number of things in one transaction, and says whether more are due. It is the one
 //! command that time gives, and not a caller: a Registry that is behind its own words, or does not know yet whether
-//! it is, tells none. What was told is never taken back. A region that comes to the landscape later is told all
+//! it is, tells none; nor does one of which a region claims that it has said more than it knows. What was told is never taken back. A region that comes to the landscape later is told all
 //! tombstones that there were before it: sealed copies of what is gone may lie on the mesh for as long as their maker
 //! has not taken them back.
 
@@ -11,6 +11,7 @@ use openkcm_orbital::words::{Standing, standing};
 use openkcm_store::{Read, StoreError, Write};
 
 use super::tell;
+use crate::doubts;
 use crate::rules::telling::{self, Told};
 use crate::rules::{self, Landscape, Moment, purge};
 use crate::store::purges::{self, Due};
@@ -45,6 +46,9 @@ pub fn purge_due(
     }
     let mut step = Step { landscape, now, left: limit, told: Vec::new() };
     let mut more = step.tell_new_regions(tx)?;
+    if !doubts::withholding(tx.as_read(), landscape, now)?.is_empty() {
+        return Ok(PurgeStep::Done { told: step.told, more });
+    }
     for (key, due) in purges::due(tx.as_read(), now, step.left)? {
         if step.left == 0 {
             break;
@@ -70,7 +74,8 @@ pub fn purge_due(
 /// # Errors
 /// When the store can't be read.
 pub fn is_due(view: &dyn Read, landscape: &Landscape, now: Timestamp) -> Result<bool, StoreError> {
-    if !purges::due(view, now, 1)?.is_empty() {
+    let is_due = !purges::due(view, now, 1)?.is_empty();
+    if is_due && doubts::withholding(view, landscape, now)?.is_empty() {
         return Ok(true);
     }
     for region in &landscape.regions {

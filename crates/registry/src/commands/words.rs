@@ -16,6 +16,7 @@ use openkcm_orbital::words::{self, Facts, Standing};
 use openkcm_orbital::{Intake, Letter, Published};
 use openkcm_store::{Read, StoreError, Table, Write};
 
+use crate::doubts;
 use crate::rules::rebuild::{self, Rebuilding, Taken, is_orphan};
 use crate::rules::telling::{self, Told};
 use crate::store::{self, KeyRecord, SERVICES, SYSTEMS, TENANTS, TenantRecord};
@@ -56,6 +57,7 @@ pub enum Kind {
 /// # Errors
 /// When the store fails.
 pub fn begin(tx: &mut dyn Write, rebuild: bool, now: Timestamp) -> Result<(), StoreError> {
+    doubts::begin(tx, now)?;
     let last = store::last_revision(tx.as_read())?;
     if !rebuild {
         return words::begin(tx, last, now);

@@ -1,6 +1,7 @@
 //! From a listing to what differs, and to what follows from that.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use openkcm_component::drift::{self, Action, Found, Kind};
 use openkcm_contracts::v1::{Kept, ListedThing, Node, StateManifest};
@@ -12,7 +13,7 @@ use openkcm_orbital::words::{Standing, standing};
 use openkcm_store::{Read, StoreError, Write};
 
 use super::{AGAIN_AFTER, Look, MOST_WAITING, load, save, tell};
-use crate::rules::drift::{Judgement, Reading, judge};
+use crate::rules::drift::{Judgement, Reading, judge, judge_tombstone};
 use crate::{manifests, store};
 
 /// The longest subject that is looked at: what is longer is none.
@@ -124,11 +125,17 @@ fn act(
         return Ok(None);
     }
     let held = theirs.map(|theirs| theirs.revision);
-    let (kind, action) = match judge(known, held, reading(tx.as_read(), region, look)?, now) {
+    let judgement = if subject.starts_with("purge.") {
+        let since = look.differing.get(&bucket_of(unit));
+        judge_tombstone(known, held, since.map_or(Duration::ZERO, |since| now.since(*since)), now)
+    } else {
+        judge(known, held, reading(tx.as_read(), region, look)?, now)
+    };
+    let (kind, action) = match judgement {
         Judgement::Wait => return Ok(None),
         Judgement::Act(kind, action) => (kind, action),
     };
-    let tells = action == Action::ToldAgain;
+    let tells = matches!(action, Action::ToldAgain | Action::Purge);
     if tells {
         let before = drift::open(tx.as_read(), region, &subject)?;
         if before
@@ -152,7 +159,7 @@ fn reading(view: &dyn Read, region: &RegionId, look: &Look) -> Result<Reading, S
     let applied: Option<Revision> = heard.as_ref().and_then(|heard| heard.applied);
     let unchanged_for = match (heard, look.applied) {
         (Some(heard), Some((_, since))) => heard.at.since(since),
-        _ => std::time::Duration::ZERO,
+        _ => Duration::ZERO,
     };
     Ok(Reading { applied, unchanged_for })
 }

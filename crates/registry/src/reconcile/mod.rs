@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use openkcm_component::drift::{self, Action, Found, Kind};
-use openkcm_contracts::v1::{Audience, Kept, ManifestQuery, Node};
+use openkcm_contracts::v1::{Audience, Kept, ManifestQuery, Node, is_far_ahead};
 use openkcm_contracts::{Event, Lane, RegionId, Revision, Timestamp};
 use openkcm_digests::{Buckets, lies_in};
 use openkcm_host::{Entropy, random_hex};
@@ -111,14 +111,22 @@ pub(crate) fn heard(
         found.subject != ITSELF
             && !differing.iter().any(|bucket| lies_in(&Node::Bucket(*bucket), &found.unit, ""))
     })?;
-    let silent = outbox::waiting_for(tx.as_read(), Lane::Facts, &audience(region), 1)?.is_empty();
+    let silent = is_silent(tx.as_read(), region)?;
     let order = (heard.incarnation, heard.sequence);
-    if silent && look.corrected.is_none_or(|corrected| order > corrected) && !look.is_waiting(now) {
+    let corrected = look.corrected.filter(|(incarnation, _)| !is_far_ahead(*incarnation, now));
+    if silent && corrected.is_none_or(|corrected| order > corrected) && !look.is_waiting(now) {
         let has_read_all = heard.applied >= Some(store::last_revision(tx.as_read())?);
         look.begin(has_read_all, now);
         look.ask(tx, region, (now, entropy))?;
     }
     save(tx, region, &before, &look)
+}
+
+/// Whether no words for a region wait.
+fn is_silent(view: &dyn Read, region: &RegionId) -> Result<bool, StoreError> {
+    let waits =
+        |lane| outbox::waiting_for(view, lane, &audience(region), 1).map(|letters| !letters.is_empty());
+    Ok(!waits(Lane::Facts)? && !waits(Lane::Urgent)?)
 }
 
 /// Whether a region says that it has applied a later word of the Registry than there is. Then the Registry may have
@@ -147,8 +155,8 @@ fn is_newer_than_registry(
     if drift::note(tx, found, now)? {
         tracing::error!(%region, %last, applied = ?heard.applied.map(|revision| revision.to_string()),
             "a region has applied a later word of the Registry than its store knows: either the store was put back \
-             from an older copy, or the region's Core is not to be trusted; start the Registry again, which compares \
-             its store with its own words");
+             from an older copy, or the region's Core is not to be trusted; nothing more is told to be destroyed; start \
+             the Registry again, which compares its store with its own words, or overrule the region");
     }
     Ok(true)
 }

@@ -12,15 +12,17 @@ use crate::store::{self, KeyRecord, TenantRecord};
 enum Thing {
     Tenant(TenantId),
     Key(KeyPath),
+    Purge(KeyPath),
 }
 
 impl Thing {
-    /// The thing of a subject, `tenant.acme` or `key.acme.hr.payroll`, if it is one.
+    /// The thing of a subject, `tenant.acme`, `key.acme.hr.payroll` or `purge.acme.hr.payroll`, if it is one.
     fn named(subject: &str) -> Option<Self> {
         let (kind, name) = subject.split_once('.')?;
         match kind {
             "tenant" => TenantId::new(name).ok().map(Self::Tenant),
             "key" => name.replace('.', "/").parse().ok().map(Self::Key),
+            "purge" => name.replace('.', "/").parse().ok().map(Self::Purge),
             _ => None,
         }
     }
@@ -43,6 +45,12 @@ pub(super) fn known(view: &dyn Read, subject: &str) -> Result<Option<Ours>, Stor
             let told_from = revision.max(parent.told_from);
             Some(Ours { revision, told_from, told_at: changed_at.max(parent.told_at) })
         }
+        // What it ends stands for its revision, in which two sides may differ that hold the same.
+        Some(Thing::Purge(path)) => store::purges::of(view, &path)?.map(|purged| Ours {
+            revision: purged.generation.0,
+            told_from: purged.generation.0,
+            told_at: purged.at,
+        }),
         None => None,
     })
 }
@@ -58,6 +66,7 @@ pub(super) fn again(
 ) -> Result<(), StoreError> {
     let Some(thing) = Thing::named(subject) else { return Ok(()) };
     let tenant = match &thing {
+        Thing::Purge(path) => return put_tombstone(tx, region, path, now),
         Thing::Tenant(tenant) => tenant,
         Thing::Key(path) => path.tenant(),
     };
@@ -77,6 +86,16 @@ pub(super) fn again(
     }
     let Some(key) = store::key(tx.as_read(), path)? else { return Ok(()) };
     put(tx, telling::of_key_to(&regions, &key), key.revision, now)
+}
+
+fn put_tombstone(
+    tx: &mut dyn Write,
+    region: &RegionId,
+    path: &KeyPath,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let Some(purged) = store::purges::of(tx.as_read(), path)? else { return Ok(()) };
+    put(tx, telling::of_purge([region], path, purged.generation), purged.revision, now)
 }
 
 fn put_tenant(

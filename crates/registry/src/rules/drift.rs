@@ -3,7 +3,7 @@
 //! The Registry's word is told again where the region lacks it, is behind, or holds other content. What the Registry
 //! never knew is never destroyed for that: absence is no tombstone. And where a region holds a later word than the
 //! Registry, the Registry may be the stale one, so that it corrects nothing there. Why a region's claim alone does
-//! not stop it: `docs/adr/0017-drift.md`.
+//! not stop it: `docs/adr/0017-drift.md`. A tombstone that a region lost is told again as any word is: it was said.
 
 use std::time::Duration;
 
@@ -61,6 +61,29 @@ pub fn judge(ours: Option<Ours>, held: Option<Revision>, reading: Reading, now: 
     Judgement::Act(kind, Action::ToldAgain)
 }
 
+/// Judges a tombstone that differs, whose revision is what it ends. `differs_for`: for how long it may have differed.
+/// How far a region has read says nothing of it, since tombstones travel on a lane of their own.
+pub fn judge_tombstone(
+    ours: Option<Ours>,
+    held: Option<Revision>,
+    differs_for: Duration,
+    now: Timestamp,
+) -> Judgement {
+    let Some(ours) = ours else { return Judgement::Act(Kind::Unknown, Action::Alarm) };
+    if held > Some(ours.revision) {
+        return Judgement::Act(Kind::StaleAuthority, Action::Alarm);
+    }
+    if now.since(ours.told_at) < PATIENCE || differs_for < PATIENCE {
+        return Judgement::Wait;
+    }
+    let kind = match held {
+        None => Kind::Missing,
+        Some(held) if held < ours.revision => Kind::Behind,
+        Some(_) => Kind::Differs,
+    };
+    Judgement::Act(kind, Action::Purge)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +118,23 @@ mod tests {
         }
         let acted = judged(None, reading(4, PATIENCE), PATIENCE);
         assert_eq!(acted, Judgement::Act(Kind::Missing, Action::ToldAgain));
+    }
+
+    #[test]
+    fn a_tombstone_that_was_lost_is_told_again_when_it_had_time_to_arrive() {
+        let judged = |held: Option<u64>, differs_for, after| {
+            let held = held.map(|counter| Revision::new(1, counter));
+            judge_tombstone(Some(OURS), held, differs_for, OURS.told_at.after(after))
+        };
+        assert_eq!(judged(None, PATIENCE, Duration::ZERO), Judgement::Wait);
+        assert_eq!(judged(None, Duration::ZERO, PATIENCE), Judgement::Wait);
+        for (held, kind) in [(None, Kind::Missing), (Some(4), Kind::Behind)] {
+            assert_eq!(judged(held, PATIENCE, PATIENCE), Judgement::Act(kind, Action::Purge));
+        }
+        let more = judged(Some(6), PATIENCE, PATIENCE);
+        assert_eq!(more, Judgement::Act(Kind::StaleAuthority, Action::Alarm));
+        let unknown = judge_tombstone(None, Some(Revision::new(1, 1)), PATIENCE, OURS.told_at);
+        assert_eq!(unknown, Judgement::Act(Kind::Unknown, Action::Alarm));
     }
 
     #[test]

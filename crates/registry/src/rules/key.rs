@@ -128,10 +128,11 @@ pub fn define(
 }
 
 /// Deletes a system or a service. One that is gone for good with its parent stays as it is; one that
-/// is gone for now is deleted itself too, so that its parent's undelete does not bring it back.
+/// is gone for now with its system is deleted itself too, so that the system's undelete does not bring it back.
+/// Of an offboarded tenant nothing is deleted: what belongs to it waits as long as it does, and no shorter.
 ///
 /// # Errors
-/// When it is not known, or the precondition does not hold.
+/// When it is not known, its tenant is offboarded, or the precondition does not hold.
 pub fn delete(
     place: &Place,
     precondition: &Precondition,
@@ -142,6 +143,10 @@ pub fn delete(
     precondition.check(Some(held.revision))?;
     if matches!(held.state, DefinitionState::Deleted { .. }) || standing.is_over_for_good() {
         return Ok(Outcome::Unchanged(held.clone()));
+    }
+    let tenant = place.known_tenant()?;
+    if !Standing::of_tenant(tenant).is_live() {
+        return Err(Refusal::TenantOffboarded(tenant.tenant.clone()));
     }
     let state = DefinitionState::Deleted { purge_at: at.now.after(purge_after) };
     Ok(Outcome::Changed(changed(KeyRecord { state, ..held.clone() }, at)))

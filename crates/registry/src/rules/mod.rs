@@ -7,9 +7,11 @@
 //! - [`standing`]: what becomes of a definition when its parent ends;
 //! - [`purge`]: when material is to be destroyed, and up to which generation;
 //! - [`telling`]: which events a change makes, and for whom;
+//! - [`doubt`]: when nothing is told to be destroyed, since regions claim to know more;
 //! - [`drift`]: what is done where a region holds something else than it is to;
 //! - [`rebuild`]: what becomes of a record whose thing is on the mesh too.
 
+pub mod doubt;
 pub mod drift;
 pub mod key;
 mod precondition;

@@ -1,17 +1,17 @@
 //! The sums over what each region is to hold, as the Cores' manifests are compared with.
 //!
 //! One view for each region: the words about the tenants that it has, and about all their keys that have not
-//! ended for good. What always holds: the sums are committed with the records that they are over.
+//! ended for good. Tombstones are in every view, since all regions are told all of them. What always holds: the sums are committed with the records that they are over.
 
 use std::collections::BTreeSet;
 
 use openkcm_contracts::v1::{Listed, ListedThing};
-use openkcm_contracts::{Event, KeyPath, RegionId, Revision, SystemId, TenantId};
-use openkcm_digests::{Buckets, Changes, Narrowed, Shelf, Sum, Unit};
+use openkcm_contracts::{Event, Generation, KeyPath, RegionId, Revision, SystemId, TenantId};
+use openkcm_digests::{Buckets, Changes, EVERY_VIEW, Narrowed, Shelf, Sum, Unit};
 use openkcm_store::{Read, Space, StoreError, Write};
 
-use super::{KeyRecord, SERVICES, SYSTEMS, TenantRecord};
-use crate::rules::telling::{key_word, tenant_word};
+use super::{KeyRecord, SERVICES, SYSTEMS, TenantRecord, purges};
+use crate::rules::telling::{key_word, purge_word, tenant_word};
 
 const DEFINED: Shelf = Shelf::new("definition_units", "definition_places", "definition_totals");
 
@@ -61,6 +61,27 @@ pub(super) fn key(
     DEFINED.apply(tx, changes, views_of)
 }
 
+/// A key's tombstone ends more from now on.
+pub(super) fn tombstone(
+    tx: &mut dyn Write,
+    path: &KeyPath,
+    before: Option<Generation>,
+    after: Generation,
+) -> Result<(), StoreError> {
+    let sum = |generation| Sum::of_tombstone(&purge_word(path, generation));
+    let mut changes = Changes::default();
+    changes.replace(&Unit::of_tombstone(path), before.map(sum), Some(sum(after)));
+    DEFINED.apply(tx, changes, views_of)
+}
+
+/// The digest over all tombstones.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn tombstones(view: &dyn Read) -> Result<String, StoreError> {
+    Ok(DEFINED.sum_of_every_view(view)?.digest())
+}
+
 /// The digests of all buckets of what a region is to hold.
 ///
 /// # Errors
@@ -81,6 +102,9 @@ pub fn narrow(view: &dyn Read, region: &RegionId, theirs: &Listed) -> Result<Nar
 fn things(view: &dyn Read, region: &RegionId, unit: &str) -> Result<Vec<(ListedThing, Sum)>, StoreError> {
     let of = Unit::named(unit);
     let Ok(name) = TenantId::new(of.tenant()) else { return Ok(Vec::new()) };
+    if let Unit::Purges { tenant, system } = of {
+        return Ok(purges::of_system(view, tenant, system)?.into_iter().map(tombstone_listed).collect());
+    }
     let Some(tenant) = super::tenant(view, &name)?.filter(|tenant| tenant.regions.contains(region)) else {
         return Ok(Vec::new());
     };
@@ -92,6 +116,7 @@ fn things(view: &dyn Read, region: &RegionId, unit: &str) -> Result<Vec<(ListedT
         Unit::Services { tenant, system, generation } => {
             (SERVICES, format!("{tenant}/{system}/"), generation)
         }
+        Unit::Purges { .. } => return Ok(Vec::new()),
     };
     let (mut found, mut after) = (Vec::new(), None::<String>);
     loop {
@@ -104,6 +129,13 @@ fn things(view: &dyn Read, region: &RegionId, unit: &str) -> Result<Vec<(ListedT
     }
 }
 
+fn tombstone_listed((path, generation): (KeyPath, Generation)) -> (ListedThing, Sum) {
+    let word = purge_word(&path, generation);
+    let sum = Sum::of_tombstone(&word);
+    let subject = Event::KeyPurge(word).subject().to_string();
+    (ListedThing { subject, revision: generation.0, digest: sum.digest() }, sum)
+}
+
 fn thing(event: &Event, revision: Revision) -> (ListedThing, Sum) {
     let sum = Sum::of_event(event, revision);
     (ListedThing { subject: event.subject().to_string(), revision, digest: sum.digest() }, sum)
@@ -111,6 +143,9 @@ fn thing(event: &Event, revision: Revision) -> (ListedThing, Sum) {
 
 /// The regions that are to hold what is in a unit.
 fn views_of(store: &dyn Read, unit: &str) -> Result<BTreeSet<String>, StoreError> {
+    if let Unit::Purges { .. } = Unit::named(unit) {
+        return Ok([EVERY_VIEW.to_owned()].into());
+    }
     Ok(regions_of(store, unit)?.into_iter().flatten().map(|region| region.to_string()).collect())
 }
 
@@ -119,7 +154,7 @@ fn regions_of(store: &dyn Read, unit: &str) -> Result<Option<Vec<RegionId>>, Sto
     let Ok(name) = TenantId::new(unit.tenant()) else { return Ok(None) };
     let Some(tenant) = super::tenant(store, &name)? else { return Ok(None) };
     let counted = match unit {
-        Unit::Tenant(_) => true,
+        Unit::Tenant(_) | Unit::Purges { .. } => true,
         Unit::Systems { generation, .. } => tenant.generation.to_string() == generation,
         Unit::Services { system, generation, .. } => {
             let Ok(system) = SystemId::new(system) else { return Ok(None) };

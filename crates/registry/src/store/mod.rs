@@ -12,7 +12,7 @@ use openkcm_component::drift;
 use openkcm_contracts::{KeyPath, Revision, SystemId, TenantId};
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 
-pub use digests::{buckets, narrow};
+pub use digests::{buckets, narrow, tombstones};
 pub use v1::{Ended, KeyRecord, Purged, Tenancy, TenantRecord};
 
 use crate::rules::Place;
@@ -34,6 +34,8 @@ pub const SPACES: &[Space] = &[
     SYSTEMS.space(),
     SERVICES.space(),
     AUTHORITY.space(),
+    crate::doubts::SPACES[0],
+    crate::doubts::SPACES[1],
     crate::manifests::SPACE,
     crate::reconcile::SPACE,
     drift::SPACES[0],

@@ -10,7 +10,7 @@ use openkcm_contracts::{DefinitionState, Generation, KeyPath, RegionId, TenantId
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 
-use super::{KeyRecord, Purged, Tenancy, TenantRecord};
+use super::{KeyRecord, Purged, Tenancy, TenantRecord, digests};
 
 /// Tombstones by the name of the key; and by that of a tenant, that its systems' were begun with.
 const PURGED: Table<Purged> = Table::new("purges");
@@ -83,9 +83,27 @@ pub fn list(view: &dyn Read, after: Option<&str>, limit: usize) -> Result<Vec<(S
     PURGED.list(view, "", after, limit)
 }
 
+/// The tombstones of a system and of its services: up to which generation.
+///
+/// # Errors
+/// When the store can't be read.
+pub(super) fn of_system(
+    view: &dyn Read,
+    tenant: &str,
+    system: &str,
+) -> Result<Vec<(KeyPath, Generation)>, StoreError> {
+    let name = format!("{tenant}/{system}");
+    let own = PURGED.get(view, &name)?.map(|purged| (name.clone(), purged));
+    let below = PURGED.list(view, &format!("{name}/"), None, usize::MAX)?;
+    let all = own.into_iter().chain(below);
+    Ok(all.filter_map(|(name, purged)| Some((name.parse().ok()?, purged.generation))).collect())
+}
+
 /// Sets a tombstone.
 pub(crate) fn set(tx: &mut dyn Write, path: &KeyPath, purged: &Purged) -> Result<(), StoreError> {
-    PURGED.put(tx, &path.to_string(), purged)
+    let before = of(tx.as_read(), path)?.map(|before| before.generation);
+    PURGED.put(tx, &path.to_string(), purged)?;
+    digests::tombstone(tx, path, before, purged.generation)
 }
 
 /// Notes that the destruction of a tenant's systems begins; there is no way back from there.

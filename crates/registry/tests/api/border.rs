@@ -8,8 +8,9 @@ use serde_json::Value;
 use crate::world::{World, send};
 
 /// Every route of the Registry, with `BAD` for the name that comes last.
-const ROUTES: [(&str, &str, &str); 24] = [
+const ROUTES: [(&str, &str, &str); 25] = [
     ("GET", "/v1/regions", ""),
+    ("POST", "/v1/regions/BAD/overrule", "region"),
     ("GET", "/v1/tenants", ""),
     ("GET", "/v1/tenants/BAD", "tenant"),
     ("PUT", "/v1/tenants/BAD", "tenant"),

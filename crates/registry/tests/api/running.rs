@@ -123,6 +123,18 @@ async fn a_mesh_that_is_away_stops_no_request_and_is_told() {
 }
 
 #[tokio::test]
+async fn a_start_that_no_region_was_heard_in_withholds_purges_and_says_so() {
+    let world = World::new().await;
+    let status = world.get("/v1/status").await;
+    let purging = &status.is(StatusCode::OK).body["purging"];
+    assert_eq!((&purging["state"], &purging["claimed_by"]), (&"withheld".into(), &serde_json::json!([])));
+    assert_eq!(purging["unheard"], serde_json::json!(["a", "b", "c"]));
+    let region = world.post("/v1/regions/a/overrule", "").await;
+    assert_eq!((region.is(StatusCode::OK).text("region"), region.text("doubt")), ("a", "unheard"));
+    world.post("/v1/regions/z/overrule", "").await.is_refused(422, "unknown_region", Some("region"));
+}
+
+#[tokio::test]
 async fn what_waits_is_shown_to_prometheus_soon() {
     let world = World::with(tempfile::tempdir().unwrap(), Arc::new(Away)).await;
     world.put("/v1/tenants/acme", r#"{"regions":["a","b"]}"#).await.is(StatusCode::CREATED);

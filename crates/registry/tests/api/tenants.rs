@@ -97,6 +97,11 @@ async fn an_offboarding_ends_all_below_the_tenant() {
     system.is_refused(409, "tenant_offboarded", Some("tenant"));
     let service = world.put("/v1/tenants/acme/systems/hr/services/travel", "{}").await;
     service.is_refused(409, "tenant_offboarded", Some("tenant"));
+    // Nothing shortens the tenant's own wait.
+    for key in ["/v1/tenants/acme/systems/hr", "/v1/tenants/acme/systems/hr/services/payroll"] {
+        let deleted = world.delete(&format!("{key}?purge_after=0")).await;
+        deleted.is_refused(409, "tenant_offboarded", Some("tenant"));
+    }
 }
 
 #[tokio::test]

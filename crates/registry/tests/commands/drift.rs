@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use openkcm_component::drift::{self, Action, Kind, Wanted};
-use openkcm_contracts::v1::{Kept, ListedThing, ManifestBody, ManifestQuery, StateManifest};
+use openkcm_contracts::v1::{Kept, ListedThing, ManifestBody, ManifestQuery, PurgeReport, StateManifest};
 use openkcm_contracts::{Audience, Event, EventType, Lane, Revision, Role};
 use openkcm_digests::{Changes, Shelf, Sum, Unit};
 use openkcm_host::SeededEntropy;
@@ -20,17 +20,20 @@ const SHELF: Shelf = Shelf::new("units", "places", "totals");
 
 /// What a region holds, and how it tells of it.
 #[derive(Default)]
-struct Region {
+pub(crate) struct Region {
+    pub(crate) name: &'static str,
     sums: Memory,
     held: BTreeMap<String, BTreeMap<String, (Revision, Sum)>>,
-    applied: Option<Revision>,
-    sequence: u64,
+    pub(crate) applied: Option<Revision>,
+    pub(crate) purges: PurgeReport,
+    pub(crate) incarnation: u64,
+    pub(crate) sequence: u64,
 }
 
 impl Region {
     /// One that holds exactly what the furnished Registry says, and has read all of it.
-    fn of(registry: &Registry) -> Self {
-        let mut region = Self { applied: Some(last(registry)), ..Self::default() };
+    pub(crate) fn of(registry: &Registry) -> Self {
+        let mut region = Self { applied: Some(last(registry)), incarnation: 1, name: "a", ..Self::default() };
         let tenant = store::tenant(&registry.store, &id("acme")).unwrap().expect("it is defined");
         region.hold(&Event::TenantDefine(tenant_word(&tenant)), Some(tenant.revision));
         for name in ["acme/hr", "acme/hr/payroll"] {
@@ -40,11 +43,17 @@ impl Region {
         region
     }
 
+    /// The Registry's word about a key.
+    pub(crate) fn word(registry: &Registry, key: &str) -> Event {
+        Event::KeyDefine(key_word(&registry.key(key).record))
+    }
+
     /// Holds this of a thing from now on, or nothing.
-    fn hold(&mut self, event: &Event, revision: Option<Revision>) {
+    pub(crate) fn hold(&mut self, event: &Event, revision: Option<Revision>) {
         let unit = match event {
             Event::TenantDefine(fact) => fact.tenant.to_string(),
             Event::KeyDefine(fact) => Unit::name_of(fact),
+            Event::KeyPurge(fact) => Unit::of_tombstone(&fact.path()),
             other => panic!("{other:?} is no definition"),
         };
         let subject = event.subject().to_string();
@@ -62,8 +71,8 @@ impl Region {
     fn manifest(&mut self, body: ManifestBody) -> StateManifest {
         self.sequence += 1;
         StateManifest {
-            region: region("a"),
-            incarnation: 1,
+            region: region(self.name),
+            incarnation: self.incarnation,
             sequence: self.sequence,
             nonce: "n".into(),
             lease: None,
@@ -71,11 +80,11 @@ impl Region {
         }
     }
 
-    fn tells(&mut self) -> StateManifest {
+    pub(crate) fn tells(&mut self) -> StateManifest {
         let definitions = SHELF.buckets(&self.sums, "held").unwrap().to_text();
         let links = SHELF.buckets(&Memory::default(), "held").unwrap().to_text();
-        let (registry, cmk) = (self.applied, None);
-        self.manifest(ManifestBody::Digests { definitions, links, registry, cmk })
+        let (registry, cmk, purges) = (self.applied, None, self.purges.clone());
+        self.manifest(ManifestBody::Digests { definitions, links, registry, cmk, purges })
     }
 
     fn answers(&mut self, query: &ManifestQuery) -> StateManifest {
@@ -99,7 +108,8 @@ fn last(registry: &Registry) -> Revision {
 }
 
 impl Registry {
-    fn hears(&mut self, manifest: StateManifest) {
+    pub(crate) fn hears(&mut self, manifest: StateManifest) {
+        let heard_in = manifest.region.clone();
         let intake = Intake {
             stream: Stream { lane: Lane::Manifests, audience: Audience::Authorities },
             words_of: None,
@@ -108,7 +118,7 @@ impl Registry {
                 revision: Revision::new(1, 1),
                 audience: Audience::Authorities,
                 author: Role::Krypton,
-                region: Some(region("a")),
+                region: Some(heard_in),
             }],
             poison: Vec::new(),
             dropped: BTreeMap::new(),
@@ -134,7 +144,7 @@ impl Registry {
     }
 
     /// The region says what it holds, and answers until nothing is asked.
-    fn compares(&mut self, with: &mut Region) -> Vec<String> {
+    pub(crate) fn compares(&mut self, with: &mut Region) -> Vec<String> {
         let manifest = with.tells();
         self.hears(manifest);
         while let Some(query) = self.asks() {
@@ -144,7 +154,7 @@ impl Registry {
         self.letters()
     }
 
-    fn drift(&self) -> Vec<(String, Kind, Action, bool)> {
+    pub(crate) fn drift(&self) -> Vec<(String, Kind, Action, bool)> {
         let wanted = Wanted { limit: 100, ..Wanted::default() };
         let (records, _) = drift::list(&self.store, &wanted).unwrap();
         let shown = |record: drift::Record| {
@@ -164,7 +174,7 @@ fn a_region_that_holds_what_it_is_to_hold_is_asked_nothing() {
     let mut registry = Registry::furnished();
     let mut a = Region::of(&registry);
     assert_eq!(registry.compares(&mut a), [""; 0]);
-    assert_eq!(manifests::region(&registry.store, &region("a")).unwrap().differing, 0);
+    assert_eq!(manifests::region(&registry.store, &region("a"), registry.now).unwrap().differing, 0);
     assert_eq!(registry.drift(), []);
 }
 
@@ -301,6 +311,23 @@ fn a_region_that_has_applied_a_later_word_is_not_corrected_and_stops_nobody() {
     assert_eq!(registry.compares(&mut a), [""; 0]);
     assert_eq!(registry.drift(), [("registry".into(), Kind::StaleAuthority, Action::Alarm, false)]);
     registry.delete("acme/hr/payroll").expect("one region's claim stops nobody");
+}
+
+#[test]
+fn a_start_far_in_the_future_is_not_believed_and_outlasts_no_honest_one() {
+    let mut registry = Registry::furnished();
+    let mut a = Region { incarnation: u64::MAX, ..Region::of(&registry) };
+    let manifest = a.tells();
+    registry.hears(manifest);
+    assert_eq!(manifests::region(&registry.store, &region("a"), registry.now).unwrap().heard, None);
+    // Dated by a clock that is ahead by less than a day: believed, and so is the next start.
+    let now = registry.now.as_millis() / 1_000;
+    for incarnation in [now + 80_000, now + 80_001] {
+        let mut a = Region { incarnation, ..Region::of(&registry) };
+        registry.compares(&mut a);
+        let heard = manifests::region(&registry.store, &region("a"), registry.now).unwrap().heard.unwrap();
+        assert_eq!(heard.incarnation, incarnation);
+    }
 }
 
 #[test]

@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod definitions;
+mod doubts;
 mod drift;
 mod letters;
 mod parents;
 mod purges;
 mod questions;
 mod registry;
+mod tombstones;
 mod words;

@@ -2,6 +2,7 @@
 
 use openkcm_contracts::v1::KeyPurge;
 use openkcm_contracts::{Audience, Event, Generation, Revision};
+use openkcm_registry::rules::doubt::PATIENCE;
 use openkcm_registry::rules::{KeySpec, Precondition, Refusal};
 use openkcm_registry::store::purges;
 
@@ -111,6 +112,7 @@ fn a_registry_that_compares_or_is_stale_names_nothing() {
     registry.begin(false);
     assert_eq!(registry.purge(), None, "it compares");
     registry.conclude();
+    registry.wait(PATIENCE);
     assert_eq!(registry.purge(), Some(vec!["acme/hr".into()]));
 }
 

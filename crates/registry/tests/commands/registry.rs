@@ -9,6 +9,7 @@ use openkcm_contracts::{
 use openkcm_orbital::words::Standing;
 use openkcm_orbital::{Intake, Published, Stream, Verified, outbox};
 use openkcm_registry::commands::{self, Failure, words};
+use openkcm_registry::doubts;
 use openkcm_registry::queries::{self, Shown};
 use openkcm_registry::rules::{KeySpec, Landscape, Outcome, Precondition, Refusal, TenantSpec};
 use openkcm_registry::store::{KeyRecord, TenantRecord};
@@ -176,6 +177,12 @@ impl Registry {
     /// The landscape has these regions from now on.
     pub(crate) fn set_regions(&mut self, names: &[&str]) {
         self.landscape.regions = names.iter().map(|name| region(name)).collect();
+    }
+
+    /// An operator overrules what a region claims.
+    pub(crate) fn overrule(&mut self, name: &str) -> Result<(), Failure> {
+        let Self { store, landscape, now } = self;
+        store.write(|tx| doubts::overrule(tx, landscape, &region(name), *now))
     }
 
     /// Tells what is due, a few things a step; none where it is withheld.

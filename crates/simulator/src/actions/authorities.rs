@@ -222,12 +222,21 @@ impl World {
                 let event = EventType::from_wire_name(&letter.kind)
                     .and_then(|kind| Event::from_body(kind, letter.body.as_bytes()).ok());
                 let Some(Event::SovereignLease(lease)) = event else { continue };
+                // One that answers another start's manifest renews nothing.
+                let core = cmk_store::core(self.cmk.disk.view(), &region).expect("memory does not fail");
+                if core.heard.is_none_or(|heard| heard.nonce != lease.nonce) {
+                    continue;
+                }
                 if !self.ledger.authorities.noted.insert((number, lease.nonce.clone())) {
                     continue;
                 }
+                if lease.unsettled.iter().any(|bucket| !bucket.without.is_empty()) {
+                    self.reach(Reached::BucketUnsettled);
+                }
                 for tenant in landscape::tenants() {
+                    // The others of a bucket that nothing explains are renewed where the region holds the same.
                     let is_excluded = lease.disputes.iter().any(|dispute| dispute.tenant == tenant)
-                        || lease.unsettled.contains(&openkcm_digests::bucket_of(tenant.as_str()));
+                        || lease.unsettled.iter().any(|bucket| bucket.without.contains(&tenant));
                     let pointer = self.pointer(&tenant).filter(|pointer| pointer.is_linked());
                     if let Some(pointer) = pointer.filter(|_| !is_excluded) {
                         self.ledger.authorities.leased.insert((index, tenant, pointer.epoch));

@@ -2,9 +2,12 @@
 //!
 //! What always holds: an edit touches records alone, as a hand with a SQL shell does, and no sum.
 
+use std::time::Duration;
+
 use openkcm_contracts::v1::KeyDefine;
-use openkcm_contracts::{DefinitionState, Event, Generation, Lane, Revision, ServiceId};
-use openkcm_krypton::store::Held;
+use openkcm_contracts::{DefinitionState, Event, Generation, Lane, Revision, ServiceId, Timestamp};
+use openkcm_host::Clock as _;
+use openkcm_krypton::store::{Held, purge};
 use openkcm_orbital::{Intake, outbox};
 use openkcm_registry::inbox;
 use openkcm_store::{Read, Space, Table};
@@ -18,6 +21,9 @@ use crate::world::World;
 
 /// Where a Core keeps definitions.
 const DEFINITIONS: Table<Held<KeyDefine>> = Table::new("definitions");
+
+/// How long the CMK Server waits for a later start before an earlier one takes its place, and some more.
+const SILENT: Duration = Duration::from_secs(310);
 
 /// The name of a service that the Registry never knew.
 const GHOST: &str = "ghost";
@@ -69,6 +75,7 @@ impl World {
             for (path, lose) in services.iter().zip([true, false]) {
                 self.edit(index, &path.to_string(), lose);
             }
+            self.lose_tombstone(index);
             self.start_core(index);
         }
         edited
@@ -81,6 +88,34 @@ impl World {
             let key = subject.trim_start_matches("key.").replace('.', "/");
             self.cores[index].post.disk.commit(|tx| DEFINITIONS.delete(tx, &key));
             self.start_core(index);
+        }
+    }
+
+    /// A Core's store forgets how far its manifests were numbered, and the Core starts while its clock is behind: as an
+    /// earlier start than the CMK Server knows. Then time passes until that one counts as silent.
+    pub(crate) fn lose_incarnation(&mut self) -> Option<usize> {
+        let index = self.dice.below(REGIONS.len());
+        if !self.dice.percent(50) {
+            return None;
+        }
+        self.stop(Who::Core(index));
+        let disk = &mut self.cores[index].post.disk;
+        disk.commit(|tx| tx.delete(Space("manifest"), b"last"));
+        let clock = &self.cores[index].post.clock;
+        clock.set_wall(Timestamp::from_millis(clock.now().as_millis() - 86_400_000));
+        self.start_core(index);
+        self.tell(format!("core {}: starts from a store that was put back, a day ago", REGIONS[index]));
+        self.pass(SILENT);
+        Some(index)
+    }
+
+    /// The Core that started as an earlier one than it had been goes on as a later one.
+    pub(crate) fn note_goes_on(&mut self, index: usize) {
+        let region = crate::landscape::region(index);
+        let core = openkcm_cmk::store::core(self.cmk.disk.view(), &region).expect("memory does not fail");
+        let latest = core.incarnations.last_key_value().map(|(latest, _)| *latest);
+        if core.offer.is_some_and(|offer| Some(offer.incarnation) == latest) {
+            self.reach(Reached::GoesOnAsLater);
         }
     }
 
@@ -100,6 +135,17 @@ impl World {
             if lose { (Reached::DriftMissing, "deletes") } else { (Reached::DriftDiffers, "alters") };
         self.reach(what);
         self.tell(format!("core {}: someone {line} {key} in its store", REGIONS[index]));
+    }
+
+    /// A tombstone is taken out of a Core's store, if there is one; what became of what it ended is not undone.
+    fn lose_tombstone(&mut self, index: usize) {
+        let view = self.cores[index].post.disk.view();
+        let Some((key, _)) = purge::tombstones(view, None, 1).expect("memory does not fail").pop() else {
+            return;
+        };
+        self.cores[index].post.disk.commit(|tx| tx.delete(Space("tombstones"), key.as_bytes()));
+        self.reach(Reached::DriftTombstone);
+        self.tell(format!("core {}: someone deletes the tombstone of {key} in its store", REGIONS[index]));
     }
 
     /// A service beside another one, which no material is made for.

@@ -7,6 +7,7 @@ use openkcm_component::drift::{self, Action, Found, Kind, Wanted};
 use openkcm_contracts::v1::Kept;
 use openkcm_contracts::{DefinitionState, Event, KeyPath, TenantId, TenantState};
 use openkcm_krypton::store as core_store;
+use openkcm_registry::doubts;
 use openkcm_registry::rules::{Standing, telling};
 use openkcm_registry::store::{self, KeyRecord, TenantRecord};
 use openkcm_store::Space;
@@ -22,6 +23,7 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
     nothing_waits(world)?;
     all_hold_the_same_versions(world)?;
     what_is_purged_is_gone(world)?;
+    nothing_is_withheld(world)?;
     sovereignty::check_unlinks(world)?;
     for index in 0..REGIONS.len() {
         manifests_agree(world, index)?;
@@ -41,6 +43,16 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// No region gives the Registry reason any more to tell no tombstones.
+fn nothing_is_withheld(world: &World) -> Result<(), String> {
+    let (view, now) = (world.registry.disk.view(), world.registry.now());
+    let withholding = doubts::withholding(view, &world.landscape, now).expect("memory does not fail");
+    match withholding.first() {
+        None => Ok(()),
+        Some((region, doubt)) => Err(format!("no tombstone is told for region {region}: {doubt:?}")),
+    }
 }
 
 /// What a Core's manifest sums up is what the Registry expects of its region.

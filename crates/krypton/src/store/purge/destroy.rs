@@ -12,7 +12,7 @@ use openkcm_contracts::{Event, KeyPath, RegionId, Revision, Timestamp, VersionId
 use openkcm_orbital::{Letter, outbox};
 use openkcm_store::{Read, StoreError, Table, Write};
 
-use super::records::{DESTROYED, Ledger, Stage, TOMBSTONES, Tombstone, destroyed_key, open, put};
+use super::records::{DESTROYED, Ledger, Stage, TOMBSTONES, Tombstone, close, destroyed_key, open, put};
 use super::tombstone;
 use crate::rules::PurgePolicy;
 use crate::store::{Changes, L2_VERSIONS, L3_VERSIONS};
@@ -74,9 +74,9 @@ pub fn advance(
     }
     let mut step = Step { region, policy, now, ledger, left: AT_ONCE, advanced: Advanced::default() };
     while step.left > 0
-        && let Some(path) = next(tx.as_read(), &step.ledger, policy)?
+        && let Some(next) = next(tx.as_read(), &step.ledger, policy)?
     {
-        step.purge(tx, &path)?;
+        step.purge(tx, next)?;
     }
     step.advanced.more = next(tx.as_read(), &step.ledger, policy)?.is_some();
     step.ledger.write(tx)?;
@@ -127,15 +127,18 @@ fn with_all_below(view: &dyn Read, keys: &[KeyPath], limit: usize) -> Result<Vec
     Ok(all)
 }
 
+/// A purge, as the index has it: its key, how far it has come, and since when it waits.
+type Next = (KeyPath, (Stage, u64));
+
 /// The purge that is to be gone on with now.
-fn next(view: &dyn Read, ledger: &Ledger, policy: &PurgePolicy) -> Result<Option<KeyPath>, StoreError> {
-    if let Some((_, path)) = open(view, Stage::Confirmed, 1)?.pop() {
-        return Ok(Some(path));
+fn next(view: &dyn Read, ledger: &Ledger, policy: &PurgePolicy) -> Result<Option<Next>, StoreError> {
+    if let Some((since, path)) = open(view, Stage::Confirmed, 1)?.pop() {
+        return Ok(Some((path, (Stage::Confirmed, since))));
     }
     let first = open(view, Stage::Waiting, 1)?.pop();
     let wait = millis(policy.minimum_wait);
     let is_over = |since: u64| wait == 0 || since.saturating_add(wait) <= ledger.clock;
-    Ok(first.filter(|(since, _)| is_over(*since)).map(|(_, path)| path))
+    Ok(first.filter(|(since, _)| is_over(*since)).map(|(since, path)| (path, (Stage::Waiting, since))))
 }
 
 struct Step<'a> {
@@ -149,11 +152,14 @@ struct Step<'a> {
 
 impl Step<'_> {
     /// Goes on with a purge until it is done, held, or the step is at its end.
-    fn purge(&mut self, tx: &mut dyn Write, path: &KeyPath) -> Result<(), StoreError> {
-        let Some(before) = tombstone(tx.as_read(), path)? else {
-            // An index without its record is none that anything could be done about.
-            self.left = 0;
-            return Ok(());
+    fn purge(&mut self, tx: &mut dyn Write, (path, place): Next) -> Result<(), StoreError> {
+        let path = &path;
+        let held = tombstone(tx.as_read(), path)?;
+        let Some(before) = held.filter(|held| (held.stage, held.since) == place) else {
+            // Its record is gone or another one, which only a store that was edited has: a wait that nobody knows of
+            // any more lets nothing be destroyed, and keeps nothing else waiting.
+            self.left -= 1;
+            return close(tx, &mut self.ledger, path, place);
         };
         let mut after = before.clone();
         let is_free = before.stage == Stage::Confirmed;

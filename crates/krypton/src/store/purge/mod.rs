@@ -9,11 +9,11 @@ mod records;
 
 pub use destroy::{Advanced, Decision, advance, decide, has_work};
 pub use records::{Counts, Stage, Tombstone};
-pub(super) use records::{Ledger, SPACES};
+pub(super) use records::{Ledger, SPACES, TOMBSTONES};
 
 use std::time::Duration;
 
-use openkcm_contracts::v1::{Audience, KeyDefine, KeyPurge, KeySealed};
+use openkcm_contracts::v1::{Audience, KeyDefine, KeyPurge, KeySealed, PurgeReport};
 use openkcm_contracts::{
     DefinitionState, Event, EventType, Generation, KeyPath, Lane, RegionId, Revision, ServicePath,
     SystemPath, Timestamp, VersionId,
@@ -21,8 +21,9 @@ use openkcm_contracts::{
 use openkcm_orbital::outbox;
 use openkcm_store::{Read, StoreError, Write};
 
-use self::records::{DESTROYED, ENDINGS, Ending, TOMBSTONES, destroyed_key};
-use super::{Changes, Held};
+use self::records::{DESTROYED, ENDINGS, Ending, destroyed_key};
+use super::digests::Gathered;
+use super::{Changes, Held, digests};
 use crate::rules::{LONGEST_TICK, before, is_purged};
 
 /// Hears a tombstone. Says whether it is news.
@@ -31,7 +32,7 @@ pub(super) fn hear(
     (revision, fact): (Revision, &KeyPurge),
     audience: &Audience,
     now: Timestamp,
-    changes: &mut Changes,
+    (changes, sums): (&mut Changes, &mut Gathered),
 ) -> Result<bool, StoreError> {
     let path = fact.path();
     let held = tombstone(tx.as_read(), &path)?;
@@ -56,6 +57,7 @@ pub(super) fn hear(
         destroyed: held.as_ref().map_or(0, |held| held.destroyed),
     };
     ledger.runs = true;
+    sums.tombstone(held.as_ref().map(|held| held.generation), fact);
     records::put(tx, &mut ledger, &path, (held.as_ref(), &after))?;
     ledger.write(tx)?;
     if let Audience::Region(region) = audience {
@@ -163,6 +165,33 @@ pub(super) fn ends(view: &dyn Read, sealed: &KeySealed) -> Result<bool, StoreErr
 /// When the store can't be read.
 pub fn tombstone(view: &dyn Read, path: &KeyPath) -> Result<Option<Tombstone>, StoreError> {
     TOMBSTONES.get(view, &path.to_string())
+}
+
+/// What the tombstones of a system and of its services say.
+pub(super) fn of_system(view: &dyn Read, tenant: &str, system: &str) -> Result<Vec<KeyPurge>, StoreError> {
+    let name = format!("{tenant}/{system}");
+    let mut found: Vec<_> =
+        TOMBSTONES.get(view, &name)?.map(|held| (name.clone(), held)).into_iter().collect();
+    found.extend(TOMBSTONES.list(view, &format!("{name}/"), None, usize::MAX)?);
+    Ok(found.into_iter().filter_map(|(name, held)| said(&name, held.generation)).collect())
+}
+
+/// What a tombstone says; nothing where its name is none.
+pub(super) fn said(name: &str, generation: Generation) -> Option<KeyPurge> {
+    let path: KeyPath = name.parse().ok()?;
+    let (tenant, system, service) = (path.tenant().clone(), path.system().clone(), path.service().cloned());
+    Some(KeyPurge { tenant, system, service, generation })
+}
+
+/// How far this Core has come with what it is to destroy.
+pub(super) fn report(view: &dyn Read) -> Result<PurgeReport, StoreError> {
+    let Counts { waiting, held, .. } = counts(view)?;
+    Ok(PurgeReport {
+        digest: digests::tombstones(view)?,
+        waiting,
+        held,
+        first_open: records::first_open(view)?,
+    })
 }
 
 /// Tombstones after a name, in the order of names.

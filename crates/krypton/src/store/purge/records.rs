@@ -5,9 +5,11 @@ use openkcm_store::{Read, Space, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 
 /// Tombstones, by the key's name. For ever.
-pub(super) const TOMBSTONES: Table<Tombstone> = Table::new("tombstones");
+pub(in crate::store) const TOMBSTONES: Table<Tombstone> = Table::new("tombstones");
 /// Tombstones that are not done with, by [`Stage`], the time since when they wait, and name.
 pub(super) const OPEN: Table<()> = Table::new("tombstones_open");
+/// The same, by the Registry's revision and name.
+const OPEN_BY_REVISION: Table<()> = Table::new("tombstones_by_revision");
 /// What this Core has observed to have ended, by the key's name.
 pub(super) const ENDINGS: Table<Ending> = Table::new("endings");
 /// The generation of each version that was destroyed here, by the key's name and the version.
@@ -17,8 +19,14 @@ const LEDGER: Table<Ledger> = Table::new("purge_ledger");
 
 const THE: &str = "ledger";
 
-pub(in crate::store) const SPACES: [Space; 5] =
-    [TOMBSTONES.space(), OPEN.space(), ENDINGS.space(), DESTROYED.space(), LEDGER.space()];
+pub(in crate::store) const SPACES: [Space; 6] = [
+    TOMBSTONES.space(),
+    OPEN.space(),
+    OPEN_BY_REVISION.space(),
+    ENDINGS.space(),
+    DESTROYED.space(),
+    LEDGER.space(),
+];
 
 /// A tombstone, and how far this Core has come with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,20 +122,51 @@ pub(super) fn put(
     (before, after): (Option<&Tombstone>, &Tombstone),
 ) -> Result<(), StoreError> {
     if let Some(before) = before {
-        OPEN.delete(tx, &open_key(before, path))?;
-        if let Some(count) = ledger.count_of(before.stage) {
-            *count = count.saturating_sub(1);
-        }
+        close(tx, ledger, path, (before.stage, before.since))?;
+        OPEN_BY_REVISION.delete(tx, &revision_key(before.revision, path))?;
     }
+    let key = open_key(after.stage, after.since, path);
+    // One that is there already is of a record that was lost: it is counted.
+    let is_counted = OPEN.get(tx.as_read(), &key)?.is_some();
     if let Some(count) = ledger.count_of(after.stage) {
-        *count += 1;
-        OPEN.put(tx, &open_key(after, path), &())?;
+        *count += u64::from(!is_counted);
+        OPEN.put(tx, &key, &())?;
+        OPEN_BY_REVISION.put(tx, &revision_key(after.revision, path), &())?;
     }
     TOMBSTONES.put(tx, &path.to_string(), after)
 }
 
-fn open_key(tombstone: &Tombstone, path: &KeyPath) -> String {
-    format!("{}{:016x}/{path}", stage_prefix(tombstone.stage), tombstone.since)
+/// Takes a place out of the index, and out of the counts.
+pub(super) fn close(
+    tx: &mut dyn Write,
+    ledger: &mut Ledger,
+    path: &KeyPath,
+    (stage, since): (Stage, u64),
+) -> Result<(), StoreError> {
+    let key = open_key(stage, since, path);
+    if let Some(count) = ledger.count_of(stage)
+        && OPEN.get(tx.as_read(), &key)?.is_some()
+    {
+        *count = count.saturating_sub(1);
+    }
+    OPEN.delete(tx, &key)
+}
+
+/// The first revision of the tombstones that are not done with.
+pub(super) fn first_open(view: &dyn Read) -> Result<Option<Revision>, StoreError> {
+    let first = OPEN_BY_REVISION.list(view, "", None, 1)?.pop();
+    Ok(first.and_then(|(key, ())| {
+        let (term, counter) = key.split_once('/')?.0.split_once('.')?;
+        Some(Revision::new(u32::from_str_radix(term, 16).ok()?, u64::from_str_radix(counter, 16).ok()?))
+    }))
+}
+
+fn revision_key(revision: Revision, path: &KeyPath) -> String {
+    format!("{:08x}.{:016x}/{path}", revision.term, revision.counter)
+}
+
+fn open_key(stage: Stage, since: u64, path: &KeyPath) -> String {
+    format!("{}{since:016x}/{path}", stage_prefix(stage))
 }
 
 fn stage_prefix(stage: Stage) -> &'static str {

@@ -21,6 +21,8 @@ struct Terms {
     away: AtomicBool,
     ttl: Mutex<Period>,
     disputes: Mutex<Vec<Dispute>>,
+    /// A start of the Core that it has heard of, and that is gone.
+    gone: AtomicU64,
     /// The last lease that it gave.
     last: Mutex<Option<Message>>,
     given: AtomicU64,
@@ -37,6 +39,7 @@ impl Lessor {
             away: AtomicBool::new(false),
             ttl: Mutex::new(Period::from_secs(Period::MAX_SECS).expect("a period")),
             disputes: Mutex::default(),
+            gone: AtomicU64::new(0),
             last: Mutex::default(),
             given: AtomicU64::new(0),
         });
@@ -58,6 +61,11 @@ impl Lessor {
     /// What it does not agree on from now on.
     pub(crate) fn disputes(&self, disputes: Vec<Dispute>) {
         *self.terms.disputes.lock().expect("no panic") = disputes;
+    }
+
+    /// It has heard of a start of the Core that is gone: who is dated before it is told to go on as a later one.
+    pub(crate) fn has_heard_of(&self, incarnation: u64) {
+        self.terms.gone.store(incarnation, Ordering::SeqCst);
     }
 
     /// The last lease that it gave, as it was signed.
@@ -97,9 +105,11 @@ async fn give(
 impl Terms {
     fn lease(&self, manifest: StateManifest, clock: &ManualClock) -> Letter {
         let given = self.given.fetch_add(1, Ordering::SeqCst) + 1;
+        let gone = self.gone.load(Ordering::SeqCst);
+        let incarnation = if manifest.incarnation <= gone { gone + 1 } else { manifest.incarnation };
         let lease = SovereignLease {
             region: manifest.region.clone(),
-            incarnation: manifest.incarnation,
+            incarnation,
             nonce: manifest.nonce,
             ttl: *self.ttl.lock().expect("no panic"),
             disputes: self.disputes.lock().expect("no panic").clone(),

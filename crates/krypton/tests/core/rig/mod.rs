@@ -3,6 +3,7 @@
 //! Their clock stands still until a test moves it. Nothing here sleeps to be on the safe side: whoever
 //! waits looks for what it waits for, and fails loudly when that does not come.
 
+pub(crate) mod disk;
 pub(crate) mod facts;
 mod lessor;
 mod mesh;

@@ -135,6 +135,23 @@ fn what_is_gone_with_its_parent_for_now_can_be_deleted_for_itself() {
 }
 
 #[test]
+fn what_belongs_to_an_offboarded_tenant_is_not_deleted_and_waits_no_shorter_than_it() {
+    let offboarded =
+        || Some(TenantRecord { state: Tenancy::Offboarded { purge_at: at(90_000) }, ..tenant(1) });
+    let refused = Err(Refusal::TenantOffboarded("acme".parse().unwrap()));
+    let below = Place { tenant: offboarded(), ..place() };
+    let system =
+        Place { path: "acme/hr".parse().unwrap(), system: None, held: Some(system(1, 2)), ..below.clone() };
+    for place in [&below, &system] {
+        assert_eq!(delete(place), refused);
+    }
+    // What was deleted before its tenant was offboarded is; a retry of that is told so.
+    let earlier = deleted(service(2, 3), 120);
+    let place = Place { held: Some(earlier.clone()), ..below };
+    assert_eq!(delete(&place), Ok(Outcome::Unchanged(earlier)));
+}
+
+#[test]
 fn what_is_gone_for_good_stays_as_it_is() {
     let place = Place { system: Some(system(1, 8)), ..place() };
     assert_eq!(delete(&place), Ok(Outcome::Unchanged(service(2, 3))));

@@ -5,7 +5,8 @@
 //! and not proven since, or that was not proven for the length of its lease; and whoever is shut so is asked on, and
 //! served again by itself. A start needs no proof from before: nothing is open but what a root has opened since.
 
-use std::collections::{BTreeSet, HashMap};
+mod watched;
+
 use std::time::Duration;
 
 use openkcm_contracts::{LinkEpoch, TenantId, Timestamp};
@@ -14,10 +15,12 @@ use openkcm_store::{Read, StoreError};
 
 use super::step::Step;
 use super::{Core, Effects, ProbeJob, Probed};
-use crate::rules::{
-    Deadline, Denial, Moment, PROBED_EVERY, Pause, Refusal, Said, Verdict, proof_ends, verdict,
-};
+use crate::rules::{Deadline, Denial, Moment, Pause, Refusal, Said, Verdict, proof_ends, verdict};
 use crate::store::{self, Denials};
+use watched::{State, Watched};
+
+pub use watched::ProbeView;
+pub(super) use watched::Probing;
 
 /// Probes that are under way at once: as many as a hundred thousand tenants need of providers that take a quarter of
 /// a second, and few enough that providers that hang hold no memory to speak of.
@@ -28,59 +31,6 @@ const AT_ONCE: usize = 64;
 
 /// Denials of one tenant that are remembered: four roots, and some of what they would not open.
 const MOST_DENIALS: usize = 8;
-
-/// What a tenant's L1 has said.
-#[derive(Debug)]
-enum State {
-    /// Yes, as of this moment; or nothing yet, as of when its link came to be served, and then nothing is open.
-    Proven(Moment),
-    /// Nothing for so long that it is not served.
-    Unproven,
-    /// No.
-    Denied(Vec<Denial>),
-}
-
-#[derive(Debug)]
-struct Watched {
-    epoch: LinkEpoch,
-    state: State,
-    /// When it is asked next; none while it is being asked.
-    ask_at: Option<BootInstant>,
-    /// When it is looked at next: to be asked, or to be found unproven.
-    next: Option<BootInstant>,
-    /// The probe that is under way.
-    asked: Option<u64>,
-    /// How many there were.
-    count: u64,
-}
-
-/// What probes came to, for those who show it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ProbeView {
-    /// Tenants that are not served since a root denies.
-    pub denied: usize,
-    /// Tenants that are not served since no root proved for too long that it may be used.
-    pub unproven: usize,
-    /// Probes since the start whose tenants were proven, were denied, or neither.
-    pub probes: [u64; 3],
-}
-
-#[derive(Debug)]
-pub(super) struct Probing {
-    every: Duration,
-    tenants: HashMap<TenantId, Watched>,
-    due: BTreeSet<(BootInstant, TenantId)>,
-    under_way: usize,
-    number: u64,
-    view: ProbeView,
-}
-
-impl Default for Probing {
-    fn default() -> Self {
-        let (tenants, due, view) = Default::default();
-        Self { every: PROBED_EVERY, tenants, due, under_way: 0, number: 0, view }
-    }
-}
 
 impl Core {
     /// The same, which probes each tenant at least so often.
@@ -340,15 +290,6 @@ impl Core {
     }
 }
 
-impl State {
-    fn denials(&self) -> &[Denial] {
-        match self {
-            Self::Denied(denials) => denials,
-            Self::Proven(_) | Self::Unproven => &[],
-        }
-    }
-}
-
 /// What was denied, and by which roots.
 fn denials_of(Probed { job, answers, .. }: &Probed) -> Vec<Denial> {
     let denied = job.questions.iter().zip(answers).filter(|(_, answer)| answer.said == Said::No);
@@ -358,46 +299,4 @@ fn denials_of(Probed { job, answers, .. }: &Probed) -> Vec<Denial> {
         Denial { root: question.root.clone(), of }
     });
     denial.collect()
-}
-
-impl Probing {
-    fn put(&mut self, id: &TenantId, watched: Watched) {
-        self.count(&watched.state, true);
-        self.tenants.insert(id.clone(), watched);
-    }
-
-    fn set(&mut self, id: &TenantId, state: State) {
-        if let Some(mut watched) = self.tenants.remove(id) {
-            self.count(&watched.state, false);
-            watched.state = state;
-            self.put(id, watched);
-        }
-    }
-
-    fn forget(&mut self, id: &TenantId) {
-        if let Some(watched) = self.tenants.remove(id) {
-            self.count(&watched.state, false);
-            if let Some(next) = watched.next {
-                self.due.remove(&(next, id.clone()));
-            }
-        }
-    }
-
-    fn count(&mut self, state: &State, is_so: bool) {
-        let count = match state {
-            State::Proven(_) => return,
-            State::Unproven => &mut self.view.unproven,
-            State::Denied(_) => &mut self.view.denied,
-        };
-        *count = if is_so { *count + 1 } else { count.saturating_sub(1) };
-    }
-
-    fn take_due(&mut self, now: BootInstant) -> Option<TenantId> {
-        let (at, _) = self.due.first()?;
-        let (_, id) = if *at <= now { self.due.pop_first()? } else { return None };
-        if let Some(watched) = self.tenants.get_mut(&id) {
-            watched.next = None;
-        }
-        Some(id)
-    }
 }

@@ -1,0 +1,118 @@
+//! What regions claim beyond what the Registry knows, and what an operator says of that.
+//!
+//! As all commands, each runs in its caller's transaction, with the time handed in. What follows is the
+//! [rules'](crate::rules::doubt).
+
+use openkcm_component::drift;
+use openkcm_contracts::{RegionId, Revision, Timestamp};
+use openkcm_store::{Read, Space, StoreError, Table, Write};
+use serde::{Deserialize, Serialize};
+
+use crate::commands::Failure;
+use crate::rules::doubt::{self, Doubt, Known};
+use crate::rules::{Landscape, Refusal};
+use crate::store;
+
+/// By region.
+const DOUBTS: Table<Kept> = Table::new("doubts");
+/// When the present start began.
+const BEGAN: Table<Timestamp> = Table::new("began");
+
+/// The one record of [`BEGAN`].
+const START: &str = "start";
+
+/// The spaces of what regions claim.
+pub(crate) const SPACES: [Space; 2] = [DOUBTS.space(), BEGAN.space()];
+
+/// What is kept of a region.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    claims: Option<Revision>,
+    heard: bool,
+    overruled: bool,
+}
+
+/// A start begins: no region was heard in it.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) fn begin(tx: &mut dyn Write, now: Timestamp) -> Result<(), StoreError> {
+    for (region, kept) in DOUBTS.list(tx.as_read(), "", None, usize::MAX)? {
+        DOUBTS.put(tx, &region, &Kept { heard: false, ..kept })?;
+    }
+    BEGAN.put(tx, START, &now)
+}
+
+/// A region has said up to which revision it has applied what the Registry says.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) fn heard(
+    tx: &mut dyn Write,
+    region: &RegionId,
+    applied: Option<Revision>,
+) -> Result<(), StoreError> {
+    let before = kept(tx.as_read(), region)?;
+    let claims = doubt::claims(before.claims, applied, store::last_revision(tx.as_read())?);
+    let is_in_doubt = claims.is_some() || drift::counts(tx.as_read(), region)?.stale > 0;
+    // An operator's word holds for what it was said of: what is claimed after that ended needs another.
+    let after = Kept { claims, heard: true, overruled: before.overruled && is_in_doubt };
+    if after == before { Ok(()) } else { DOUBTS.put(tx, region.as_str(), &after) }
+}
+
+/// An operator says that what a region claims is to stop nothing. Where it claims nothing, that changes nothing.
+///
+/// # Errors
+/// When the landscape has no such region, or the store fails.
+pub fn overrule(
+    tx: &mut dyn Write,
+    landscape: &Landscape,
+    region: &RegionId,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    if !landscape.regions.contains(region) {
+        return Err(Refusal::UnknownRegion(region.clone()).into());
+    }
+    if of(tx.as_read(), region, now)? == Doubt::Open {
+        let kept = kept(tx.as_read(), region)?;
+        tracing::warn!(%region, claims = ?kept.claims.map(|revision| revision.to_string()),
+            "an operator has overruled what a region claims: it keeps no tombstone from being told any more");
+        DOUBTS.put(tx, region.as_str(), &Kept { overruled: true, ..kept })?;
+    }
+    Ok(())
+}
+
+/// What follows from what is known of a region.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn of(view: &dyn Read, region: &RegionId, now: Timestamp) -> Result<Doubt, StoreError> {
+    let Kept { claims, heard, overruled } = kept(view, region)?;
+    let things = drift::counts(view, region)?.stale;
+    // Without a start nobody waits for any region, as in a store without a courier.
+    let running_for = BEGAN.get(view, START)?.map_or(doubt::PATIENCE, |began| now.since(began));
+    Ok(doubt::of(Known { claims, things, heard, overruled }, store::last_revision(view)?, running_for))
+}
+
+/// The regions for which no tombstone is told now, and why.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn withholding(
+    view: &dyn Read,
+    landscape: &Landscape,
+    now: Timestamp,
+) -> Result<Vec<(RegionId, Doubt)>, StoreError> {
+    let mut found = Vec::new();
+    for region in &landscape.regions {
+        let doubt = of(view, region, now)?;
+        if doubt.withholds() {
+            found.push((region.clone(), doubt));
+        }
+    }
+    Ok(found)
+}
+
+fn kept(view: &dyn Read, region: &RegionId) -> Result<Kept, StoreError> {
+    Ok(DOUBTS.get(view, region.as_str())?.unwrap_or_default())
+}

@@ -1,0 +1,142 @@
+//! What regions claim beyond what the Registry knows: nothing more is told to be destroyed, until someone decides.
+
+use openkcm_contracts::{Generation, Revision};
+use openkcm_registry::doubts;
+use openkcm_registry::rules::doubt::{Doubt, PATIENCE};
+use openkcm_registry::rules::{KeySpec, Precondition, Refusal};
+
+use crate::drift::Region;
+use crate::registry::{Registry, WAIT, refusal, region};
+
+const SERVICE: &str = "acme/hr/payroll";
+
+/// A Registry in which the service is due to be destroyed.
+fn with_something_due() -> Registry {
+    let mut registry = Registry::furnished();
+    registry.delete(SERVICE).unwrap();
+    registry.wait(WAIT);
+    registry.letters();
+    registry
+}
+
+/// Region `a`, which has applied this revision.
+fn claiming(registry: &Registry, applied: Revision) -> Region {
+    let mut a = Region::of(registry);
+    a.applied = Some(applied);
+    a
+}
+
+fn doubt(registry: &Registry) -> Doubt {
+    doubts::of(&registry.store, &region("a"), registry.now).unwrap()
+}
+
+#[test]
+fn a_registry_that_lost_words_which_a_region_has_applied_destroys_nothing_more() {
+    let mut registry = with_something_due();
+    // In the part that was lost, at 1.9, the deletion was taken back.
+    let mut a = claiming(&registry, Revision::new(1, 9));
+    registry.compares(&mut a);
+    assert_eq!((registry.purge(), doubt(&registry)), (Some(Vec::new()), Doubt::Open));
+    assert_eq!(registry.tombstones(), [""; 0]);
+    // Its own counting passes that revision, by which nothing is back that was lost.
+    for number in 0..10 {
+        registry.define(&format!("acme/s{number}"), KeySpec::default(), &Precondition::None).unwrap();
+    }
+    a.applied = Some(Revision::new(1, 12));
+    registry.letters();
+    registry.compares(&mut a);
+    assert_eq!((registry.purge(), doubt(&registry)), (Some(Vec::new()), Doubt::Open));
+    // The region takes it back: its Core was given a new store.
+    (a.applied, a.incarnation) = (Some(Revision::new(1, 3)), 2);
+    registry.compares(&mut a);
+    assert_eq!(registry.purge(), Some(vec![SERVICE.to_owned()]));
+}
+
+#[test]
+fn a_later_word_of_one_thing_in_one_region_is_reason_enough() {
+    let mut registry = with_something_due();
+    let mut a = Region::of(&registry);
+    let mut word = Region::word(&registry, SERVICE);
+    if let openkcm_contracts::Event::KeyDefine(fact) = &mut word {
+        fact.state = openkcm_contracts::DefinitionState::Defined;
+        fact.generation = Generation(Revision::new(1, 3));
+    }
+    a.hold(&word, Some(Revision::new(1, 5)));
+    registry.compares(&mut a);
+    assert_eq!((registry.purge(), doubt(&registry)), (Some(Vec::new()), Doubt::Open));
+    a.hold(&word, None);
+    let held = registry.key(SERVICE).record.revision;
+    a.hold(&Region::word(&registry, SERVICE), Some(held));
+    registry.compares(&mut a);
+    assert_eq!(registry.purge(), Some(vec![SERVICE.to_owned()]));
+}
+
+#[test]
+fn an_operators_word_overrules_one_region_until_it_has_taken_back_what_it_claimed() {
+    let mut registry = with_something_due();
+    let mut a = claiming(&registry, Revision::new(7, 1));
+    registry.overrule("a").unwrap();
+    registry.compares(&mut a);
+    assert_eq!(registry.purge(), Some(Vec::new()), "what was said before the claim is none on it");
+    assert!(matches!(refusal(registry.overrule("nowhere")), Refusal::UnknownRegion(_)));
+    registry.overrule("b").unwrap();
+    assert_eq!(registry.purge(), Some(Vec::new()), "it is of another region");
+    registry.overrule("a").unwrap();
+    assert_eq!((registry.purge(), doubt(&registry)), (Some(vec![SERVICE.to_owned()]), Doubt::Overruled));
+    a.applied = Some(Revision::new(8, 1));
+    registry.compares(&mut a);
+    assert_eq!(doubt(&registry), Doubt::Overruled, "it may not undo that by claiming more");
+    for (applied, expected) in [(Revision::new(1, 4), Doubt::None), (Revision::new(7, 1), Doubt::Open)] {
+        a.applied = Some(applied);
+        registry.compares(&mut a);
+        assert_eq!(doubt(&registry), expected);
+    }
+}
+
+#[test]
+fn a_rebuild_is_a_word_too_and_what_is_claimed_of_the_old_term_counts_no_more() {
+    let mut registry = with_something_due();
+    let mut a = claiming(&registry, Revision::new(1, 9));
+    registry.compares(&mut a);
+    registry.begin(true);
+    registry.conclude();
+    registry.letters();
+    a.sequence += 1;
+    registry.compares(&mut a);
+    registry.wait(PATIENCE);
+    assert_eq!(doubt(&registry), Doubt::None);
+    assert_eq!(registry.purge(), Some(vec![SERVICE.to_owned()]));
+}
+
+#[test]
+fn after_a_start_nothing_is_destroyed_before_each_region_was_heard_or_had_time_to_be() {
+    for heard in [false, true] {
+        let mut registry = with_something_due();
+        registry.begin(false);
+        registry.conclude();
+        assert_eq!(registry.purge(), Some(Vec::new()));
+        if heard {
+            for name in ["a", "b", "c"] {
+                assert_eq!(registry.purge(), Some(Vec::new()), "before {name} was heard");
+                let mut region = Region::of(&registry);
+                region.name = name;
+                registry.compares(&mut region);
+            }
+        } else {
+            registry.wait(PATIENCE);
+        }
+        assert_eq!(registry.purge(), Some(vec![SERVICE.to_owned()]), "heard: {heard}");
+    }
+}
+
+#[test]
+fn a_region_that_comes_later_is_told_what_was_destroyed_whoever_claims_what() {
+    let mut registry = with_something_due();
+    registry.purge();
+    registry.tombstones();
+    let mut a = claiming(&registry, Revision::new(7, 1));
+    registry.compares(&mut a);
+    registry.set_regions(&["a", "b", "c", "d"]);
+    assert_eq!(registry.purge(), Some(Vec::new()));
+    assert_eq!(registry.tombstones(), ["region.d purge.acme.hr.payroll 1.5 up to 1.4"]);
+}
