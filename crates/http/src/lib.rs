@@ -37,7 +37,7 @@ pub use etag::{IfMatch, WithEtag};
 pub use health::Readiness;
 pub use metrics::metrics_registry;
 pub use openapi::{describe, openapi_json};
-pub use page::{DEFAULT_PAGE_LIMIT, MAX_PAGE_LIMIT, Page, PageQuery};
+pub use page::{DEFAULT_PAGE_LIMIT, Filtered, MAX_PAGE_LIMIT, Page, PageParams, PageQuery};
 pub use params::{Names, Query, parse_id};
 pub use problem::{Answer, PROBLEM_JSON, Problem, ProblemBody};
 pub use serve::{BindError, ConnectionLimits, bind, serve};

@@ -4,13 +4,15 @@
 //! neither repeats nor skips what stayed. It is opaque to callers, who hand it back as they got it.
 
 use axum::extract::FromRequestParts;
+use axum::http::Uri;
 use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::params::parse_query;
+use crate::params::parse_query_text;
 use crate::problem::{Answer, Problem};
 
 /// Items of a page unless the caller says otherwise.
@@ -42,11 +44,8 @@ impl Default for PageQuery {
 }
 
 impl PageQuery {
-    /// Which part, by the parameters `limit` and `cursor`; for a list that has filters of its own.
-    ///
-    /// # Errors
-    /// `invalid_request`, with the parameter's name.
-    pub fn part(limit: Option<&str>, cursor: Option<&str>) -> Answer<Self> {
+    /// Which part, by the parameters `limit` and `cursor`.
+    fn part(limit: Option<&str>, cursor: Option<&str>) -> Answer<Self> {
         let limit = match limit.map(str::parse) {
             None => DEFAULT_PAGE_LIMIT,
             Some(Ok(limit)) if (1..=MAX_PAGE_LIMIT).contains(&limit) => limit,
@@ -96,34 +95,65 @@ impl<S: Send + Sync> FromRequestParts<S> for PageQuery {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Answer<Self> {
-        parse_query::<PageParams>(&parts.uri)?.check()
+        parse_page(&parts.uri)
     }
 }
 
-/// The parameters as they arrive and as the OpenAPI document shows them.
+fn parse_page(uri: &Uri) -> Answer<PageQuery> {
+    let Filtered(part, NameParams { prefix, state }) = parse_filtered(uri)?;
+    Ok(PageQuery { prefix: short("prefix", prefix)?, state: short("state", state)?, ..part })
+}
+
+/// Which part of a list a caller wants, of one that has filters of its own: `F` takes what is not the page's.
+/// Refused with `invalid_request`, also for parameters that neither knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filtered<F>(pub PageQuery, pub F);
+
+impl<F: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Filtered<F> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Answer<Self> {
+        parse_filtered(&parts.uri)
+    }
+}
+
+fn parse_filtered<F: DeserializeOwned>(uri: &Uri) -> Answer<Filtered<F>> {
+    let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    let is_pages = |pair: &&str| ["limit", "cursor"].contains(&pair.split('=').next().unwrap_or_default());
+    let (pages, own): (Vec<&str>, Vec<&str>) = pairs.partition(is_pages);
+    let PageParams { limit, cursor } = parse_query_text(&pages.join("&"))?;
+    let page = PageQuery::part(limit.as_deref(), cursor.as_deref())?;
+    let filter = parse_query_text(&own.join("&")).map_err(|mut problem| {
+        problem.detail.to_mut().push_str("; every list takes `limit` and `cursor`");
+        problem
+    });
+    Ok(Filtered(page, filter?))
+}
+
+/// The parameters of a page, as the OpenAPI document shows them, of a list that has filters of its own.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct PageParams {
+pub struct PageParams {
     /// The most items to show.
     #[param(value_type = Option<u16>, minimum = 1, maximum = 1000, default = 100, nullable = false)]
     limit: Option<String>,
     /// The `next_cursor` of the page before.
     #[param(nullable = false)]
     cursor: Option<String>,
+}
+
+/// The filters of the lists that have no others, as they arrive and as the OpenAPI document shows them.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct NameParams {
     /// Show only names that begin so.
     #[param(nullable = false)]
     prefix: Option<String>,
     /// Show only what is in this state.
     #[param(nullable = false)]
     state: Option<String>,
-}
-
-impl PageParams {
-    fn check(self) -> Answer<PageQuery> {
-        let part = PageQuery::part(self.limit.as_deref(), self.cursor.as_deref())?;
-        Ok(PageQuery { prefix: short("prefix", self.prefix)?, state: short("state", self.state)?, ..part })
-    }
 }
 
 fn short(field: &'static str, text: Option<String>) -> Answer<Option<String>> {
@@ -146,7 +176,8 @@ impl IntoParams for PageQuery {
     fn into_params(
         parameter_in: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>,
     ) -> Vec<utoipa::openapi::path::Parameter> {
-        PageParams::into_params(parameter_in)
+        let own = NameParams::into_params(&parameter_in);
+        PageParams::into_params(parameter_in).into_iter().chain(own).collect()
     }
 }
 
@@ -155,7 +186,7 @@ mod tests {
     use super::*;
 
     fn read(query: &str) -> Answer<PageQuery> {
-        parse_query::<PageParams>(&format!("/v1/tenants{query}").parse().unwrap())?.check()
+        parse_page(&format!("/v1/tenants{query}").parse().unwrap())
     }
 
     #[test]
@@ -192,7 +223,10 @@ mod tests {
         ] {
             assert_eq!(read(query).unwrap_err().field.as_deref(), Some(field), "{query}");
         }
-        assert!(read("?page=2").unwrap_err().detail.contains("one of `limit`, `cursor`, `prefix`, `state`"));
+        let unknown = read("?page=2").unwrap_err().detail;
+        assert!(unknown.contains("`prefix`") && unknown.contains("`state`"), "{unknown}");
+        assert!(unknown.ends_with("every list takes `limit` and `cursor`"), "{unknown}");
+        assert!(read("?limit=1&limit=2").unwrap_err().detail.contains("given twice"));
         assert!(read(&format!("?prefix={}", "x".repeat(1_025))).is_err());
     }
 

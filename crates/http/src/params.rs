@@ -112,6 +112,13 @@ pub(crate) fn parse_query<T: DeserializeOwned>(uri: &Uri) -> Answer<T> {
     Err(Problem::new(Code::InvalidRequest, "the query is not a list of percent-encoded `name=value` pairs"))
 }
 
+/// As [`parse_query`], of a part of one.
+pub(crate) fn parse_query_text<T: DeserializeOwned>(query: &str) -> Answer<T> {
+    let uri = format!("/?{query}").parse::<Uri>();
+    let uri = uri.map_err(|_| Problem::new(Code::InvalidRequest, "the query is not one of an address"))?;
+    parse_query(&uri)
+}
+
 #[cfg(test)]
 mod tests {
     use openkcm_contracts::{RegionId, VersionId};

@@ -10,11 +10,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use openkcm_component::drift::{Drifting, Records};
-use openkcm_component::quarantine::{Quarantine, Quarantining};
+use openkcm_component::drift::Records;
+use openkcm_component::quarantine::Quarantine;
 use openkcm_component::{
-    Applied, AuthorityStatus, Mesh, MeshHandle, MeshStatus, Plan, Running, StartError, Surroundings, Traffic,
-    http_options, open_store,
+    Applied, AuthorityStatus, Holds, Mesh, MeshHandle, MeshStatus, Plan, Running, StartError, Surroundings,
+    Traffic, http_options, open_store,
 };
 use openkcm_contracts::{KeyPath, Lane, RegionId, Revision, Role, Timestamp};
 use openkcm_host::Clock;
@@ -273,14 +273,14 @@ impl Handle {
     }
 }
 
-impl Drifting for Handle {
-    fn drift(&self) -> Records {
+impl Holds<Records> for Handle {
+    fn held(&self) -> Records {
         Records { store: self.store.clone() }
     }
 }
 
-impl Quarantining for Handle {
-    fn quarantine(&self) -> Quarantine {
+impl Holds<Quarantine> for Handle {
+    fn held(&self) -> Quarantine {
         self.mesh.quarantine()
     }
 }

@@ -13,8 +13,9 @@ mod tenants;
 use std::sync::Arc;
 
 use axum::Router;
-use openkcm_component::drift::{Drifting, Records};
-use openkcm_component::quarantine::{Quarantine, Quarantining};
+use openkcm_component::Holds;
+use openkcm_component::drift::Records;
+use openkcm_component::quarantine::Quarantine;
 use openkcm_host::Clock;
 use openkcm_http::describe;
 use openkcm_roots::Roots;
@@ -67,14 +68,14 @@ fn routes() -> OpenApiRouter<Arc<Context>> {
         .merge(openkcm_component::drift::routes())
 }
 
-impl Drifting for Context {
-    fn drift(&self) -> Records {
+impl Holds<Records> for Context {
+    fn held(&self) -> Records {
         Records { store: self.store.clone() }
     }
 }
 
-impl Quarantining for Context {
-    fn quarantine(&self) -> Quarantine {
+impl Holds<Quarantine> for Context {
+    fn held(&self) -> Quarantine {
         self.observer.mesh.quarantine()
     }
 }

@@ -11,7 +11,7 @@ use openkcm_contracts::{RegionId, Revision, Timestamp};
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 
-pub use routes::{Drifting, Records, routes};
+pub use routes::{Records, routes};
 
 /// By region and state: `a/open/key.acme.hr`, `a/healed/000000000000002a`.
 const RECORDS: Table<Record> = Table::new("drift");

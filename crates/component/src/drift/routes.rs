@@ -1,33 +1,16 @@
 //! `/v1/drift`: the route, the same in both authorities.
 
-use std::convert::Infallible;
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
 use openkcm_contracts::RegionId;
-use openkcm_http::{Answer, Page, PageQuery, Problem, Query, parse_id};
+use openkcm_http::{Answer, Filtered, Page, PageParams, PageQuery, Problem, parse_id};
 use openkcm_store::Store;
 use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::documents::Shown;
 use super::{Wanted, list as list_records};
-
-/// What the state of an authority's routes must have, for [`routes()`] to be among them.
-pub trait Drifting {
-    /// The authority's records.
-    fn drift(&self) -> Records;
-}
-
-impl<D: Drifting> Drifting for Arc<D> {
-    fn drift(&self) -> Records {
-        (**self).drift()
-    }
-}
+use crate::shared::{Holds, Of};
 
 /// An authority's drift records.
 #[derive(Debug, Clone)]
@@ -37,29 +20,15 @@ pub struct Records {
 }
 
 /// The route of the drift records, for an authority to put among its own.
-pub fn routes<S: Drifting + Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
+pub fn routes<S: Holds<Records> + Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::default().routes(routes!(list))
 }
 
-impl<S: Drifting + Sync> FromRequestParts<S> for Records {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(_: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        Ok(state.drift())
-    }
-}
-
 /// Which records a caller wants.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Filter {
-    /// The most items to show.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 1000, default = 100, nullable = false)]
-    limit: Option<String>,
-    /// The `next_cursor` of the page before.
-    #[param(nullable = false)]
-    cursor: Option<String>,
     /// Show only drift of this region.
     #[param(nullable = false)]
     region: Option<String>,
@@ -69,8 +38,7 @@ struct Filter {
 }
 
 impl Filter {
-    fn check(self) -> Answer<Wanted> {
-        let PageQuery { limit, after, .. } = PageQuery::part(self.limit.as_deref(), self.cursor.as_deref())?;
+    fn check(self, PageQuery { limit, after, .. }: PageQuery) -> Answer<Wanted> {
         let region = self.region.as_deref().map(parse_id::<RegionId>).transpose()?;
         let healed = match self.state.as_deref() {
             None | Some("open") => Some(false),
@@ -89,9 +57,13 @@ impl Filter {
 /// Where a region was found to hold something else than it is to, and what was done about it: in the order of region,
 /// state and subject. Of a region the last 1000 healed records are kept.
 #[utoipa::path(get, path = "/v1/drift", tag = "status", operation_id = "list_drift",
+    params(PageParams, Filter),
     responses((status = 200, description = "A page of drift records.", body = Page<Shown>)))]
-async fn list(records: Records, Query(filter): Query<Filter>) -> Answer<Json<Page<Shown>>> {
-    let wanted = filter.check()?;
+async fn list(
+    Of(records): Of<Records>,
+    Filtered(page, filter): Filtered<Filter>,
+) -> Answer<Json<Page<Shown>>> {
+    let wanted = filter.check(page)?;
     let listed = records.store.read(move |view| list_records(view, &wanted)).await;
     let (found, more) =
         listed.map_err(|error| Problem::store_unavailable("reading drift records", &error))?;

@@ -29,18 +29,6 @@ pub struct Quarantine {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// What the state of an actor's routes must have, for [`routes`] to be among them.
-pub trait Quarantining {
-    /// The actor's quarantine.
-    fn quarantine(&self) -> Quarantine;
-}
-
-impl<Q: Quarantining> Quarantining for Arc<Q> {
-    fn quarantine(&self) -> Quarantine {
-        Q::quarantine(self)
-    }
-}
-
 /// The id of an entry: 32 lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(try_from = "String")]

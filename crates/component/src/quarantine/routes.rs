@@ -1,45 +1,29 @@
 //! `/v1/quarantine`: the routes, the same in every component.
 
 use axum::Json;
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
 use openkcm_contracts::TenantId;
 use openkcm_contracts::problem::Code;
-use openkcm_http::{Answer, Names, Page, PageQuery, Problem, ProblemBody, Query, parse_id};
+use openkcm_http::{Answer, Filtered, Names, Page, PageParams, PageQuery, Problem, ProblemBody, parse_id};
 use openkcm_orbital::Stream;
 use openkcm_orbital::inbox::quarantine::Wanted;
 use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::documents::{LISTED_BODY, SHOWN_BODY, Shown};
-use super::{EventId, Failure, Quarantine, Quarantining};
+use super::{EventId, Failure, Quarantine};
+use crate::shared::{Holds, Of};
 
 /// The routes of the quarantine, for an actor to put among its own.
-pub fn routes<S: Quarantining + Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
+pub fn routes<S: Holds<Quarantine> + Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::default().routes(routes!(list)).routes(routes!(show, discard)).routes(routes!(retry))
 }
 
-impl<S: Quarantining + Sync> FromRequestParts<S> for Quarantine {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(_: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        Ok(state.quarantine())
-    }
-}
-
 /// Which entries a caller wants.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Filter {
-    /// The most items to show.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 1000, default = 100, nullable = false)]
-    limit: Option<String>,
-    /// The `next_cursor` of the page before.
-    #[param(nullable = false)]
-    cursor: Option<String>,
     /// Show only events about this tenant.
     #[param(nullable = false)]
     tenant: Option<String>,
@@ -49,8 +33,7 @@ struct Filter {
 }
 
 impl Filter {
-    fn check(self) -> Answer<Wanted> {
-        let PageQuery { limit, after, .. } = PageQuery::part(self.limit.as_deref(), self.cursor.as_deref())?;
+    fn check(self, PageQuery { limit, after, .. }: PageQuery) -> Answer<Wanted> {
         let stream = self.stream.map(|text| text.parse::<Stream>()).transpose();
         let stream = stream.map_err(|error| Problem::invalid_request("stream", error.to_string()))?;
         let tenant = self.tenant.as_deref().map(parse_id::<TenantId>).transpose()?;
@@ -64,9 +47,13 @@ impl Filter {
 /// For each author and thing the newest is kept, in the order of stream, author and subject; of one author
 /// 10000 events and 64 MiB. A filter may leave a page short, or empty, that has a `next_cursor`.
 #[utoipa::path(get, path = "/v1/quarantine", tag = "quarantine", operation_id = "list_quarantine",
+    params(PageParams, Filter),
     responses((status = 200, description = "A page of events, bodies cut.", body = Page<Shown>)))]
-async fn list(quarantine: Quarantine, Query(filter): Query<Filter>) -> Answer<Json<Page<Shown>>> {
-    let listed = quarantine.list(filter.check()?, |entry| Shown::new(&entry, LISTED_BODY)).await;
+async fn list(
+    Of(quarantine): Of<Quarantine>,
+    Filtered(page, filter): Filtered<Filter>,
+) -> Answer<Json<Page<Shown>>> {
+    let listed = quarantine.list(filter.check(page)?, |entry| Shown::new(&entry, LISTED_BODY)).await;
     let (items, more_after) = listed.map_err(|error| unreadable(&error))?;
     Ok(Json(Page::ending_at(items, more_after)))
 }
@@ -75,7 +62,7 @@ async fn list(quarantine: Quarantine, Query(filter): Query<Filter>) -> Answer<Js
 #[utoipa::path(get, path = "/v1/quarantine/{id}", tag = "quarantine", operation_id = "show_quarantined",
     params(("id" = String, Path, description = "The event's id.")),
     responses((status = 200, description = "The event; a body beyond 16 KiB is cut.", body = Shown)))]
-async fn show(quarantine: Quarantine, Names(id): Names<EventId>) -> Answer<Json<Shown>> {
+async fn show(Of(quarantine): Of<Quarantine>, Names(id): Names<EventId>) -> Answer<Json<Shown>> {
     Ok(Json(Shown::new(&quarantine.find(&id).await?, SHOWN_BODY)))
 }
 
@@ -91,7 +78,7 @@ async fn show(quarantine: Quarantine, Names(id): Names<EventId>) -> Answer<Json<
         (status = 409, description = "`still_poison`: it can't be applied yet, and stays.",
             body = ProblemBody, content_type = "application/problem+json"),
     ))]
-async fn retry(quarantine: Quarantine, Names(id): Names<EventId>) -> Answer<Json<Shown>> {
+async fn retry(Of(quarantine): Of<Quarantine>, Names(id): Names<EventId>) -> Answer<Json<Shown>> {
     Ok(Json(Shown::new(&quarantine.retry(&id).await?, SHOWN_BODY)))
 }
 
@@ -102,7 +89,7 @@ async fn retry(quarantine: Quarantine, Names(id): Names<EventId>) -> Answer<Json
 #[utoipa::path(delete, path = "/v1/quarantine/{id}", tag = "quarantine", operation_id = "drop_quarantined",
     params(("id" = String, Path, description = "The event's id.")),
     responses((status = 200, description = "The event that was dropped.", body = Shown)))]
-async fn discard(quarantine: Quarantine, Names(id): Names<EventId>) -> Answer<Json<Shown>> {
+async fn discard(Of(quarantine): Of<Quarantine>, Names(id): Names<EventId>) -> Answer<Json<Shown>> {
     Ok(Json(Shown::new(&quarantine.discard(&id).await?, SHOWN_BODY)))
 }
 

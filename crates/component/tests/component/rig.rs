@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request};
-use openkcm_component::quarantine::{self, Quarantine, Quarantining};
+use openkcm_component::quarantine::{self, Quarantine};
 use openkcm_component::{
-    Applied, Mesh, MeshHandle, Plan, Running, Surroundings, Traffic, http_options, open_store,
+    Applied, Holds, Mesh, MeshHandle, Plan, Running, Surroundings, Traffic, http_options, open_store,
 };
 use openkcm_contracts::v1::TenantDefine;
 use openkcm_contracts::{
@@ -71,8 +71,8 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
-impl Quarantining for Actor {
-    fn quarantine(&self) -> Quarantine {
+impl Holds<Quarantine> for Actor {
+    fn held(&self) -> Quarantine {
         self.mesh.quarantine()
     }
 }
@@ -196,7 +196,7 @@ impl Rig {
 
     pub(crate) async fn entries(&self) -> Vec<Entry> {
         let wanted = Wanted { limit: usize::MAX, ..Wanted::default() };
-        self.actor.quarantine().list(wanted, |entry| entry).await.expect("the store can be read").0
+        self.actor.held().list(wanted, |entry| entry).await.expect("the store can be read").0
     }
 
     pub(crate) async fn heard(&self, subject: &str) -> Option<String> {

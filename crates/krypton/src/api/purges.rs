@@ -3,10 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use openkcm_contracts::{KeyPath, Timestamp};
-use openkcm_http::{Answer, Body, Page, PageQuery, Problem, Query};
+use openkcm_http::{Answer, Body, Filtered, Page, PageParams, PageQuery, Problem};
 use openkcm_store::StoreError;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::unreadable;
 use crate::service::Handle;
@@ -17,16 +17,10 @@ use crate::store::purge::{Decision, Stage};
 const MAX_DECIDED: usize = 1_000;
 
 /// Which purges a caller wants to see.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
-    /// The most items to show.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 1000, default = 100, nullable = false)]
-    limit: Option<String>,
-    /// The `next_cursor` of the page before.
-    #[param(nullable = false)]
-    cursor: Option<String>,
     /// Show only purges in this state: `waiting`, `held`, `confirmed` or `done`.
     #[param(nullable = false)]
     state: Option<String>,
@@ -80,13 +74,13 @@ pub(crate) struct Decided {
 /// sealed is destroyed when this region's own minimum wait is over and its brake lets it. A filter may leave a page
 /// short, or empty, that has a `next_cursor`.
 #[utoipa::path(get, path = "/v1/purges", tag = "purges", operation_id = "list_purges",
+    params(PageParams, Wanted),
     responses((status = 200, description = "A page of purges.", body = Page<Purge>)))]
 pub(super) async fn list(
     State(handle): State<Handle>,
-    Query(filter): Query<Wanted>,
+    Filtered(PageQuery { limit, after, .. }, filter): Filtered<Wanted>,
 ) -> Answer<Json<Page<Purge>>> {
     let stage = filter.state.as_deref().map(stage).transpose()?;
-    let PageQuery { limit, after, .. } = PageQuery::part(filter.limit.as_deref(), filter.cursor.as_deref())?;
     let listed = handle.purges(after, limit, stage).await.map_err(unreadable)?;
     Ok(Json(Page::ending_at(listed.items.into_iter().map(Purge::from).collect(), listed.more_after)))
 }

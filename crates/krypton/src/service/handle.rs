@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use openkcm_component::quarantine::{Quarantine, Quarantining};
-use openkcm_component::{Applied, MeshHandle, MeshStatus};
+use openkcm_component::quarantine::Quarantine;
+use openkcm_component::{Applied, Holds, MeshHandle, MeshStatus};
 use openkcm_contracts::v1::{KeyDefine, LinkState, TenantDefine};
 use openkcm_contracts::{
     KeyPath, LinkEpoch, RegionId, Revision, ServicePath, SystemPath, TenantId, Timestamp, VersionId,
@@ -325,8 +325,8 @@ impl Handle {
     }
 }
 
-impl Quarantining for Handle {
-    fn quarantine(&self) -> Quarantine {
+impl Holds<Quarantine> for Handle {
+    fn held(&self) -> Quarantine {
         self.mesh.quarantine()
     }
 }
