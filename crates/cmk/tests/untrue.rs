@@ -66,6 +66,39 @@ fn two_that_were_copied_while_they_ran_are_shown_by_one_number_of_two_manifests(
     world.hears(&of_copy);
     assert!(seen_again(&world).is_some());
     assert_eq!(world.lease(), None, "the copy is not answered");
+    world.hears(&core.digests());
+    world.lease().expect("one of them is leased");
+    assert!(seen_again(&world).is_some(), "the next word does not hide it");
+}
+
+#[test]
+fn one_that_goes_on_speaking_is_seen_however_many_later_starts_there_were() {
+    let mut world = linked();
+    let mut old = Speaker::new(7).holding(&world, &["acme", "beta"]);
+    world.hears(&old.digests());
+    let mut last = None;
+    for later in 8..24 {
+        world.pass_a_minute();
+        let mut core = Speaker::new(later).holding(&world, &["acme", "beta"]);
+        world.hears(&core.digests());
+        world.hears(&old.digests());
+        last = Some(core);
+    }
+    world.hears(&last.expect("there were some").digests());
+    let core = store::core(&world.store, &region("a")).expect("memory does not fail");
+    assert!(core.incarnations[&7].spoke_again.is_some());
+    assert_eq!(core.incarnations.last_key_value().map(|(number, _)| *number), Some(23));
+}
+
+#[test]
+fn what_a_forgotten_core_claimed_stops_no_links_any_more() {
+    let mut world = linked();
+    let mut core = Speaker::new(7).holding(&world, &["acme", "beta"]);
+    core.applied = Some(NEVER);
+    world.hears(&core.digests());
+    world.link("acme", &request(&["other"]), &Precondition::None).expect_err("it is behind, as it seems");
+    world.forget();
+    world.link("acme", &request(&["other"]), &Precondition::None).expect("an operator has decided");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::store;
 
 /// By region.
 const DOUBTS: Table<Kept> = Table::new("doubts");
-/// When the present start began.
+/// Since when regions are waited for: the present start, or when it had compared its words and so had the mesh.
 const BEGAN: Table<Timestamp> = Table::new("began");
 
 /// The one record of [`BEGAN`].
@@ -40,6 +40,14 @@ pub(crate) fn begin(tx: &mut dyn Write, now: Timestamp) -> Result<(), StoreError
     for (region, kept) in DOUBTS.list(tx.as_read(), "", None, usize::MAX)? {
         DOUBTS.put(tx, &region, &Kept { heard: false, ..kept })?;
     }
+    BEGAN.put(tx, START, &now)
+}
+
+/// What it has said is compared, so there is a mesh: from now on regions can be heard, and are waited for.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) fn wait(tx: &mut dyn Write, now: Timestamp) -> Result<(), StoreError> {
     BEGAN.put(tx, START, &now)
 }
 

@@ -55,13 +55,15 @@ pub(super) fn listen(core: &mut Core, manifest: &StateManifest, now: Timestamp) 
     // One that was never heard of before may have been on its way when the later one started; and one that alone has
     // spoken since is no sign of two.
     let speaks_between = known.is_some() && core.spoke_last != Some(number);
-    let was_seen_again = known.is_some_and(|known| known.spoke_again.is_some());
-    let spoke_again = (later.is_some() && (speaks_between || was_seen_again)).then_some(now);
+    let seen_again = known.and_then(|known| known.spoke_again);
+    let spoke_again = match later {
+        Some(_) => (speaks_between || seen_again.is_some()).then_some(now),
+        // That it was copied while it ran is not forgotten with its next word.
+        None => seen_again,
+    };
     core.spoke_last = Some(number);
     core.incarnations.insert(number, Incarnation { sequence: manifest.sequence, spoke_at: now, spoke_again });
-    while core.incarnations.len() > MOST_INCARNATIONS {
-        core.incarnations.pop_first();
-    }
+    forget_the_longest_silent(core, number);
     let Some((latest, one)) = later else { return Speaker::Latest };
     if spoke_again.is_some() {
         tracing::error!(region = %manifest.region, incarnation = number, latest,
@@ -96,6 +98,8 @@ pub fn forget(tx: &mut dyn Write, region: &RegionId) -> Result<Core, StoreError>
         offer: None,
         asked: None,
         unsettled_since: None,
+        // Who goes on as a later one says again what it has applied.
+        claims: None,
         ..before
     };
     store::save_core(tx, region, &core)?;
@@ -116,6 +120,20 @@ fn offer(core: &mut Core, now: Timestamp) -> Option<u64> {
     }
     core.offer = Some(Offer { incarnation, at: now });
     Some(incarnation)
+}
+
+/// Only some starts are remembered: those that spoke lately. One that goes on speaking is never forgotten for its low
+/// number, or nobody would see that there are two.
+fn forget_the_longest_silent(core: &mut Core, speaks: u64) {
+    while core.incarnations.len() > MOST_INCARNATIONS {
+        let latest = core.incarnations.keys().next_back().copied();
+        let others =
+            core.incarnations.iter().filter(|(number, _)| **number != speaks && Some(**number) != latest);
+        let Some(number) = others.min_by_key(|(_, one)| one.spoke_at).map(|(number, _)| *number) else {
+            return;
+        };
+        core.incarnations.remove(&number);
+    }
 }
 
 /// Two processes that were copied while they ran have one incarnation: they give one number to two manifests.

@@ -103,13 +103,17 @@ pub fn told(
 pub fn conclude(tx: &mut dyn Write, step: Step, now: Timestamp) -> Result<Option<Step>, StoreError> {
     let standing = words::standing(tx.as_read())?;
     let lost = standing.lost().filter(|_| step != Step::Conclude);
-    match (step, lost) {
+    let next = match (step, lost) {
         (Step::Take(after), Some(lost)) => take(tx, after, Rebuilding { lost, now }).map(Some),
         (Step::Tell(kind, after), Some(lost)) => tell_missing(tx, kind, after, lost, now).map(Some),
         (Step::Forget, Some(_)) if found::forget_some(tx)? => Ok(Some(Step::Forget)),
         (Step::Forget, Some(_)) => finish(tx).map(|()| None),
         _ => draw_conclusion(tx, standing),
+    }?;
+    if next.is_none() {
+        doubts::wait(tx, now)?;
     }
+    Ok(next)
 }
 
 fn draw_conclusion(tx: &mut dyn Write, standing: Standing) -> Result<Option<Step>, StoreError> {

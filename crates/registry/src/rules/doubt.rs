@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use openkcm_contracts::Revision;
 
-/// How long after a start regions that say nothing are waited for: two manifests of each come in that time.
+/// How long after a start has compared its words regions that say nothing are waited for: two manifests of each come in that time.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What is known of a region.
