@@ -78,9 +78,8 @@ struct Sides {
 
 impl Sides {
     fn open(directory: &Path) -> anyhow::Result<Self> {
-        let open = |name: &str, spaces| {
-            openkcm_component::open_store(&directory.join(name), name, name.to_owned(), spaces)
-        };
+        let open =
+            |name: &str, spaces| openkcm_component::open_store(&directory.join(name), name, None, spaces);
         let (registrys, cores) = Post::pair()?;
         Ok(Self {
             registry: open("registry", openkcm_registry::store::SPACES)?,

@@ -24,7 +24,7 @@ pub use authority::{AuthorityStatus, RebuildStatus};
 pub use mesh::{Mesh, MeshHandle, Plan};
 pub use running::{Running, http_options};
 pub use shared::Holds;
-pub use start::{StartError, Surroundings, open_store};
+pub use start::{StartError, Surroundings, open_store, store_file, store_identity};
 pub use status::{LaneStatus, MeshStatus, OutboxStatus, StreamStatus};
 pub use traffic::Traffic;
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use openkcm_contracts::RegionId;
 use openkcm_host::{Clock, Entropy};
 use openkcm_orbital::{Signer, Transport, Verifier};
 use openkcm_store::{OpenOptions, Space, Store, StoreError};
@@ -40,22 +41,32 @@ pub enum StartError {
     Store(#[from] StoreError),
 }
 
-/// Opens a component's store in its data directory, which is made if it is not there. The store's file is
-/// named by the component, `registry.db`; its identity says also which one it is, `krypton/eu-1`.
+/// Where a component's store lies in its data directory: in a file that is named by the component, `registry.db`.
+pub fn store_file(data_dir: &Path, component: &str) -> PathBuf {
+    data_dir.join(component).with_extension("db")
+}
+
+/// Whose store a Core's is: `krypton/eu-1`. An authority is the only one, and its name says it.
+pub fn store_identity(component: &str, region: Option<&RegionId>) -> String {
+    region.map_or_else(|| component.to_owned(), |region| format!("{component}/{region}"))
+}
+
+/// Opens a component's store in its data directory, which is made if it is not there. Its file is
+/// [`store_file`]'s, its identity [`store_identity`]'s.
 ///
 /// # Errors
 /// When the directory or the store can't be used.
 pub fn open_store(
     data_dir: &Path,
     component: &str,
-    identity: String,
+    region: Option<&RegionId>,
     spaces: &[Space],
 ) -> Result<Store, StartError> {
     std::fs::create_dir_all(data_dir)
         .map_err(|source| StartError::DataDir { path: data_dir.into(), source })?;
     Ok(Store::open(&OpenOptions {
-        path: data_dir.join(component).with_extension("db"),
-        identity,
+        path: store_file(data_dir, component),
+        identity: store_identity(component, region),
         spaces: &[spaces, crate::SPACES, openkcm_orbital::SPACES],
     })?)
 }
@@ -68,10 +79,11 @@ mod tests {
     async fn a_store_opens_only_as_what_it_was_made_for() {
         let dir = tempfile::tempdir().unwrap();
         let below = dir.path().join("data");
-        drop(open_store(&below, "krypton", "krypton/a".into(), &[]).unwrap());
+        let [a, b] = ["a", "b"].map(|name| RegionId::new(name).unwrap());
+        drop(open_store(&below, "krypton", Some(&a), &[]).unwrap());
         assert!(below.join("krypton.db").exists());
         let other = loop {
-            match open_store(&below, "krypton", "krypton/b".into(), &[]) {
+            match open_store(&below, "krypton", Some(&b), &[]) {
                 // The writer of the first one has not let go of it yet.
                 Err(StartError::Store(StoreError::InUse { .. })) => tokio::task::yield_now().await,
                 other => break other,
@@ -80,7 +92,7 @@ mod tests {
         assert!(matches!(other, Err(StartError::Store(StoreError::WrongIdentity { .. }))), "{other:?}");
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();
-        let none = open_store(&file, "krypton", "krypton/a".into(), &[]);
+        let none = open_store(&file, "krypton", Some(&a), &[]);
         assert!(matches!(none, Err(StartError::DataDir { .. })), "{none:?}");
     }
 }

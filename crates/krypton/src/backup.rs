@@ -5,8 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use openkcm_contracts::v1::{KeySealed, LinkState, SealedBy};
 use openkcm_contracts::{RootRef, TenantId};
 use openkcm_roots::{Binding, RootError, Roots};
@@ -14,6 +12,7 @@ use openkcm_store::backup::Copy;
 use openkcm_store::{Read, Space, StoreError};
 use tokio::task::JoinSet;
 
+use crate::sealing::open_seal;
 use crate::store::{LINKS, first_l2_versions, lease};
 
 /// Tenants whose roots are asked at once.
@@ -112,12 +111,8 @@ pub async fn prove(roots: &Roots, questions: Vec<Question>, told: impl Fn()) -> 
 async fn ask(roots: &Roots, question: &Question) -> Result<(), RootError> {
     let mut last = RootError::Unopenable { reason: "nothing is sealed under it".into() };
     for (root, binding, ciphertext) in &question.seals {
-        let opened = match BASE64.decode(ciphertext) {
-            Ok(sealed) => roots.unseal(root, binding, &sealed).await.map(drop),
-            Err(_) => Err(RootError::Unopenable { reason: "it is no base64".into() }),
-        };
-        match opened {
-            Ok(()) => return Ok(()),
+        match open_seal(roots, root, binding, ciphertext).await {
+            Ok(_) => return Ok(()),
             Err(error @ RootError::Denied { .. }) => return Err(error),
             Err(error) => last = error,
         }

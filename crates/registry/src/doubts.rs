@@ -40,7 +40,7 @@ pub(crate) fn begin(tx: &mut dyn Write, now: Timestamp) -> Result<(), StoreError
     for (region, kept) in DOUBTS.list(tx.as_read(), "", None, usize::MAX)? {
         DOUBTS.put(tx, &region, &Kept { heard: false, ..kept })?;
     }
-    BEGAN.put(tx, START, &now)
+    wait(tx, now)
 }
 
 /// What it has said is compared, so there is a mesh: from now on regions can be heard, and are waited for.

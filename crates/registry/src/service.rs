@@ -69,7 +69,7 @@ impl Service {
     /// # Errors
     /// When the data directory or the store can't be used.
     pub async fn start(options: Options, surroundings: Surroundings) -> Result<Self, StartError> {
-        let store = open_store(&options.data_dir, COMPONENT, COMPONENT.into(), store::SPACES)?;
+        let store = open_store(&options.data_dir, COMPONENT, None, store::SPACES)?;
         let (rebuild, now) = (options.rebuild, surroundings.clock.now());
         // Before any request: what is accepted from now on is known to be newer than what the mesh may know.
         store.write(move |tx| words::begin(tx, rebuild, now)).await?;

@@ -151,7 +151,7 @@ impl Rig {
             clock: Arc::new(clock.clone()),
             entropy,
         };
-        let store = open_store(dir.path(), "ear", "ear".into(), &[HEARD.space()]).expect("a store");
+        let store = open_store(dir.path(), "ear", None, &[HEARD.space()]).expect("a store");
         let traffic = Traffic::default();
         let plan = Plan {
             store: store.clone(),

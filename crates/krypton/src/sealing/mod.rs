@@ -6,8 +6,10 @@
 
 mod ciphertext;
 mod context;
+mod root;
 mod wrap;
 
 pub use ciphertext::{Ciphertext, FormatError, Purpose};
 pub use context::Context;
+pub(crate) use root::open_seal;
 pub use wrap::{WrapError, unwrap_l3, wrap_l3};

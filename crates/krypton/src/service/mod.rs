@@ -97,7 +97,7 @@ impl Service {
     pub async fn start(options: Options, surroundings: Surroundings) -> Result<Self, StartError> {
         let Options { data_dir, region, access, leases, purge, probed_every } = options;
         let Surroundings { roots, common } = surroundings;
-        let store = open_store(&data_dir, COMPONENT, format!("{COMPONENT}/{region}"), store::SPACES)?;
+        let store = open_store(&data_dir, COMPONENT, Some(&region), store::SPACES)?;
         let now = Moment::of(&*common.clock);
         for tenant in store.write(move |tx| store::begin(tx, &leases, &now)).await? {
             tracing::warn!(%tenant, "the link was changed while this Core was not running, by something else");

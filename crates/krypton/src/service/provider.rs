@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use super::control_loop::Input;
 use crate::control::{ProbeJob, Probed, SealJob, Sealed, UnsealJob, Unsealed};
 use crate::rules::{Moment, Refusal};
+use crate::sealing::open_seal;
 
 /// Questions to providers that are under way at once, all tenants together.
 const MAX_JOBS: usize = 64;
@@ -157,11 +158,7 @@ fn told<T>(outcome: Result<T, Refused>) -> (Result<T, Refusal>, Option<RootRef>)
 async fn unseal(roots: &Roots, job: &UnsealJob) -> Result<Arc<SecretKey>, Refused> {
     let mut refusal = Refusal::HYDRATING;
     for (root, ciphertext) in &job.seals {
-        let Ok(sealed) = BASE64.decode(ciphertext) else {
-            refusal = refuse(&RootError::Unopenable { reason: "it is no base64".into() });
-            continue;
-        };
-        match roots.unseal(root, &binding(&job.path, job.version), &sealed).await {
+        match open_seal(roots, root, &binding(&job.path, job.version), ciphertext).await {
             Ok(key) => return Ok(Arc::new(key)),
             Err(error) => {
                 log(&job.path, root, &error);

@@ -1,9 +1,9 @@
 //! The sums over what is held, as manifests tell them.
 //!
 //! One view for each kind: what is held of tenants that are known here and were not withdrawn, and of what they
-//! have now; and all tombstones, whoever they are of. What ended for good with its parent may lie here or not, depending on when the region came to the
-//! tenant; its authority counts it no more either. What always holds: the sums are committed with the records
-//! that they are over.
+//! have now; and all tombstones, whoever they are of. What ended for good with its parent may lie here or not,
+//! depending on when the region came to the tenant; its authority counts it no more either. What always holds: the
+//! sums are committed with the records that they are over.
 
 use std::collections::BTreeSet;
 

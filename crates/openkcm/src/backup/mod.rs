@@ -109,7 +109,7 @@ pub(crate) fn restore(arguments: &RestoreArguments, format: Format) -> anyhow::R
 
 /// Where a component's store lies.
 fn store_of(config: &Config) -> PathBuf {
-    config.data_dir.join(config.component.role().to_string()).with_extension("db")
+    openkcm_component::store_file(&config.data_dir, &config.component.role().to_string())
 }
 
 /// What is in no backup of a component.
@@ -122,8 +122,5 @@ fn left_out(config: &Config) -> Vec<Space> {
 
 /// The identity of a component's store.
 fn identity(config: &Config) -> String {
-    match config.component.region() {
-        None => config.component.role().to_string(),
-        Some(region) => format!("{}/{region}", config.component.role()),
-    }
+    openkcm_component::store_identity(&config.component.role().to_string(), config.component.region())
 }

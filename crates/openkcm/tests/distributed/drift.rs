@@ -65,7 +65,8 @@ async fn what_was_edited_while_a_region_was_down_is_told_again_or_alarmed() {
     }
     setup.kill(&["krypton-b"]);
     let data = setup.landscape.directory().join("data").join("krypton-b");
-    let store = open_store(&data, "krypton", "krypton/b".into(), SPACES).expect("the store opens");
+    let store =
+        open_store(&data, "krypton", Some(&crate::calls::region("b")), SPACES).expect("the store opens");
     store.write(edit).await.expect("the store takes it");
     drop(store);
     let lock = data.join("krypton.lock");

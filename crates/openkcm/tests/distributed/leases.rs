@@ -83,7 +83,8 @@ async fn a_tenant_that_someone_linked_in_a_cores_store_is_never_served_and_mende
     until_unlinked(&client, "b", "acme").await;
     setup.kill(&["krypton-b"]);
     let data = setup.landscape.directory().join("data").join("krypton-b");
-    let store = open_store(&data, "krypton", "krypton/b".into(), SPACES).expect("the store opens");
+    let store =
+        open_store(&data, "krypton", Some(&crate::calls::region("b")), SPACES).expect("the store opens");
     store.write(move |tx| link_again(tx, LinkEpoch(epoch))).await.expect("the store takes it");
     drop(store);
     let lock = data.join("krypton.lock");

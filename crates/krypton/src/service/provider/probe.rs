@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use openkcm_contracts::{RootRef, SystemId, TenantId, VersionId};
 use openkcm_roots::{Binding, RootError, Roots};
 use tokio::task::JoinSet;
@@ -11,6 +9,7 @@ use tokio::task::JoinSet;
 use super::binding;
 use crate::control::{ProbeAnswer, ProbeJob, ProbeQuestion};
 use crate::rules::Said;
+use crate::sealing::open_seal;
 
 /// A root that takes so long has not answered: the next probe asks it again.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -44,10 +43,7 @@ const SILENCE: ProbeAnswer = ProbeAnswer { said: Said::Nothing, to: None };
 async fn ask_one(roots: &Roots, tenant: &TenantId, question: &ProbeQuestion) -> ProbeAnswer {
     let root = &question.root;
     for (place, (path, version, ciphertext)) in question.seals.iter().enumerate() {
-        let opened = match BASE64.decode(ciphertext) {
-            Ok(sealed) => roots.unseal(root, &binding(path, *version), &sealed).await.map(drop),
-            Err(_) => Err(RootError::Unopenable { reason: "it is no base64".into() }),
-        };
+        let opened = open_seal(roots, root, &binding(path, *version), ciphertext).await.map(drop);
         // What is not its own says nothing of its owner's mind; another version may.
         if let Some(said) = said(tenant, root, opened) {
             return ProbeAnswer { said, to: Some(place) };

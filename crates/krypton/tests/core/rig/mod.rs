@@ -194,11 +194,10 @@ impl World {
             headers: message.headers,
             body: letter.body,
         };
-        let (path, identity) =
-            (self.directory.path().join(format!("core-{region}")), format!("krypton/{region}"));
+        let (path, region) = (self.directory.path().join(format!("core-{region}")), facts::region(region));
         let store = eventually("the lock of the one before", async || {
             let spaces = openkcm_krypton::store::SPACES;
-            openkcm_component::open_store(&path, "krypton", identity.clone(), spaces).ok()
+            openkcm_component::open_store(&path, "krypton", Some(&region), spaces).ok()
         });
         let put = store.await.write(move |tx| quarantine(tx, &stream, &poison)).await;
         put.expect("the store takes it");
