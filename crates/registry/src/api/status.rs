@@ -10,6 +10,7 @@ use openkcm_http::Answer;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::failover::Failover;
 use crate::rules::doubt::Doubt;
 use crate::{Handle, service};
 
@@ -26,6 +27,8 @@ pub(crate) struct Status {
     authority: AuthorityStatus,
     /// Whether tombstones are told of what is due to be destroyed.
     purging: Purging,
+    /// The failovers of regions that run, or whose tenants were not given back.
+    failovers: Vec<Failover>,
     /// The mesh, as the Registry sees it.
     mesh: MeshStatus,
 }
@@ -54,7 +57,7 @@ pub(crate) async fn read(State(handle): State<Handle>) -> Answer<Json<Status>> {
 
 impl From<service::Status> for Status {
     fn from(status: service::Status) -> Self {
-        let service::Status { regions, revision, authority, withholding, mesh } = status;
+        let service::Status { regions, revision, authority, withholding, failovers, mesh } = status;
         let of = |wanted: Doubt| {
             let found = withholding.iter().filter(|(_, doubt)| *doubt == wanted);
             found.map(|(region, _)| region.clone()).collect()
@@ -64,6 +67,14 @@ impl From<service::Status> for Status {
             ("current", true) => "on",
             _ => "withheld",
         };
-        Self { regions, revision, authority, purging: Purging { state, claimed_by, unheard }, mesh }
+        let failovers = failovers.into_iter().map(Failover::from).collect();
+        Self {
+            regions,
+            revision,
+            authority,
+            purging: Purging { state, claimed_by, unheard },
+            failovers,
+            mesh,
+        }
     }
 }
