@@ -5,6 +5,7 @@
 
 mod cores;
 mod digests;
+pub(crate) mod moves;
 mod v1;
 
 use openkcm_component::drift;
@@ -26,6 +27,7 @@ pub const SPACES: &[Space] = &[
     CHANGED.space(),
     cores::CORES.space(),
     cores::TOLD.space(),
+    moves::MOVES.space(),
     drift::SPACES[0],
     drift::SPACES[1],
     digests::SPACES[0],
