@@ -12,6 +12,7 @@ mod calls;
 mod disturbed;
 mod drift;
 mod ends;
+mod failover;
 mod first_start;
 mod forgeries;
 mod lanes;
