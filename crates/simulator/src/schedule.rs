@@ -135,7 +135,7 @@ impl World {
         };
         if self.registry.up {
             enabled.push((6 * in_doubt(Who::Registry), Action::OperateRegistry));
-            enabled.push((1, Action::OperateFailover));
+            enabled.push((2, Action::OperateFailover));
         }
         if self.cmk.up {
             enabled.push((5 * in_doubt(Who::Cmk), Action::OperateCmk));

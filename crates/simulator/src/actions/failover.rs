@@ -45,7 +45,13 @@ impl World {
             return;
         }
         let regions: Vec<RegionId> = self.landscape.regions.iter().cloned().collect();
-        let (from, to) = (self.dice.pick(&regions).clone(), self.dice.pick(&regions).clone());
+        let (mut from, to) = (self.dice.pick(&regions).clone(), self.dice.pick(&regions).clone());
+        // Whoever has failed a region over thinks of giving back sooner than of another one.
+        let in_force =
+            regions.iter().find(|region| self.failover_of(region).is_some_and(|held| held.is_in_force()));
+        if let Some(failed) = in_force.filter(|_| self.dice.percent(60)) {
+            from = failed.clone();
+        }
         let held = self.failover_of(&from);
         let seen = |held: &Failover| Precondition::OneOf(vec![held.revision]);
         match &held {
