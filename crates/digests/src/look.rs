@@ -16,6 +16,15 @@ pub fn bucket_of(unit: &str) -> u8 {
     place_of(unit)[0]
 }
 
+/// The bucket that a node is, or lies in.
+pub fn bucket_of_node(node: &Node) -> u8 {
+    match node {
+        Node::Bucket(bucket) => *bucket,
+        Node::Place(place) => place.to_be_bytes()[0],
+        Node::Unit(unit) | Node::Part { unit, .. } => bucket_of(unit),
+    }
+}
+
 /// Whether a thing of a unit lies in a node.
 pub fn lies_in(node: &Node, unit: &str, subject: &str) -> bool {
     match node {

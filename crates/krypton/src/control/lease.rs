@@ -6,11 +6,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use openkcm_contracts::problem::Code;
 use openkcm_contracts::{Period, Revision, TenantId, Timestamp};
 use openkcm_store::{Read, StoreError};
 
-use super::Core;
 use super::step::Step;
+use super::{Core, Effects};
 use crate::rules::{Deadline, Grant, LeasePolicy, Moment, Refusal, Standing, moment_standing};
 use crate::store::{self, LinkRecord};
 
@@ -22,6 +23,12 @@ const RENEWED_AFTER: Duration = Duration::from_secs(60);
 
 /// How often a Core without a lease asks for one.
 const ASKED_AFTER: Duration = Duration::from_secs(5);
+
+/// A store that was put back is read up before anything of it is served.
+const PUT_BACK: Refusal = Refusal::new(
+    Code::Hydrating,
+    "this Core's store was put back from a backup; what was said since is being read from the mesh",
+);
 
 /// What decides over a link's lease.
 #[derive(Debug, Clone, Copy)]
@@ -106,6 +113,19 @@ impl Core {
         Ok(())
     }
 
+    /// The mesh was read to its end since the start: a store that was put back is as new as any now.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn caught_up(&mut self, view: &dyn Read, now: Timestamp) -> Result<Effects, StoreError> {
+        self.step(view, now, Self::settle_leases)
+    }
+
+    /// Whether the store was put back, and the mesh was not read to its end since.
+    pub fn is_put_back(&self) -> bool {
+        self.leasing.held.put_back
+    }
+
     /// There is another lease: whoever is served goes on with it, or ends; whoever waited is looked at again.
     pub(super) fn settle_leases(&mut self, step: &mut Step<'_>) -> Result<(), StoreError> {
         self.load_leases(step.view)?;
@@ -141,7 +161,8 @@ impl Core {
         let now = Moment::of(&**self.keyring.clock());
         if moment_standing(self.leasing.latest.as_ref(), &now) == Standing::PutBack {
             tracing::error!("the machine's clocks were put back together: no earlier lease holds");
-            self.leasing.held = store::Leases::default();
+            let put_back = self.leasing.held.put_back;
+            self.leasing.held = store::Leases { put_back, ..store::Leases::default() };
             self.leasing.first_end = Some(Deadline::PAST);
         }
         self.leasing.latest = Some(now);
@@ -216,6 +237,9 @@ impl Leasing {
     }
 
     fn deadline(&self, id: &TenantId, link: Link, now: &Moment) -> Result<Deadline, Refusal> {
+        if self.held.put_back {
+            return Err(PUT_BACK);
+        }
         let present = self.held.grant;
         let of = |grant: Option<Grant>| {
             let deadline = grant?.deadline(link.since, link.ttl, &self.policy, now.boot_id)?;

@@ -121,6 +121,7 @@ impl Service {
             settled: settled_sender,
             rotations: std::collections::HashMap::new(),
             unsettled: false,
+            to_catch_up: false,
             started: false,
             seen: common.clock.now(),
         };
@@ -222,14 +223,17 @@ fn plan(store: &Store, region: &RegionId, receiver: Arc<dyn Receiver>, traffic: 
     }
 }
 
-/// Lets the Core make what it lacks once the mesh was read, or is away for too long.
+/// Lets the Core make what it lacks once the mesh was read, or is away for too long; and, where its store was put back,
+/// serve once the mesh was read indeed.
 async fn tell_when_hydrated(mesh: MeshHandle, inputs: mpsc::Sender<Input>) {
     // A region that lost its disk would else make anew what the mesh is about to give it back.
     if !mesh.read_or_away(HYDRATION_PATIENCE, HYDRATION_LIMIT).await {
         tracing::warn!("the mesh could not be read to its end yet; going on with what is held");
     }
-    // The loop has ended: the Core is stopping.
+    // Where sending fails the loop has ended: the Core is stopping.
     let _ = inputs.send(Input::Hydrated).await;
+    mesh.hydrated().await;
+    let _ = inputs.send(Input::CaughtUp).await;
 }
 
 /// A Core is ready while it has a lease, whatever becomes of the mesh.

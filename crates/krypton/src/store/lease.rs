@@ -18,13 +18,15 @@ pub(super) const SENT: Table<Sent> = Table::new("manifests_sent");
 pub(super) const LEASE: Table<Grant> = Table::new("lease");
 pub(super) const APART: Table<Apart> = Table::new("leases_apart");
 pub(super) const NOTED: Table<Moment> = Table::new("latest_moment");
+/// Since when the store is one that was put back, until the mesh was read.
+pub(super) const PUT_BACK: Table<Moment> = Table::new("put_back");
 
 /// What a lease is kept in: none of it outlives the store that it was given to.
 pub(crate) fn spaces() -> [Space; 3] {
     [SENT.space(), LEASE.space(), APART.space()]
 }
 
-/// Of [`LEASE`] and [`NOTED`].
+/// Of [`LEASE`], [`NOTED`] and [`PUT_BACK`].
 const THE: &str = "the";
 
 /// Manifests whose answers are waited for: more than are told while a lease is under way.
@@ -52,11 +54,27 @@ pub struct Leases {
     pub grant: Option<Grant>,
     /// Tenants that it does not cover, and which one they have instead.
     pub apart: BTreeMap<TenantId, Option<Grant>>,
+    /// Whether the store was put back, and the mesh was not read since: what it holds may have ended long ago.
+    pub put_back: bool,
 }
 
 /// Begins an incarnation at this moment: of manifests before it none is answered any more. Where the machine was
 /// started anew, or put back, no earlier lease holds, as the policy has it.
-pub(super) fn begin(tx: &mut dyn Write, policy: &LeasePolicy, now: &Moment) -> Result<(), StoreError> {
+///
+/// A store in which an incarnation had begun, and that knows of no manifest and no lease, is a backup: both are left out of
+/// one ([`spaces`]). A Core that crashed before its first manifest, and has no lease, is taken for one too; it can't
+/// serve before it reaches the mesh anyway.
+pub(super) fn begin(
+    tx: &mut dyn Write,
+    had_begun: bool,
+    policy: &LeasePolicy,
+    now: &Moment,
+) -> Result<(), StoreError> {
+    let knows_none =
+        SENT.list(tx.as_read(), "", None, 1)?.is_empty() && LEASE.get(tx.as_read(), THE)?.is_none();
+    if had_begun && knows_none {
+        PUT_BACK.put(tx, THE, now)?;
+    }
     forget_sent(tx)?;
     let noted = NOTED.get(tx.as_read(), THE)?;
     let is_void = match moment_standing(noted.as_ref(), now) {
@@ -94,6 +112,14 @@ pub fn void(tx: &mut dyn Write) -> Result<(), StoreError> {
         APART.delete(tx, &key)?;
     }
     Ok(())
+}
+
+/// The mesh was read to its end since the start: what the store holds is what holds now.
+///
+/// # Errors
+/// When the store fails.
+pub fn caught_up(tx: &mut dyn Write) -> Result<(), StoreError> {
+    PUT_BACK.delete(tx, THE)
 }
 
 /// Notes the present moment, so that a later one that is earlier is found out.
@@ -247,5 +273,6 @@ pub fn leases(view: &dyn Read) -> Result<Leases, StoreError> {
     Ok(Leases {
         grant: LEASE.get(view, THE)?,
         apart: apart.map(|(_, apart)| (apart.tenant, apart.grant)).collect(),
+        put_back: PUT_BACK.get(view, THE)?.is_some(),
     })
 }

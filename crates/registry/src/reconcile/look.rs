@@ -7,14 +7,14 @@ use openkcm_component::drift::{self, Action, Found, Kind};
 use openkcm_contracts::v1::{Kept, ListedThing, Node, StateManifest};
 use openkcm_contracts::v1::{Listed, ManifestBody};
 use openkcm_contracts::{RegionId, Revision, Timestamp};
-use openkcm_digests::{Difference, bucket_of, lies_in};
+use openkcm_digests::{Difference, bucket_of, bucket_of_node, lies_in};
 use openkcm_host::Entropy;
 use openkcm_orbital::words::{Standing, standing};
 use openkcm_store::{Read, StoreError, Write};
 
 use super::{AGAIN_AFTER, Look, MOST_WAITING, load, save, tell};
 use crate::rules::drift::{Judgement, Reading, judge, judge_tombstone};
-use crate::{manifests, store};
+use crate::{doubts, manifests, store};
 
 /// The longest subject that is looked at: what is longer is none.
 const MAX_SUBJECT_LEN: usize = 256;
@@ -83,7 +83,9 @@ pub fn take(
     let unseen = query.nodes.into_iter().filter(|node| !seen.iter().any(|seen| seen.node == *node));
     // An answer to nothing can't be had: it is not asked for again until a later look.
     look.waiting.extend(unseen.filter(|_| !seen.is_empty()));
+    let (mut listed, mut unjudged) = (BTreeSet::new(), BTreeSet::new());
     for Seen { node, nodes, things } in seen {
+        listed.insert(bucket_of_node(&node));
         drift::heal(tx, &region, now, |found| {
             let is_in = |node: &Node| lies_in(node, &found.unit, &found.subject);
             is_in(&node)
@@ -91,38 +93,54 @@ pub fn take(
                 && !things.iter().any(|thing| thing.subject == found.subject)
         })?;
         for thing in things {
-            if let Some(bucket) = act(tx, &region, &look, (&node, thing), now)? {
-                look.told.insert(bucket);
-                look.corrected = order;
+            match act(tx, &region, &look, (&node, thing), now)? {
+                Acted::ToldAgain(bucket) => {
+                    look.told.insert(bucket);
+                    look.corrected = order;
+                }
+                Acted::Changed(bucket) => _ = unjudged.insert(bucket),
+                Acted::Otherwise => {}
             }
         }
         look.waiting.extend(nodes);
     }
     while look.waiting.len() > MOST_WAITING {
-        look.waiting.pop_last();
+        unjudged.extend(look.waiting.pop_last().as_ref().map(bucket_of_node));
     }
     look.ask(tx, &region, (now, entropy))?;
+    let asked = look.query.iter().flat_map(|query| &query.nodes).chain(&look.waiting);
+    unjudged.extend(asked.map(bucket_of_node));
+    doubts::looked_into(tx, &region, &(&listed - &unjudged))?;
     save(tx, &region, &before, &look)
 }
 
-/// Acts on a thing that differs. Says in which bucket, if its word was told again.
+/// What became of a thing that differs.
+enum Acted {
+    /// Its word was told again; the bucket that it lies in.
+    ToldAgain(u8),
+    /// It has changed since it was compared, so that nothing is known of it; the bucket that it lies in.
+    Changed(u8),
+    /// It waits, or is an alarm, or was told again a moment ago.
+    Otherwise,
+}
+
+/// Acts on a thing that differs.
 fn act(
     tx: &mut dyn Write,
     region: &RegionId,
     look: &Look,
     (node, thing): (&Node, Difference),
     now: Timestamp,
-) -> Result<Option<u8>, StoreError> {
-    let (Node::Unit(unit) | Node::Part { unit, .. }) = node else { return Ok(None) };
+) -> Result<Acted, StoreError> {
+    let (Node::Unit(unit) | Node::Part { unit, .. }) = node else { return Ok(Acted::Otherwise) };
     let Difference { subject, theirs, ours } = thing;
     if subject.len() > MAX_SUBJECT_LEN {
-        return Ok(None);
+        return Ok(Acted::Otherwise);
     }
     let known = tell::known(tx.as_read(), &subject)?;
     let listed = ours.map(|ours: ListedThing| ours.revision);
     if listed.is_some() && listed != known.map(|known| known.revision) {
-        // Changed since it was compared.
-        return Ok(None);
+        return Ok(Acted::Changed(bucket_of(unit)));
     }
     let held = theirs.map(|theirs| theirs.revision);
     let judgement = if subject.starts_with("purge.") {
@@ -132,7 +150,7 @@ fn act(
         judge(known, held, reading(tx.as_read(), region, look)?, now)
     };
     let (kind, action) = match judgement {
-        Judgement::Wait => return Ok(None),
+        Judgement::Wait => return Ok(Acted::Otherwise),
         Judgement::Act(kind, action) => (kind, action),
     };
     let tells = matches!(action, Action::ToldAgain | Action::Purge);
@@ -141,7 +159,7 @@ fn act(
         if before
             .is_some_and(|record| record.found.action == action && now.since(record.acted_at) < AGAIN_AFTER)
         {
-            return Ok(None);
+            return Ok(Acted::Otherwise);
         }
         tell::again(tx, region, &subject, listed.is_some(), now)?;
     }
@@ -151,7 +169,7 @@ fn act(
     if drift::note(tx, found.clone(), now)? && !tells {
         alarm(&found);
     }
-    Ok(tells.then(|| bucket_of(unit)))
+    Ok(if tells { Acted::ToldAgain(bucket_of(unit)) } else { Acted::Otherwise })
 }
 
 fn reading(view: &dyn Read, region: &RegionId, look: &Look) -> Result<Reading, StoreError> {

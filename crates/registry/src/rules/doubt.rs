@@ -19,7 +19,7 @@ pub struct Known {
     pub claims: Option<Revision>,
     /// Things of which it holds a later word than the Registry.
     pub things: u64,
-    /// Whether it was heard since the Registry started.
+    /// Whether it was heard since the Registry started, and what it holds otherwise was looked into.
     pub heard: bool,
     /// Whether an operator has said that its claims are to stop nothing.
     pub overruled: bool,
@@ -30,7 +30,7 @@ pub struct Known {
 pub enum Doubt {
     /// Nothing.
     None,
-    /// None is told: it was not heard yet.
+    /// None is told: it was not heard yet, or what it holds otherwise was not looked into.
     Unheard,
     /// None is told: it claims more than the Registry knows.
     Open,

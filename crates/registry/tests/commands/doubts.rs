@@ -132,6 +132,64 @@ fn after_a_start_nothing_is_destroyed_before_each_region_was_heard_or_had_time_t
 }
 
 #[test]
+fn a_region_is_heard_when_what_it_holds_otherwise_was_looked_into() {
+    let mut registry = with_something_due();
+    // A store that was put back and counted on: the region has applied nothing beyond it, and holds the lost word.
+    for number in 0..10 {
+        registry.define(&format!("acme/s{number}"), KeySpec::default(), &Precondition::None).unwrap();
+    }
+    let mut a = Region::of(&registry);
+    a.applied = Some(Revision::new(1, 9));
+    let mut word = Region::word(&registry, SERVICE);
+    if let openkcm_contracts::Event::KeyDefine(fact) = &mut word {
+        fact.state = openkcm_contracts::DefinitionState::Defined;
+    }
+    a.hold(&word, Some(Revision::new(1, 9)));
+    registry.begin(false);
+    registry.conclude();
+    registry.letters();
+    for name in ["b", "c"] {
+        let mut other = Region::of(&registry);
+        other.name = name;
+        registry.compares(&mut other);
+    }
+    let manifest = a.tells();
+    registry.hears(manifest);
+    assert_eq!(
+        (registry.purge(), doubt(&registry)),
+        (Some(Vec::new()), Doubt::Unheard),
+        "heard, not looked into"
+    );
+    let mut questions = 0;
+    while let Some(query) = registry.asks() {
+        assert_eq!((registry.purge(), doubt(&registry)), (Some(Vec::new()), Doubt::Unheard));
+        let answer = a.answers(&query);
+        registry.hears(answer);
+        questions += 1;
+    }
+    assert!(questions > 1, "down to the thing itself");
+    assert_eq!((registry.purge(), doubt(&registry)), (Some(Vec::new()), Doubt::Open));
+    registry.wait(PATIENCE * 2);
+    assert_eq!((registry.purge(), doubt(&registry)), (Some(Vec::new()), Doubt::Open), "however long");
+}
+
+#[test]
+fn a_region_that_answers_nothing_is_waited_for_no_longer_than_one_that_is_silent() {
+    let mut registry = with_something_due();
+    registry.begin(false);
+    registry.conclude();
+    for name in ["a", "b", "c"] {
+        let mut region =
+            Region { name, applied: Some(Revision::new(1, 1)), incarnation: 1, ..Region::default() };
+        let manifest = region.tells();
+        registry.hears(manifest);
+    }
+    assert_eq!((registry.purge(), doubt(&registry)), (Some(Vec::new()), Doubt::Unheard));
+    registry.wait(PATIENCE);
+    assert_eq!(registry.purge(), Some(vec![SERVICE.to_owned()]));
+}
+
+#[test]
 fn a_region_that_comes_later_is_told_what_was_destroyed_whoever_claims_what() {
     let mut registry = with_something_due();
     registry.purge();

@@ -87,7 +87,7 @@ impl Region {
         self.manifest(ManifestBody::Digests { definitions, links, registry, cmk, purges })
     }
 
-    fn answers(&mut self, query: &ManifestQuery) -> StateManifest {
+    pub(crate) fn answers(&mut self, query: &ManifestQuery) -> StateManifest {
         let things = |unit: &str| {
             let held = self.held.get(unit).into_iter().flatten();
             let thing = |(subject, (revision, sum)): (&String, &(Revision, Sum))| {
@@ -133,7 +133,7 @@ impl Registry {
     }
 
     /// The query that waits; afterwards none does.
-    fn asks(&mut self) -> Option<ManifestQuery> {
+    pub(crate) fn asks(&mut self) -> Option<ManifestQuery> {
         let waiting = outbox::waiting(&self.store, Lane::Manifests, usize::MAX).unwrap();
         self.store.write(|tx| outbox::forget(tx, Lane::Manifests, &waiting)).unwrap();
         let body = &waiting.last()?.letter.body;
