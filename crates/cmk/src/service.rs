@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openkcm_component::{Mesh, MeshHandle, Plan, Running, StartError, Traffic, http_options, open_store};
+use openkcm_component::{
+    Mesh, MeshHandle, Plan, Running, StartError, Traffic, drift, http_options, open_store,
+};
 use openkcm_contracts::{Lane, RegionId, Role};
 use openkcm_http::{Access, metrics_registry};
 use openkcm_orbital::Words;
@@ -129,6 +131,8 @@ impl Service {
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(prober.run(common.entropy.clone()));
+        let drift = drift::Gauges::register(store.clone(), &mut registry);
+        tasks.spawn(drift.run());
         let http = http_options(COMPONENT, options.access, common.clock.clone(), &handle, registry);
         let context = Context {
             store,

@@ -128,13 +128,37 @@ impl Core {
 
     /// There is another lease: whoever is served goes on with it, or ends; whoever waited is looked at again.
     pub(super) fn settle_leases(&mut self, step: &mut Step<'_>) -> Result<(), StoreError> {
+        let before = self.leasing.held.grant;
         self.load_leases(step.view)?;
-        let ended = self.renew(&Moment::of(&**self.keyring.clock()));
+        let now = Moment::of(&**self.keyring.clock());
+        self.tell_of_return(before, &now);
+        let ended = self.renew(&now);
         for id in ended {
             self.settle_tenant(step, &id, None)?;
         }
         let waiting = std::mem::take(&mut self.leasing.waiting);
         waiting.iter().try_for_each(|id| self.settle_tenant(step, id, None))
+    }
+
+    /// Says that there is a lease where there was none: serving resumes by itself, and nobody is to guess when.
+    fn tell_of_return(&self, before: Option<Grant>, now: &Moment) {
+        let policy = &self.leasing.policy;
+        let end_of = |grant: Option<Grant>| grant.and_then(|grant| grant.own_deadline(policy, now.boot_id));
+        let Some(until) = end_of(self.leasing.held.grant).filter(|until| !until.has_come(now)) else {
+            return;
+        };
+        let (region, until, tenants) = (&self.region, until.wall, self.leasing.waiting.len());
+        match end_of(before) {
+            None => tracing::info!(%region, %until, tenants,
+                "there is a first lease of the CMK Server: the tenants that waited for it are served"),
+            Some(end) if end.has_come(now) => {
+                // It ended when the first of both clocks said so.
+                let without = now.boot.since(end.boot).max(now.wall.since(end.wall));
+                tracing::info!(%region, %until, tenants, without_seconds = without.as_secs(),
+                    "there is a lease of the CMK Server again: the tenants that waited for it are served");
+            }
+            Some(_) => {}
+        }
     }
 
     /// Gives everyone who is served their present deadline. Says who has none any more.
