@@ -42,7 +42,18 @@ pub(super) struct Counted {
 
 impl Counted {
     pub(super) fn read(view: &dyn Read, region: &RegionId) -> Result<Self, StoreError> {
-        Ok(COUNTS.get(view, region.as_str())?.unwrap_or_default())
+        COUNTS.get(view, region.as_str())?.unwrap_or_default().whole(view, region.as_str())
+    }
+
+    /// Counted before kinds were: the records themselves tell.
+    fn whole(mut self, view: &dyn Read, region: &str) -> Result<Self, StoreError> {
+        if self.kinds.values().sum::<u64>() != self.open {
+            self.kinds.clear();
+            for record in super::open_of(view, region)? {
+                *self.kinds.entry(record.found.kind).or_default() += 1;
+            }
+        }
+        Ok(self)
     }
 
     pub(super) fn write(&self, tx: &mut dyn Write, region: &RegionId) -> Result<(), StoreError> {
@@ -95,5 +106,5 @@ pub fn open_everywhere(view: &dyn Read) -> Result<u64, StoreError> {
 /// How many records are open, by region and kind.
 pub(super) fn open_by_kind(view: &dyn Read) -> Result<Vec<(String, Kinds)>, StoreError> {
     let counted = COUNTS.list(view, "", None, REGIONS)?.into_iter();
-    Ok(counted.map(|(region, counted)| (region, counted.kinds)).collect())
+    counted.map(|(region, counted)| Ok((region.clone(), counted.whole(view, &region)?.kinds))).collect()
 }

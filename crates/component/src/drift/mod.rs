@@ -213,6 +213,12 @@ pub fn heal(
     Ok(counted.healed - before)
 }
 
+/// The open records of a region.
+fn open_of(view: &dyn Read, region: &str) -> Result<impl Iterator<Item = Record>, StoreError> {
+    let most = usize::try_from(MOST_OPEN).unwrap_or(usize::MAX);
+    Ok(RECORDS.list(view, &format!("{region}/open/"), None, most)?.into_iter().map(|(_, record)| record))
+}
+
 /// Records in the order of region, state and subject, and the place to go on after, if there may be more.
 ///
 /// # Errors
@@ -307,6 +313,27 @@ mod tests {
         for (kind, count) in [(stale, 1), (stale, 1), (behind, 0), (stale, 1), (None, 0), (behind, 0)] {
             expect(kind, count);
         }
+    }
+
+    #[test]
+    fn what_was_counted_before_kinds_were_is_counted_by_the_records() {
+        #[derive(Clone, Serialize, Deserialize)]
+        struct Before {
+            open: u64,
+            healed: u64,
+        }
+        let before: Table<Before> = Table::new("drift_counts");
+        let mut store = Memory::default();
+        let a = found("a", "tenant.acme").region;
+        let change = |tx: &mut dyn Write| {
+            note(tx, Found { kind: Kind::StaleAuthority, ..found("a", "tenant.acme") }, at(1))?;
+            note(tx, found("a", "tenant.other"), at(1))?;
+            before.put(tx, "a", &Before { open: 2, healed: 7 })
+        };
+        store.write(change).expect("memory");
+        assert_eq!(counts(&store, &a).expect("memory"), Counts { open: 2, healed: 7, stale: 1 });
+        store.write(|tx| heal(tx, &a, at(2), |_| true)).expect("memory");
+        assert_eq!(counts(&store, &a).expect("memory"), Counts { open: 0, healed: 9, stale: 0 });
     }
 
     #[test]

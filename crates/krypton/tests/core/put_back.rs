@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use openkcm_krypton::backup;
-use openkcm_orbital::Transport as _;
 
 use crate::rig::facts::{self, SERVICE};
 use crate::rig::{Link, Running, Way, World, eventually};

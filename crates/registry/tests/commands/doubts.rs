@@ -179,8 +179,7 @@ fn a_region_that_answers_nothing_is_waited_for_no_longer_than_one_that_is_silent
     registry.begin(false);
     registry.conclude();
     for name in ["a", "b", "c"] {
-        let mut region =
-            Region { name, applied: Some(Revision::new(1, 1)), incarnation: 1, ..Region::default() };
+        let mut region = Region::empty(name);
         let manifest = region.tells();
         registry.hears(manifest);
     }

@@ -31,6 +31,11 @@ pub(crate) struct Region {
 }
 
 impl Region {
+    /// One that holds nothing, and has read one word.
+    pub(crate) fn empty(name: &'static str) -> Self {
+        Self { applied: Some(Revision::new(1, 1)), incarnation: 1, name, ..Self::default() }
+    }
+
     /// One that holds exactly what the furnished Registry says, and has read all of it.
     pub(crate) fn of(registry: &Registry) -> Self {
         let mut region = Self { applied: Some(last(registry)), incarnation: 1, name: "a", ..Self::default() };
