@@ -6,7 +6,7 @@ use openkcm_contracts::RegionId;
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
+use super::{Kind, MOST_OPEN};
 
 /// By region.
 const COUNTS: Table<Counted> = Table::new("drift_counts");
@@ -58,6 +58,13 @@ impl Counted {
 
     pub(super) fn write(&self, tx: &mut dyn Write, region: &RegionId) -> Result<(), StoreError> {
         COUNTS.put(tx, region.as_str(), self)
+    }
+
+    /// Whether another open record of this kind is kept.
+    pub(super) fn has_room_for(&self, kind: Kind) -> bool {
+        let stale = self.kinds.get(&Kind::StaleAuthority).copied().unwrap_or_default();
+        let of_its_sort = if kind == Kind::StaleAuthority { stale } else { self.open.saturating_sub(stale) };
+        of_its_sort < MOST_OPEN
     }
 
     /// A record was opened.

@@ -66,7 +66,7 @@ pub(super) struct ControlLoop {
     /// Whether the store failed a step: then memory may lag behind what was committed, and everything
     /// is settled again until that succeeds.
     pub(super) unsettled: bool,
-    /// Whether the mesh was read to its end, which is not kept yet of a store that was put back.
+    /// Whether what ends things was read to its end on the mesh, which is not kept yet.
     pub(super) to_catch_up: bool,
     /// Whether the first step succeeded: before it, a store that can't be read ends the start.
     pub(super) started: bool,
@@ -259,16 +259,16 @@ impl ControlLoop {
         }
     }
 
-    /// A store that was put back is served from now on.
+    /// What is held is served from now on, where it was to be read up first.
     async fn catch_up(&mut self) {
-        let is_put_back = self.core.lock().unwrap_or_else(PoisonError::into_inner).is_put_back();
-        if !is_put_back {
+        let reads_first = self.core.lock().unwrap_or_else(PoisonError::into_inner).reads_first();
+        if !reads_first {
             return;
         }
         match self.store.write(store::caught_up).await {
             Ok(()) => {
                 tracing::info!(
-                    "what was said since this Core's backup is read; it serves from its first lease on"
+                    "what was said while this Core was away is read: it serves what its lease covers"
                 );
                 self.settle(Core::caught_up).await;
             }

@@ -146,6 +146,7 @@ impl Service {
         tasks.spawn(purges.run());
         tasks.spawn(answers.recount());
         tasks.spawn(tell_when_hydrated(mesh.handle(), inputs.clone()));
+        tasks.spawn(tell_when_caught_up(mesh.handle(), region.clone(), inputs.clone()));
         let handle = Handle {
             region,
             core,
@@ -209,9 +210,14 @@ fn manifests(answers: &Answers, core: &Arc<Mutex<Core>>) -> Manifests {
     Manifests { store, core: core.clone(), region, clock, entropy }
 }
 
+/// What a region hears on a lane of its own.
+fn own_stream(region: &RegionId, lane: Lane) -> Stream {
+    Stream { lane, audience: Audience::Region(region.clone()) }
+}
+
 /// What a Core says and hears.
 fn plan(store: &Store, region: &RegionId, receiver: Arc<dyn Receiver>, traffic: Traffic) -> Plan {
-    let own = |lane| Stream { lane, audience: Audience::Region(region.clone()) };
+    let own = |lane| own_stream(region, lane);
     let peers = Stream { lane: Lane::Sealed, audience: Audience::Cores };
     Plan {
         store: store.clone(),
@@ -223,16 +229,21 @@ fn plan(store: &Store, region: &RegionId, receiver: Arc<dyn Receiver>, traffic: 
     }
 }
 
-/// Lets the Core make what it lacks once the mesh was read, or is away for too long; and, where its store was put back,
-/// serve once the mesh was read indeed.
+/// Lets the Core make what it lacks once the mesh was read, or is away for too long.
 async fn tell_when_hydrated(mesh: MeshHandle, inputs: mpsc::Sender<Input>) {
     // A region that lost its disk would else make anew what the mesh is about to give it back.
     if !mesh.read_or_away(HYDRATION_PATIENCE, HYDRATION_LIMIT).await {
         tracing::warn!("the mesh could not be read to its end yet; going on with what is held");
     }
-    // Where sending fails the loop has ended: the Core is stopping.
+    // The loop has ended: the Core is stopping.
     let _ = inputs.send(Input::Hydrated).await;
-    mesh.hydrated().await;
+}
+
+/// Lets a Core serve that is to read first: when it has read what ends things, definitions and tombstones, links and revokes.
+async fn tell_when_caught_up(mesh: MeshHandle, region: RegionId, inputs: mpsc::Sender<Input>) {
+    let ends = [Lane::Urgent, Lane::Facts].map(|lane| own_stream(&region, lane));
+    mesh.read(&ends).await;
+    // As above.
     let _ = inputs.send(Input::CaughtUp).await;
 }
 

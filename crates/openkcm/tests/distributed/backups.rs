@@ -91,7 +91,7 @@ async fn a_landscape_whose_every_disk_is_lost_comes_back_from_backups_without_wh
     put_service(&client, PURGED).await;
     until_active(&client, "a", PURGED).await;
     let purged = encrypt(&client, "a", PURGED).await;
-    opens(&client, "b", PURGED, &purged).await;
+    until_opens(&client, "b", PURGED, &purged).await;
     let kept = encrypt(&client, "a", KEPT).await;
     let ended = encrypt(&client, "b", ENDED).await;
     opens(&client, "b", KEPT, &kept).await;

@@ -175,6 +175,28 @@ fn word_of(registry: &Registry, key: &str) -> (Event, Revision) {
 }
 
 #[test]
+fn each_bucket_that_differs_has_its_turn_however_many_stay_as_they_are() {
+    let mut registry = Registry::furnished();
+    let mut a = Region::of(&registry);
+    let (word, _) = word_of(&registry, "acme/hr/payroll");
+    a.hold(&word, None);
+    // Things that nobody knows, in every bucket: alarms, which stay.
+    let mut strange = word.clone();
+    for number in 0..3_000 {
+        if let Event::KeyDefine(fact) = &mut strange {
+            fact.system = openkcm_contracts::SystemId::new(&format!("s{number}")).unwrap();
+        }
+        a.hold(&strange, Some(Revision::new(1, 2)));
+    }
+    let mut told = Vec::new();
+    for _ in 0..10 {
+        registry.wait(PATIENCE * 6);
+        told.extend(registry.compares(&mut a));
+    }
+    assert!(told.iter().any(|told| told.contains("key.acme.hr.payroll")), "{told:?}");
+}
+
+#[test]
 fn a_region_that_holds_what_it_is_to_hold_is_asked_nothing() {
     let mut registry = Registry::furnished();
     let mut a = Region::of(&registry);
