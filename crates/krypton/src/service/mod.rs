@@ -24,7 +24,7 @@ use openkcm_contracts::{Audience, Lane, RegionId};
 use openkcm_http::{Access, Limits, Readiness, metrics_registry};
 use openkcm_orbital::{Receiver, Stream};
 use openkcm_roots::Roots;
-use openkcm_store::Store;
+use openkcm_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -99,9 +99,7 @@ impl Service {
         let Surroundings { roots, common } = surroundings;
         let store = open_store(&data_dir, COMPONENT, Some(&region), store::SPACES)?;
         let now = Moment::of(&*common.clock);
-        for tenant in store.write(move |tx| store::begin(tx, &leases, &now)).await? {
-            tracing::warn!(%tenant, "the link was changed while this Core was not running, by something else");
-        }
+        begin(&store, leases, now).await?;
         let keyring = Arc::new(Keyring::new(common.clock.clone()));
         let core = Core::new(region.clone(), keyring.clone(), common.entropy.clone())
             .with_leases(leases)
@@ -192,6 +190,14 @@ impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Service").field("region", &self.handle.region).finish_non_exhaustive()
     }
+}
+
+/// Begins a start in the store.
+async fn begin(store: &Store, leases: LeasePolicy, now: Moment) -> Result<(), StoreError> {
+    for tenant in store.write(move |tx| store::begin(tx, &leases, &now)).await? {
+        tracing::warn!(%tenant, "the link was changed while this Core was not running, by something else");
+    }
+    Ok(())
 }
 
 /// What answers authorities, and recounts.
