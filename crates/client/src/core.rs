@@ -21,10 +21,12 @@ use crate::failover::{Failover, Said, Wanted};
 /// Which Core is asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Route {
-    /// The tenant's regions in their order, as far as they are known, then the landscape's.
+    /// The tenant's regions in their order, as far as they are known, then the landscape's. For what only one region is
+    /// asked for, the landscape's first.
     #[default]
     First,
-    /// This region where it is one of the tenant's, such as the nearest one; then as [`Route::First`].
+    /// This region where it is one of the tenant's, such as the nearest one; then as [`Route::First`]. For what only one
+    /// region is asked for, this one.
     Prefer(RegionId),
     /// This region and no other, whatever is known of it.
     Only(RegionId),
@@ -150,7 +152,7 @@ impl Core<'_> {
     }
 
     /// Encrypts with the newest version what an older, or a compromised, one holds. The plaintext stays in
-    /// the Core. Only the first region of the route is asked: another may not have heard that a version is compromised,
+    /// the Core. Only one region is asked: another may not have heard that a version is compromised,
     /// and encrypt with that one.
     pub async fn rewrap(
         &self,
@@ -162,18 +164,18 @@ impl Core<'_> {
         self.here(|core| post(core, key, "rewrap").json(&request)).await
     }
 
-    /// Makes a new version of an L2 or L3. Only the first region of the route is asked.
+    /// Makes a new version of an L2 or L3. Only one region is asked.
     pub async fn rotate(&self, key: &KeyPath) -> Result<Served<Rotated>, ClientError> {
         let path = format!("{}/rotate", key_path(key));
         self.here(|core| Call::new(core, Method::POST, path.clone()).json(&json!({}))).await
     }
 
-    /// The versions of an L2 or L3 and their states. Only the first region of the route is asked.
+    /// The versions of an L2 or L3 and their states. Only one region is asked.
     pub async fn key(&self, key: &KeyPath) -> Result<Served<Resource>, ClientError> {
         self.show(key_path(key)).await
     }
 
-    /// The Core's lease, mesh, outbox and tenants. Only the first region of the route is asked.
+    /// The Core's lease, mesh, outbox and tenants. Only one region is asked.
     pub async fn status(&self) -> Result<Served<Resource>, ClientError> {
         self.show("/v1/status".to_owned()).await
     }
@@ -214,15 +216,13 @@ impl Core<'_> {
 
     /// The region that is asked for what no other one may do in its place.
     fn first(&self) -> Result<RegionId, ClientError> {
-        match &self.route {
-            Route::First => {
-                self.client.regions().first().cloned().ok_or_else(|| self.client.no_such_region(""))
-            }
-            Route::Prefer(region) | Route::Only(region) => {
-                self.client.check_region(region)?;
-                Ok(region.clone())
-            }
-        }
+        let region = match &self.route {
+            Route::First => self.client.regions().first(),
+            Route::Prefer(region) | Route::Only(region) => Some(region),
+        };
+        let region = region.ok_or_else(|| self.client.no_such_region(""))?;
+        self.client.check_region(region)?;
+        Ok(region.clone())
     }
 }
 

@@ -24,8 +24,11 @@ use super::render::{self, Column, Format};
 /// How long a key that no region knows may still be on its way: a definition travels for less than a second.
 const UNKNOWN_KEY_GRACE: Duration = Duration::from_secs(2);
 
-/// Between two rounds through the regions for a key that none of them knows.
-const UNKNOWN_KEY_PAUSE: Duration = Duration::from_millis(100);
+/// Between the first two rounds through the regions for a key that none of them knows; then twice as long each time.
+const FIRST_UNKNOWN_KEY_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest pause between two such rounds.
+const LONGEST_UNKNOWN_KEY_PAUSE: Duration = Duration::from_millis(400);
 
 /// What a command works in.
 pub(crate) struct Session {
@@ -133,10 +136,12 @@ impl Session {
     async fn once_known<T>(&self, ask: impl AsyncFn() -> Result<T, ClientError>) -> Result<T, ClientError> {
         let grace = UNKNOWN_KEY_GRACE.min(self.patience.total);
         let begun = self.now();
+        let mut pause = FIRST_UNKNOWN_KEY_PAUSE;
         loop {
             match ask().await {
                 Err(error) if may_be_on_its_way(&error) && self.now().since(begun) < grace => {
-                    tokio::time::sleep(UNKNOWN_KEY_PAUSE).await;
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_UNKNOWN_KEY_PAUSE);
                 }
                 answered => return answered,
             }
