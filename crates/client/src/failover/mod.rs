@@ -29,9 +29,11 @@ use crate::client::Client;
 use crate::core::Served;
 use crate::error::ClientError;
 
-/// For the answer of one region, where there is another to ask. A Core's data plane waits for nobody, so this is for
-/// the largest body on a slow network.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the answer of one region, where there is another to ask: a Core's data plane waits for nobody.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a second more is given for: a caller whose own network is slow must not take every region for a silent one.
+const BYTES_PER_SECOND: usize = 128 * 1024;
 
 /// A call under way.
 pub(crate) struct Failover<'c> {
@@ -108,7 +110,7 @@ impl<'c> Failover<'c> {
             let region = attempt.region.clone();
             passed.push(region.clone());
             let call = call(Component::Core(region.clone()));
-            let exchanged = self.client.exchange(&call, self.within()).await;
+            let exchanged = self.client.exchange(&call, self.within(&call)).await;
             let list = exchanged.regions;
             match exchanged.result.and_then(|answer| self.client.read_as(&call, &answer)) {
                 Ok(answer) => {
@@ -130,8 +132,11 @@ impl<'c> Failover<'c> {
         Round::Nobody
     }
 
-    fn within(&self) -> Option<Duration> {
-        (self.wanted.regions.len() > 1).then_some(ATTEMPT_TIMEOUT)
+    /// How long one region is waited for; as long as any component, where there is no other.
+    fn within(&self, call: &Call) -> Option<Duration> {
+        let body_bytes = call.body.as_ref().map_or(0, |body| body.len());
+        let transfer = Duration::from_secs((body_bytes / BYTES_PER_SECOND) as u64);
+        (self.wanted.regions.len() > 1).then_some(ATTEMPT_TIMEOUT + transfer)
     }
 
     fn hear(&mut self, said: Said, error: ClientError) {
