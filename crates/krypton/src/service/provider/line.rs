@@ -290,3 +290,111 @@ impl Line {
 fn whole(number: f64) -> u64 {
     number.round() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Ticket;
+
+    const NOW: BootInstant = BootInstant::from_nanos(1_000_000_000);
+    const LATER: BootInstant = BootInstant::from_nanos(2_000_000_000);
+
+    /// A line whose pace holds nothing up, and who waits in it.
+    struct Bench {
+        line: Line,
+        waiting: Vec<oneshot::Receiver<Turn>>,
+    }
+
+    impl Bench {
+        fn new(per_second: u32, concurrent: usize) -> Self {
+            Self { line: Line::new(PacePolicy { per_second, concurrent }, NOW), waiting: Vec::new() }
+        }
+
+        fn entry(&mut self, wanted: Wanted) -> Entry {
+            let (start, waiting) = oneshot::channel();
+            self.waiting.push(waiting);
+            Entry { wanted, start }
+        }
+
+        fn job(&mut self, path: &str, is_demanded: bool) {
+            let entry = self.entry(Wanted::default());
+            let path = path.parse().expect("a system's name");
+            self.line.push(&path, entry, is_demanded, End::Back);
+        }
+
+        fn probe(&mut self, tenant: &str, urgent: BootInstant) {
+            let entry = self.entry(Wanted::default());
+            self.line.push_probe(TenantId::new(tenant).expect("valid"), entry, urgent);
+        }
+
+        /// Whose questions are asked now, in order.
+        fn asked(&mut self, most: usize) -> Vec<String> {
+            let mut asked = Vec::new();
+            while asked.len() < most
+                && let Next::Start(kind, tenant, _) = self.line.next(NOW)
+            {
+                asked.push(if kind == Kind::Job { tenant.to_string() } else { format!("?{tenant}") });
+            }
+            asked
+        }
+    }
+
+    #[test]
+    fn an_urgent_probe_waits_for_no_more_than_three_turns_of_what_callers_wait_for() {
+        let mut bench = Bench::new(1_000, 64);
+        (0..6).for_each(|number| bench.job(&format!("t-{number}/hr"), true));
+        bench.probe("served", NOW);
+        bench.probe("served-too", NOW);
+        bench.probe("can-wait", LATER);
+        let expected = ["t-0", "t-1", "t-2", "?served", "t-3", "t-4", "t-5", "?served-too", "?can-wait"];
+        assert_eq!(bench.asked(9), expected);
+    }
+
+    #[test]
+    fn probes_that_can_wait_and_what_nobody_waits_for_take_turns() {
+        let mut bench = Bench::new(1_000, 64);
+        (0..3).for_each(|number| bench.job(&format!("t-{number}/hr"), false));
+        (0..3).for_each(|number| bench.probe(&format!("p-{number}"), LATER));
+        assert_eq!(bench.asked(9), ["?p-0", "t-0", "?p-1", "t-1", "?p-2", "t-2"]);
+        bench.probe("p-3", LATER);
+        assert_eq!(bench.asked(9), ["?p-3"]);
+    }
+
+    #[test]
+    fn no_more_are_under_way_than_may_be_and_of_one_tenant_an_eighth_of_them() {
+        let mut bench = Bench::new(100_000, 16);
+        (0..9).for_each(|number| bench.job(&format!("big/s-{number}"), true));
+        (0..40).for_each(|number| bench.job(&format!("t-{number:02}/hr"), false));
+        let asked = bench.asked(99);
+        assert_eq!((asked.len(), asked.iter().filter(|tenant| *tenant == "big").count()), (16, 2));
+        bench.line.ended(Kind::Job, &TenantId::new("big").expect("valid"), Duration::ZERO);
+        assert_eq!(bench.asked(99), ["big"]);
+        // Probes take no place: what hangs keeps nobody from being proven.
+        bench.probe("served", LATER);
+        assert_eq!(bench.asked(99), ["?served"]);
+    }
+
+    #[test]
+    fn what_is_dropped_costs_no_turn() {
+        let mut bench = Bench::new(10, 64);
+        let (gone, stays) = (Ticket::default(), Ticket::default());
+        for ticket in [&gone, &gone, &stays] {
+            let entry = bench.entry(ticket.wanted());
+            bench.line.push(&"acme/hr".parse().expect("a system's name"), entry, false, End::Back);
+        }
+        drop(gone);
+        assert_eq!(bench.asked(9), ["acme"]);
+        assert_eq!((bench.line.view().asked, bench.line.view().rest), (1, 0));
+    }
+
+    #[test]
+    fn a_system_that_is_raised_keeps_the_order_of_its_own_questions() {
+        let mut bench = Bench::new(1_000, 64);
+        bench.job("a/x", false);
+        bench.job("b/y", false);
+        bench.job("b/y", false);
+        bench.line.raise(&"b/y".parse().expect("a system's name"));
+        assert_eq!((bench.line.view().demanded, bench.line.view().rest), (2, 1));
+        assert_eq!(bench.asked(9), ["b", "b", "a"]);
+    }
+}
