@@ -121,6 +121,11 @@ impl<'c> Registry<'c> {
         self.client.resource(&call(Method::GET, "/v1/regions".to_owned())).await
     }
 
+    /// Has what a region claims keep no tombstone from being told any more.
+    pub async fn overrule(&self, region: &RegionId) -> Result<Resource, ClientError> {
+        self.client.resource(&call(Method::POST, format!("/v1/regions/{region}/overrule"))).await
+    }
+
     /// Moves the tenants of a region that is lost to another one.
     pub async fn failover(&self, from: &RegionId, to: &RegionId) -> Result<Resource, ClientError> {
         let path = format!("/v1/regions/{from}/failover");

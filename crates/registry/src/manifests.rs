@@ -86,10 +86,13 @@ pub fn hear(
     if heard.as_ref().is_some_and(|heard| (heard.incarnation, heard.sequence) >= order) {
         return Ok(());
     }
-    if let Err(error) = Buckets::from_text(definitions) {
-        tracing::warn!(region = key, %error, "a manifest was not taken");
-        return Ok(());
-    }
+    let told = match Buckets::from_text(definitions) {
+        Ok(told) => told,
+        Err(error) => {
+            tracing::warn!(region = key, %error, "a manifest was not taken");
+            return Ok(());
+        }
+    };
     let earlier = heard.filter(|heard| heard.incarnation == manifest.incarnation);
     let purged = purged_up_to(tx.as_read(), purges)?.or(earlier.and_then(|earlier| earlier.purged));
     let heard = Heard {
@@ -102,8 +105,9 @@ pub fn hear(
         definitions: definitions.clone(),
     };
     HEARD.put(tx, key, &heard)?;
-    reconcile::heard(tx, &manifest.region, &heard, (now, entropy))?;
-    doubts::heard(tx, &manifest.region, heard.applied)
+    let differing = told.differing(&store::buckets(tx.as_read(), &manifest.region)?);
+    reconcile::heard(tx, &manifest.region, (&heard, &differing), (now, entropy))?;
+    doubts::heard(tx, &manifest.region, heard.applied, &differing)
 }
 
 /// Up to which revision a region has destroyed all; nothing where it does not hold the tombstones that there are, and

@@ -10,7 +10,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use openkcm_component::drift::Records;
+use openkcm_component::drift::{self, Records};
 use openkcm_component::quarantine::Quarantine;
 use openkcm_component::{
     Applied, AuthorityStatus, Holds, Mesh, MeshHandle, MeshStatus, Plan, Running, StartError, Surroundings,
@@ -106,9 +106,11 @@ impl Service {
             metrics: handle.metrics.clone(),
         };
         let (router, document) = api::router(handle.clone());
+        let drift = drift::Gauges::register(handle.store.clone(), &mut registry);
         let http = http_options(COMPONENT, options.access, surroundings.clock, &handle.mesh, registry);
         let mut tasks = JoinSet::new();
         tasks.spawn(purging.run());
+        tasks.spawn(drift.run());
         let running = Running::new((router, &document), http, mesh, tasks);
         Ok(Self { handle, running })
     }
@@ -147,6 +149,8 @@ pub struct Status {
     pub revision: Revision,
     /// Whether it is as new as its own last words.
     pub authority: AuthorityStatus,
+    /// Drift records that are not healed, of all regions.
+    pub drift_open: u64,
     /// The regions for which it tells no tombstones now, and why.
     pub withholding: Vec<(RegionId, Doubt)>,
     /// The mesh, as the Registry sees it.
@@ -226,7 +230,8 @@ impl Handle {
             let (revision, mesh) = (store::last_revision(view)?, mesh.status(view, Applied::default())?);
             let withholding = doubts::withholding(view, &landscape, now)?;
             let regions = landscape.regions.clone();
-            Ok(Status { regions, revision, authority: AuthorityStatus::read(view)?, withholding, mesh })
+            let (authority, drift_open) = (AuthorityStatus::read(view)?, drift::open_everywhere(view)?);
+            Ok(Status { regions, revision, authority, drift_open, withholding, mesh })
         })
         .await
     }

@@ -299,6 +299,9 @@ pub(crate) struct Lease {
     pub(crate) waiting: usize,
     /// Tenants that the CMK Server does not renew at present, since it does not agree on them.
     pub(crate) in_dispute: usize,
+    /// Whether nobody is served yet, lease or none, since the Core had none when it started, and reads first what was said
+    /// meanwhile.
+    pub(crate) reads_first: bool,
 }
 
 impl From<LeaseView> for Lease {
@@ -308,8 +311,8 @@ impl From<LeaseView> for Lease {
             Some(used) if used >= 100 => "expired",
             Some(_) => "held",
         };
-        let LeaseView { until: deadline, ttl, used_percent, waiting, apart: in_dispute } = view;
-        Self { state, deadline, ttl, used_percent, waiting, in_dispute }
+        let LeaseView { until: deadline, ttl, used_percent, waiting, apart: in_dispute, reads_first } = view;
+        Self { state, deadline, ttl, used_percent, waiting, in_dispute, reads_first }
     }
 }
 

@@ -324,6 +324,12 @@ impl Handle {
     pub(super) fn lease_readiness(&self) -> Readiness {
         // While a step is under way nothing is known to be wrong; whoever asks asks again.
         let Some((lease, _)) = self.lease() else { return Readiness::ready() };
+        if lease.reads_first && lease.until.is_some() {
+            return Readiness::not_ready(
+                "hydrating: this Core had no lease when it started; it reads from the mesh what was said meanwhile \
+                 before it serves",
+            );
+        }
         match (lease.used_percent, lease.until) {
             (Some(used), _) if used >= 100 => Readiness::not_ready(
                 "lease_expired: the CMK Server's lease has run out; serving resumes with the next one",

@@ -25,7 +25,7 @@ use openkcm_contracts::{Audience, Lane, RegionId};
 use openkcm_http::{Access, Limits, Readiness, metrics_registry};
 use openkcm_orbital::{Receiver, Stream};
 use openkcm_roots::Roots;
-use openkcm_store::Store;
+use openkcm_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -102,9 +102,7 @@ impl Service {
         let Surroundings { roots, common } = surroundings;
         let store = open_store(&data_dir, COMPONENT, Some(&region), store::SPACES)?;
         let now = Moment::of(&*common.clock);
-        for tenant in store.write(move |tx| store::begin(tx, &leases, &now)).await? {
-            tracing::warn!(%tenant, "the link was changed while this Core was not running, by something else");
-        }
+        begin(&store, leases, now).await?;
         let keyring = Arc::new(Keyring::new(common.clock.clone()));
         let core = Core::new(region.clone(), keyring.clone(), common.entropy.clone())
             .with_leases(leases)
@@ -126,6 +124,7 @@ impl Service {
             settled: settled_sender,
             rotations: std::collections::HashMap::new(),
             unsettled: false,
+            to_catch_up: false,
             started: false,
             seen: common.clock.now(),
         };
@@ -143,6 +142,7 @@ impl Service {
         tasks.spawn(purges.run());
         tasks.spawn(answers.recount());
         tasks.spawn(tell_when_hydrated(mesh.handle(), inputs.clone()));
+        tasks.spawn(tell_when_caught_up(mesh.handle(), region.clone(), inputs.clone()));
         let handle = Handle {
             region,
             core,
@@ -191,6 +191,14 @@ impl std::fmt::Debug for Service {
     }
 }
 
+/// Begins a start in the store.
+async fn begin(store: &Store, leases: LeasePolicy, now: Moment) -> Result<(), StoreError> {
+    for tenant in store.write(move |tx| store::begin(tx, &leases, &now)).await? {
+        tracing::warn!(%tenant, "the link was changed while this Core was not running, by something else");
+    }
+    Ok(())
+}
+
 /// What answers authorities, and recounts.
 fn answers(store: &Store, region: &RegionId, common: &openkcm_component::Surroundings) -> Answers {
     Answers {
@@ -213,9 +221,14 @@ fn purges(answers: &Answers, policy: PurgePolicy, inputs: mpsc::Sender<Input>) -
     Purges { store, region, policy, clock, inputs, shown: purges::Shown::default() }
 }
 
+/// What a region hears on a lane of its own.
+fn own_stream(region: &RegionId, lane: Lane) -> Stream {
+    Stream { lane, audience: Audience::Region(region.clone()) }
+}
+
 /// What a Core says and hears.
 fn plan(store: &Store, region: &RegionId, receiver: Arc<dyn Receiver>, traffic: Traffic) -> Plan {
-    let own = |lane| Stream { lane, audience: Audience::Region(region.clone()) };
+    let own = |lane| own_stream(region, lane);
     let peers = Stream { lane: Lane::Sealed, audience: Audience::Cores };
     Plan {
         store: store.clone(),
@@ -235,6 +248,14 @@ async fn tell_when_hydrated(mesh: MeshHandle, inputs: mpsc::Sender<Input>) {
     }
     // The loop has ended: the Core is stopping.
     let _ = inputs.send(Input::Hydrated).await;
+}
+
+/// Lets a Core serve that is to read first: when it has read what ends things, definitions and tombstones, links and revokes.
+async fn tell_when_caught_up(mesh: MeshHandle, region: RegionId, inputs: mpsc::Sender<Input>) {
+    let ends = [Lane::Urgent, Lane::Facts].map(|lane| own_stream(&region, lane));
+    mesh.read(&ends).await;
+    // As above.
+    let _ = inputs.send(Input::CaughtUp).await;
 }
 
 /// A Core is ready while it has a lease, whatever becomes of the mesh.

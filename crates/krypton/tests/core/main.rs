@@ -16,6 +16,7 @@ mod probes;
 mod providers;
 mod purge_steps;
 mod purges;
+mod put_back;
 mod quarantine;
 mod queries;
 mod rig;

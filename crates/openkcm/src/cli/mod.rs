@@ -22,6 +22,7 @@ pub(crate) mod output;
 mod progress;
 mod purge;
 mod quarantine;
+mod regions;
 pub(crate) mod render;
 mod report;
 mod service;
@@ -124,6 +125,9 @@ enum Command {
     /// Look at the regions' Cores as the CMK Server sees them, and have starts of one forgotten
     #[command(subcommand)]
     Cores(cores::Command),
+    /// Look at the regions as the Registry sees them, and overrule what one claims
+    #[command(subcommand)]
+    Regions(regions::Command),
     /// Show how all components are
     Status(status::Arguments),
 }
@@ -167,6 +171,7 @@ fn run_in(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Purge(command) => session.block_on(purge::run(command, session)),
         Command::Quarantine(command) => session.block_on(quarantine::run(command, session)),
         Command::Cores(command) => session.block_on(cores::run(command, session)),
+        Command::Regions(command) => session.block_on(regions::run(command, session)),
         Command::Drift(arguments) => session.block_on(drift::run(&arguments, session)),
         Command::Status(arguments) => session.block_on(status::run(&arguments, session)),
         Command::Dev(_)

@@ -26,6 +26,12 @@ const COLUMNS: &[Column] = &[
 const REFUSED: &str = "A purged key is refused since its region has heard of it, whatever state its purge is in. Only \
                        its sealed material is still there, until the purge is done.";
 
+/// Where to look for what no region was told to destroy yet.
+const WAITS_ELSEWHERE: &str = "No such purge was told to a region. What is deleted is told when its waiting period is \
+                               over; until then PURGE AT says when that is: openkcm tenant list --state offboarded, \
+                               openkcm system list TENANT --state deleted, openkcm service list TENANT/SYSTEM --state \
+                               deleted.";
+
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// List what the regions are to destroy
@@ -91,6 +97,9 @@ async fn list(arguments: &List, session: &Session) -> anyhow::Result<()> {
         }
     }
     output::result(&render::list(session.format, COLUMNS, &items, more))?;
+    if items.is_empty() && failed.is_none() {
+        output::note(WAITS_ELSEWHERE);
+    }
     if more {
         output::note(&format!(
             "there are more than {limit}: raise --limit, or narrow with --region or --state"

@@ -25,6 +25,7 @@ const COLUMNS: &[Column] = &[
     ("OUTBOX", "/outbox"),
     ("REVISION", "/revision"),
     ("AUTHORITY", "/authority"),
+    ("DRIFT", "/drift"),
     ("APPLIED", "/applied"),
     ("DROPPED", "/dropped"),
     ("QUARANTINED", "/quarantined"),
@@ -45,8 +46,8 @@ const TENANT_COLUMNS: &[Column] = &[
     ("LEASE LEFT", "/left"),
 ];
 
-/// Show how all components are: reachable, mesh, outbox, revisions, events dropped and quarantined, leases, tenants
-/// served, systems open, versions at risk
+/// Show how all components are: reachable, mesh, outbox, revisions, drift, events dropped and quarantined, leases,
+/// tenants served, systems open, versions at risk
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Show one tenant instead, in every region: whether it is served, and what is left of its lease
@@ -156,6 +157,13 @@ fn print(format: Format, answers: &[Value]) -> anyhow::Result<()> {
                         output::note(&format!("{name}: {trouble}"));
                     }
                 }
+                if let Some(open) = answer["status"]["drift_open"].as_u64().filter(|open| *open > 0) {
+                    let name = answer["component"].as_str().unwrap_or_default();
+                    output::note(&format!(
+                        "{name}: differences in what regions hold that are not healed: {open}; see `openkcm drift \
+                         --state open`"
+                    ));
+                }
             }
             Ok(())
         }
@@ -180,6 +188,8 @@ fn row(answer: &Value) -> Value {
         "revision": status["revision"],
         // Whether its store is as new as its own last words.
         "authority": status["authority"]["standing"],
+        // Differences that it found in regions and that are not healed.
+        "drift": status["drift_open"],
         "applied": mesh["applied"].as_object().filter(|applied| !applied.is_empty()),
         "dropped": mesh["dropped"].as_object().map(|reasons| {
             reasons.values().filter_map(Value::as_u64).sum::<u64>()
@@ -239,7 +249,7 @@ mod tests {
     #[test]
     fn the_statuses_of_all_three_actors_fit_one_table() {
         let registry = json!({"component": "registry", "reachable": true, "status": {
-            "revision": "1.7", "authority": {"standing": "stale"},
+            "revision": "1.7", "authority": {"standing": "stale"}, "drift_open": 41,
             "mesh": {
                 "connected": true, "outbox": {"letters": 3, "oldest_seconds": 75, "lanes": []}, "applied": {},
                 "dropped": {"damaged": 1, "expired": 4}, "quarantined": 0,
@@ -259,7 +269,7 @@ mod tests {
         let text = render::table(COLUMNS, &[row(&registry), row(&gone), row(&core)]);
         let lines: Vec<&str> = text.lines().collect();
         for (line, words) in [
-            (1, &["connected", "1.7", "stale", "3, for 1m 15s", " 5 "][..]),
+            (1, &["connected", "1.7", "stale", " 41 ", "3, for 1m 15s", " 5 "][..]),
             (2, &["no"]),
             (
                 3,

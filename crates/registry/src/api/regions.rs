@@ -33,8 +33,8 @@ pub(crate) struct Region {
     drift_open: u64,
     /// What of that was healed so far.
     drift_healed: u64,
-    /// Whether its claims keep tombstones from being told: `unheard`, for up to two minutes after a start of the Registry
-    /// in which it was not heard; `open`, when it has applied, or holds, a later word of the Registry than there is;
+    /// Whether its claims keep tombstones from being told: `unheard`, after a start of the Registry, for up to two minutes
+    /// where it says nothing, and until what it holds otherwise was looked into where it speaks; `open`, when it has applied, or holds, a later word of the Registry than there is;
     /// `overruled`, when an operator has overruled that; absent otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false, example = "open")]
@@ -101,7 +101,8 @@ pub(crate) async fn list(State(handle): State<Handle>) -> Answer<Json<Regions>> 
 /// or lies. No tombstone is told, in any region, until it takes that back, or the Registry was started with
 /// `--rebuild-from-mesh`, or an operator says here that it is to be gone on all the same: what the Registry's store has
 /// for deleted is destroyed then, also if that was taken back by a word that was lost. It holds until the region takes
-/// back all that it claims. Where it claims nothing, nothing changes.
+/// back all that it claims, and no longer than until the Registry's next start. A region that speaks, and is `unheard` since
+/// it does not answer, may be overruled too. Where nothing waits for it, nothing changes.
 #[utoipa::path(post, path = "/v1/regions/{region}/overrule", operation_id = "overrule_region", tag = "status",
     params(("region" = String, Path, description = "The region.")),
     responses(

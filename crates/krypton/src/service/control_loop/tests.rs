@@ -38,6 +38,7 @@ fn control_loop(store: Store) -> ControlLoop {
         settled: watch::channel(0).0,
         rotations: HashMap::new(),
         unsettled: false,
+        to_catch_up: false,
         started: true,
         seen: Timestamp::from_millis(1_000),
     }
