@@ -184,7 +184,9 @@ impl World {
     /// What happens to an authority's disk, and what its operator does about it.
     fn add_faults_of_disks(&self, who: Who, enabled: &mut Vec<(usize, Action)>) {
         if self.disks_fail {
-            enabled.extend([(1, Action::CopyDisk(who)), (1, Action::PutBack(who))]);
+            // A bug that only such a fault shows has more of them to be shown by.
+            let weight = if self.bug.is_some_and(Bug::is_of_disks) { 3 } else { 1 };
+            enabled.extend([(weight, Action::CopyDisk(who)), (weight, Action::PutBack(who))]);
         }
         if self.lives.get(&who).is_some_and(Life::has_accepted_uncompared) {
             enabled.push((12, Action::Crash(who)));

@@ -139,6 +139,11 @@ fn tell(error: &anyhow::Error, format: Format) -> String {
 fn lines(error: &anyhow::Error) -> Vec<String> {
     let mut lines = Vec::new();
     for cause in error.chain() {
+        if let Some(ClientError::NoRegionServes(none)) = cause.downcast_ref() {
+            lines.push("no region serves this now".to_owned());
+            lines.extend(none.said().iter().map(ToString::to_string));
+            break;
+        }
         lines.push(cause.to_string());
         let unanswered = matches!(
             cause.downcast_ref(),
@@ -166,6 +171,13 @@ fn what_of(problem: &ProblemDocument) -> Vec<String> {
 fn exit_code(error: &anyhow::Error) -> u8 {
     match client_error(error) {
         Some(ClientError::Problem(_)) => REFUSED,
+        Some(error @ ClientError::NoRegionServes(_)) => {
+            if error.problem().is_some() {
+                REFUSED
+            } else {
+                UNREACHABLE
+            }
+        }
         Some(
             ClientError::Unreachable { .. } | ClientError::Distrust { .. } | ClientError::Interrupted { .. },
         ) => UNREACHABLE,

@@ -9,6 +9,7 @@ mod alone;
 mod backups;
 mod broker;
 mod calls;
+mod client_failover;
 mod disturbed;
 mod drift;
 mod ends;
