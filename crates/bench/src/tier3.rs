@@ -40,8 +40,7 @@ pub(crate) struct Arguments {
     /// How many services they have in all; each is used once before the region is lost
     #[arg(long, default_value_t = 100_000)]
     services: usize,
-    /// What the survivor may ask of the provider in a second: `[l1] unwraps_per_second` of its configuration, where this
-    /// is given
+    /// What the survivor may ask of the provider in a second [default: what `init` writes, 500]
     #[arg(long)]
     unwraps_per_second: Option<u32>,
     /// How often in a second it is looked whether a tenant is served, in all
@@ -53,9 +52,7 @@ pub(crate) async fn run(program: &Path, arguments: &Arguments) -> anyhow::Result
     let directory = tempfile::tempdir()?;
     let mut running = Distributed::init(program, &directory.path().join("landscape"), &[LOST, SURVIVOR]);
     if let Some(limit) = arguments.unwraps_per_second {
-        let configuration = running.configuration(SURVIVING_CORE);
-        let text = std::fs::read_to_string(&configuration)?;
-        std::fs::write(&configuration, format!("{text}\n[l1]\nunwraps_per_second = {limit}\n"))?;
+        set_pace(&running.configuration(SURVIVING_CORE), limit)?;
     }
     running.start_all().await;
     let client = landscape::client(&running.landscape_file())?;
@@ -98,6 +95,15 @@ pub(crate) async fn run(program: &Path, arguments: &Arguments) -> anyhow::Result
     ensure!(opened == all, "{} ciphertexts are unreadable", all - opened);
     ensure!(first <= FIRST_WITHIN, "the first tenant was served too late");
     ensure!(last <= ALL_WITHIN, "the last tenant was served too late");
+    Ok(())
+}
+
+/// Has a Core ask so often in a second at most, from its next start on.
+fn set_pace(configuration: &Path, limit: u32) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(configuration)?;
+    let is_pace = |line: &&str| line.starts_with("unwraps_per_second");
+    let line = text.lines().find(is_pace).context("init writes how often a Core asks")?;
+    std::fs::write(configuration, text.replace(line, &format!("unwraps_per_second = {limit}")))?;
     Ok(())
 }
 
