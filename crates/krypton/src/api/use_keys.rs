@@ -66,8 +66,10 @@ pub(super) async fn decrypt(
     names: ServiceNames,
     Body(request): Body<DecryptRequest>,
 ) -> Answer<WipedJson<DecryptAnswer>> {
+    let path = path_of(names);
     let aad = aad(request.aad.as_ref())?;
-    let opened = handle.data().decrypt(&path_of(names), &request.ciphertext, aad).map_err(refuse)?;
+    let opened = handle.data().decrypt(&path, &request.ciphertext, aad);
+    let opened = opened.map_err(|refusal| refuse_use(&handle, &path, refusal))?;
     Ok(WipedJson(DecryptAnswer {
         plaintext: Base64::from(opened.plaintext),
         version: opened.version.to_string(),
@@ -163,5 +165,14 @@ fn refuse_encryption(handle: &Handle, path: &ServicePath, refusal: Refusal) -> P
     if refusal.code == Code::Hydrating {
         handle.demand(path);
     }
-    refuse(refusal)
+    refuse_use(handle, path, refusal)
+}
+
+/// A key that is wanted and on its way is opened before others, and the caller told when that may be.
+fn refuse_use(handle: &Handle, path: &ServicePath, refusal: Refusal) -> Problem {
+    if refusal.code != Code::Hydrating {
+        return refuse(refusal);
+    }
+    handle.wait_for(path);
+    refuse(refusal).retry_after(handle.wait(&path.tenant))
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openkcm_component::Traffic;
-use openkcm_contracts::{KeyPath, ServicePath, TenantId, Timestamp, VersionId};
+use openkcm_contracts::{KeyPath, ServicePath, SystemPath, TenantId, Timestamp, VersionId};
 use openkcm_host::Clock;
 use openkcm_orbital::outbox::Waiting;
 use openkcm_store::{Read, Store, StoreError};
@@ -45,7 +45,10 @@ pub(crate) enum Input {
     Probed(Probed),
     Hydrated,
     CaughtUp,
+    /// A caller wants to encrypt, and there is no version.
     Demand(ServicePath),
+    /// A caller waits for a version that is on its way.
+    WaitFor(SystemPath),
     Rotate(KeyPath, Rotated),
 }
 
@@ -185,6 +188,11 @@ impl ControlLoop {
             Input::Demand(path) => {
                 let now = self.clock.now();
                 self.core.lock().unwrap_or_else(PoisonError::into_inner).demand(&path, now);
+                self.provider.raise(&path.system_path());
+            }
+            Input::WaitFor(path) => {
+                self.core.lock().unwrap_or_else(PoisonError::into_inner).wait_for(&path);
+                self.provider.raise(&path);
             }
             Input::Rotate(path, reply) => self.rotate(path, reply).await,
         }
@@ -222,6 +230,7 @@ impl ControlLoop {
     }
 
     async fn rotate(&mut self, path: KeyPath, reply: Rotated) {
+        let system = SystemPath { tenant: path.tenant().clone(), system: path.system().clone() };
         let rotated = self.read(move |core, view, now| Ok(core.rotate(view, &path, now))).await;
         let (version, effects) = match rotated {
             Ok(Ok(begun)) => begun,
@@ -231,6 +240,7 @@ impl ControlLoop {
         let with_provider = !effects.seal.is_empty();
         if with_provider {
             self.rotations.insert(version, reply);
+            self.provider.raise(&system);
             self.carry_out(effects).await;
             return;
         }

@@ -8,11 +8,12 @@ mod answers;
 mod control_loop;
 mod handle;
 mod manifests;
-mod provider;
+pub(crate) mod provider;
 pub(crate) mod purges;
 mod receiver;
 
 pub use handle::{Handle, RotateFailure, Status, SystemView, TenantView};
+pub use provider::LineView;
 
 use std::io;
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ use crate::api;
 use crate::control::Core;
 use crate::data::DataPlane;
 use crate::keyring::Keyring;
-use crate::rules::{LeasePolicy, Moment, PurgePolicy};
+use crate::rules::{LeasePolicy, Moment, PacePolicy, PurgePolicy};
 use crate::store;
 use answers::Answers;
 use control_loop::{ControlLoop, Input};
@@ -71,6 +72,8 @@ pub struct Options {
     pub purge: PurgePolicy,
     /// The longest pause between two probes of a tenant's L1.
     pub probed_every: Duration,
+    /// How fast each L1 provider is asked.
+    pub pace: PacePolicy,
 }
 
 /// What the component is handed: the providers, and what every component is.
@@ -95,7 +98,7 @@ impl Service {
     /// # Errors
     /// When the data directory or the store can't be used.
     pub async fn start(options: Options, surroundings: Surroundings) -> Result<Self, StartError> {
-        let Options { data_dir, region, access, leases, purge, probed_every } = options;
+        let Options { data_dir, region, access, leases, purge, probed_every, pace } = options;
         let Surroundings { roots, common } = surroundings;
         let store = open_store(&data_dir, COMPONENT, Some(&region), store::SPACES)?;
         let now = Moment::of(&*common.clock);
@@ -108,11 +111,13 @@ impl Service {
         let (inputs, queue) = mpsc::channel(MAX_WAITING_INPUTS);
         let (settled_sender, settled) = watch::channel(0);
         let traffic = Traffic::default();
+        let provider = Provider::new(roots, pace, common.clock.clone(), keyring.clone(), inputs.clone());
+        let turns = provider.turns();
         let mut control = ControlLoop {
             core: core.clone(),
             store: store.clone(),
             clock: common.clock.clone(),
-            provider: Provider::new(roots, common.clock.clone(), inputs.clone()),
+            provider,
             queue,
             intakes: std::collections::VecDeque::new(),
             traffic: traffic.clone(),
@@ -132,14 +137,7 @@ impl Service {
         let mut tasks = JoinSet::new();
         tasks.spawn(control.run());
         tasks.spawn(manifests(&answers, &core).run());
-        let purges = Purges {
-            store: store.clone(),
-            region: region.clone(),
-            policy: purge,
-            clock: common.clock.clone(),
-            inputs: inputs.clone(),
-            shown: purges::Shown::default(),
-        };
+        let purges = purges(&answers, purge, inputs.clone());
         let purges_shown = purges.shown.clone();
         tasks.spawn(purges.run());
         tasks.spawn(answers.recount());
@@ -155,6 +153,7 @@ impl Service {
             mesh: mesh.handle(),
             inputs,
             settled,
+            turns,
             purge,
             purges_shown,
         };
@@ -214,6 +213,12 @@ fn answers(store: &Store, region: &RegionId, common: &openkcm_component::Surroun
 fn manifests(answers: &Answers, core: &Arc<Mutex<Core>>) -> Manifests {
     let Answers { store, region, clock, entropy } = answers.clone();
     Manifests { store, core: core.clone(), region, clock, entropy }
+}
+
+/// What destroys.
+fn purges(answers: &Answers, policy: PurgePolicy, inputs: mpsc::Sender<Input>) -> Purges {
+    let Answers { store, region, clock, .. } = answers.clone();
+    Purges { store, region, policy, clock, inputs, shown: purges::Shown::default() }
 }
 
 /// What a region hears on a lane of its own.

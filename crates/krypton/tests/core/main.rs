@@ -25,6 +25,8 @@ mod rotation;
 mod secrecy;
 mod sovereignty;
 mod strangers;
+mod survivor;
 mod tombstones;
 mod unsettled;
 mod use_of_keys;
+mod warm_up;

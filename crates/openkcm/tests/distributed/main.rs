@@ -13,6 +13,7 @@ mod client_failover;
 mod disturbed;
 mod drift;
 mod ends;
+mod failover;
 mod first_start;
 mod forgeries;
 mod lanes;

@@ -9,7 +9,7 @@ use axum::http::Request;
 use openkcm_contracts::{Revision, VersionId, placement};
 use openkcm_http::{Access, Token, decode_base64, encode_base64};
 use openkcm_krypton::{
-    Handle, LeasePolicy, Options, PROBED_EVERY, PurgePolicy, Service, StartError, Surroundings,
+    Handle, LeasePolicy, Options, PROBED_EVERY, PacePolicy, PurgePolicy, Service, StartError, Surroundings,
 };
 use openkcm_store::StoreError;
 use serde_json::{Value, json};
@@ -69,12 +69,13 @@ impl Running {
     pub(crate) async fn start(
         data_dir: PathBuf,
         name: &str,
-        purge: PurgePolicy,
+        (purge, pace): (PurgePolicy, PacePolicy),
         surroundings: Surroundings,
     ) -> Self {
         let access = Access::Token(Token::new(TOKEN).expect("a token"));
         let (leases, probed_every) = (LeasePolicy::default(), PROBED_EVERY);
-        let options = Options { data_dir, region: region(name), access, leases, purge, probed_every };
+        let region_id = region(name);
+        let options = Options { data_dir, region: region_id, access, leases, purge, probed_every, pace };
         let service = eventually("the lock of the one before", async || {
             match Service::start(options.clone(), surroundings.clone()).await {
                 Ok(service) => Some(service),
