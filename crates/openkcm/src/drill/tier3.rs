@@ -1,0 +1,193 @@
+//! Tier 3: a region and its disk are lost. The Registry assigns its tenants to a survivor, which opens what the lost
+//! region sealed; when the region returns, with nothing on its disk, it gets all of it back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use openkcm_client::{Call, Client, Component, Method, Patience, Route};
+use openkcm_contracts::RegionId;
+use serde_json::json;
+
+use super::arguments::Tier3;
+use super::check::Checked;
+use super::load::{Kept, Load, Way};
+use super::recovery;
+use super::report::{AtRisk, Ciphertexts, Findings, Promise, Recovery, Report, all_is_well, nothing_lost};
+use super::stage::Stage;
+use super::vitals::{self, RiskWatch, Wellness};
+
+/// Who is lost, and who takes over.
+struct Roles {
+    from: RegionId,
+    to: RegionId,
+}
+
+pub(super) async fn run(stage: &mut Stage, flags: &Tier3) -> anyhow::Result<Report> {
+    let common = &flags.common;
+    let mut wellness = stage.must_be_well().await?;
+    let roles = Roles::of(flags, &stage.regions()?)?;
+    let mut homes = vec![roles.from.clone()];
+    homes.extend(flags.standby.then(|| roles.to.clone()));
+    stage.cast(common, homes.clone())?;
+    stage.make(&[]).await?;
+    let client = stage.client()?;
+    let way = Way { route: Route::Prefer(roles.from.clone()), region: roles.from.clone(), opens_all: true };
+    let mut load = stage.load(common, &client, vec![way])?;
+    let risk = RiskWatch::begin(&client);
+    load.seed(&client, &roles.from, stage.players()?.services()).await?;
+    tokio::time::sleep(common.load.steady).await;
+
+    let lost = lose(stage, flags, &client, &roles, &load).await?;
+    let moved = fail_over(stage, flags, &roles, &lost.kept).await?;
+    let checked = stage.check_in(&lost.kept, std::slice::from_ref(&roles.to), common.settle).await?;
+    let mut promises = vec![
+        served_again("every tenant is served by the survivor", &moved),
+        nothing_lost("the survivor opens what the lost region encrypted", &checked),
+    ];
+    let mut all = checked;
+    wellness.lost = flags.no_return.then(|| roles.from.clone());
+    if !flags.no_return {
+        let (back, checked) = fail_back(stage, flags, &roles, &homes, &load).await?;
+        promises.push(served_again("after its return and the fail-back, every tenant is served by its region", &back));
+        promises.push(nothing_lost("the returned region opens what either side encrypted", &checked));
+        all.add(checked);
+    }
+    tokio::time::sleep(common.load.steady).await;
+    load.stop().await;
+    stage.story.tell("the load has ended");
+    let ills = vitals::until_well(&stage.client()?, &stage.story, &wellness, common.settle).await;
+    promises.push(all_is_well("all come to agree", &ills));
+
+    let at_end = vitals::all_at_risk(&stage.client()?, &regions_left(stage, &wellness)?).await;
+    let findings = Findings {
+        fault: Some((lost.at, moved.committed)),
+        ciphertexts: Ciphertexts::of(load.shelf().all().len(), &all),
+        at_risk: AtRisk { highest: risk.highest(), when_lost: lost.at_risk, at_end },
+        versions_during_fault: load.shelf().versions_begun(&roles.to, lost.at, stage.story.elapsed()),
+        recovery: Some(moved.recovery),
+        promises,
+        counts: load.counts(),
+    };
+    let title = format!("region {} and its disk are lost, and region {} takes over", roles.from, roles.to);
+    stage.report("tier3", title, common, findings)
+}
+
+impl Roles {
+    fn of(flags: &Tier3, regions: &[RegionId]) -> anyhow::Result<Self> {
+        let from = flags.from.clone().or(regions.first().cloned()).context("the landscape has no region")?;
+        let other = || regions.iter().find(|region| **region != from).cloned();
+        let to = flags.to.clone().or_else(other).context("the landscape has no second region to take over")?;
+        for region in [&from, &to] {
+            if !regions.contains(region) {
+                bail!("the landscape has no region {region}");
+            }
+        }
+        if from == to {
+            bail!("--from and --to are the same region");
+        }
+        Ok(Self { from, to })
+    }
+}
+
+/// How it was when the region was lost.
+struct Lost {
+    at: Duration,
+    at_risk: Option<u64>,
+    /// What had been encrypted by then.
+    kept: Vec<Arc<Kept>>,
+}
+
+async fn lose(
+    stage: &mut Stage,
+    flags: &Tier3,
+    client: &Client,
+    roles: &Roles,
+    load: &Load,
+) -> anyhow::Result<Lost> {
+    let (at_risk, kept) = (vitals::all_at_risk(client, std::slice::from_ref(&roles.from)).await, load.shelf().all());
+    let at = stage.story.elapsed();
+    stage.ground.lose_region(&roles.from).await?;
+    stage.story.tell(format!("region {} and its disk are lost", roles.from));
+    tokio::time::sleep(flags.lasts).await;
+    Ok(Lost { at, at_risk, kept })
+}
+
+/// What came of a change of regions.
+struct Moved {
+    committed: Duration,
+    recovery: Recovery,
+}
+
+async fn fail_over(stage: &Stage, flags: &Tier3, roles: &Roles, kept: &[Arc<Kept>]) -> anyhow::Result<Moved> {
+    let client = stage.client()?;
+    let patient = client.with_patience(Patience { total: flags.common.settle });
+    let asked = patient.registry().failover(&roles.from, &roles.to).await;
+    asked.with_context(|| format!("the Registry does not fail over from {} to {}", roles.from, roles.to))?;
+    let committed = stage.story.tell(format!("the failover from {} to {} is committed", roles.from, roles.to));
+    let recovery = recovery::measure(stage, &client, &roles.to, kept, flags.common.settle).await;
+    Ok(Moved { committed, recovery })
+}
+
+/// The lost region returns with an empty disk, gets its tenants back, and opens all that was encrypted.
+async fn fail_back(
+    stage: &mut Stage,
+    flags: &Tier3,
+    roles: &Roles,
+    homes: &[RegionId],
+    load: &Load,
+) -> anyhow::Result<(Moved, Checked)> {
+    stage.ground.return_region(&roles.from).await?;
+    stage.story.tell(format!("region {} is back, with an empty disk", roles.from));
+    let client = stage.client()?;
+    let patient = client.with_patience(Patience { total: flags.common.settle });
+    let path = format!("/v1/regions/{}/failback", roles.from);
+    let asked = patient.call(&Call::new(Component::Registry, Method::POST, path).json(&json!({}))).await;
+    asked.with_context(|| format!("the Registry does not fail back to {}", roles.from))?;
+    let committed = stage.story.tell(format!("the fail-back to {} is committed", roles.from));
+    let kept = load.shelf().all();
+    let recovery = recovery::measure(stage, &client, &roles.from, &kept, flags.common.settle).await;
+    let checked = stage.check_in(&kept, homes, flags.common.settle).await?;
+    Ok((Moved { committed, recovery }, checked))
+}
+
+fn served_again(promise: &str, moved: &Moved) -> Promise {
+    let Recovery { tenants, served, .. } = moved.recovery;
+    Promise::new(promise, served == tenants && tenants > 0, format!("{served} of {tenants} are served"))
+}
+
+/// The regions that are to be well at the end.
+fn regions_left(stage: &Stage, wellness: &Wellness) -> anyhow::Result<Vec<RegionId>> {
+    Ok(stage.regions()?.into_iter().filter(|region| Some(region) != wellness.lost.as_ref()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: Tier3,
+    }
+
+    fn roles(line: &str, regions: &[&str]) -> anyhow::Result<(String, String)> {
+        let line = Line::parse_from(format!("drill --scratch {line}").split_whitespace());
+        let regions: Vec<_> = regions.iter().map(|name| RegionId::new(name).expect("a label")).collect();
+        let Roles { from, to } = Roles::of(&line.flags, &regions)?;
+        Ok((from.to_string(), to.to_string()))
+    }
+
+    #[test]
+    fn the_first_region_is_lost_to_the_first_other_one_unless_it_is_said_otherwise() {
+        let of = |line| roles(line, &["a", "b", "c"]).expect("two regions");
+        assert_eq!(of(""), ("a".to_owned(), "b".to_owned()));
+        assert_eq!(of("--from b"), ("b".to_owned(), "a".to_owned()));
+        assert_eq!(of("--from c --to b"), ("c".to_owned(), "b".to_owned()));
+        for (line, regions) in [("--from a --to a", &["a", "b"][..]), ("--to x", &["a", "b"]), ("", &["a"])] {
+            assert!(roles(line, regions).is_err(), "{line}");
+        }
+    }
+}
