@@ -108,7 +108,8 @@ impl Cast {
         })
         .await
         .context("the drill's services can't be made")?;
-        self.until_active(client, clock, &services, PATIENCE.max(Duration::from_secs(services.len() as u64))).await
+        self.until_active(client, clock, &services, PATIENCE.max(Duration::from_secs(services.len() as u64)))
+            .await
     }
 
     /// Defines one service more, and waits until every region encrypts with it.
@@ -151,11 +152,8 @@ impl Cast {
     }
 
     fn l1_of(&self, tenant: &TenantId) -> L1Spec {
-        let own = || RootRef {
-            provider: "local".into(),
-            key: tenant.as_str().into(),
-            options: Default::default(),
-        };
+        let own =
+            || RootRef { provider: "local".into(), key: tenant.as_str().into(), options: Default::default() };
         L1Spec { roots: vec![self.root.clone().unwrap_or_else(own)], ttl: None }
     }
 
@@ -182,7 +180,10 @@ impl Cast {
                 });
                 match active.await {
                     Some(()) => Ok(()),
-                    None => bail!("{key} did not become usable in region {region} within {} s", patience.as_secs()),
+                    None => bail!(
+                        "{key} did not become usable in region {region} within {} s",
+                        patience.as_secs()
+                    ),
                 }
             }
         })

@@ -46,7 +46,8 @@ impl Ground {
             let scratch = Scratch::start(place, clock.clone(), entropy).await?;
             return Ok(Self::Scratch(Box::new(scratch)));
         }
-        let named = |command: &Option<String>| command.clone().context("the parser demands --break and --heal");
+        let named =
+            |command: &Option<String>| command.clone().context("the parser demands --break and --heal");
         let (break_with, heal_with) = (named(&place.break_with)?, named(&place.heal_with)?);
         Ok(Self::Given(Given { landscape, break_with, heal_with, backup, is_broken: false }))
     }
@@ -60,7 +61,11 @@ impl Ground {
     }
 
     /// A client of it, which takes the first answer. Its connections are its own.
-    pub(super) fn client(&self, clock: &Arc<dyn Clock>, entropy: &Arc<dyn Entropy>) -> anyhow::Result<Client> {
+    pub(super) fn client(
+        &self,
+        clock: &Arc<dyn Clock>,
+        entropy: &Arc<dyn Entropy>,
+    ) -> anyhow::Result<Client> {
         let file = match self {
             Self::Scratch(scratch) => scratch.landscape_file(),
             Self::Given(given) => given.landscape.clone(),

@@ -62,7 +62,9 @@ pub(super) async fn measure(
         tokio::time::sleep(PAUSE).await;
     }
     let (served, last) = (recovery.served, recovery.last_ms.unwrap_or_default());
-    stage.story.tell(format!("region {region} serves {served} of {tenants} tenants, the last after {last} ms"));
+    stage
+        .story
+        .tell(format!("region {region} serves {served} of {tenants} tenants, the last after {last} ms"));
     recovery
 }
 

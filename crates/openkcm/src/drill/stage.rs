@@ -17,9 +17,6 @@ use super::report::{Findings, Report, Setting, every_answer_right};
 use super::story::{Story, millis};
 use super::vitals::{self, Wellness};
 
-/// How long a landscape that was just started, or just used, may take until it is well enough for a drill.
-const CALM_PATIENCE: Duration = Duration::from_secs(60);
-
 /// A landscape with a drill on it.
 pub(super) struct Stage {
     pub(super) ground: Ground,
@@ -49,14 +46,14 @@ impl Stage {
         Ok(self.client()?.landscape().regions.iter().map(|region| region.name.clone()).collect())
     }
 
-    /// Sees that the landscape is well; gives how well it is to be again at the end.
+    /// Waits until the landscape is well; gives how well it is to be again at the end.
     ///
     /// # Errors
     /// When it is not: then a drill would show what was wrong before it.
-    pub(super) async fn must_be_well(&self) -> anyhow::Result<Wellness> {
+    pub(super) async fn must_be_well(&self, patience: Duration) -> anyhow::Result<Wellness> {
         let client = self.client()?;
         let wellness = Wellness { drift: vitals::drift(&client).await, lost: None };
-        let ills = vitals::until_well(&client, &self.story, &wellness, CALM_PATIENCE).await;
+        let ills = vitals::until_well(&client, &self.story, &wellness, patience).await;
         if !ills.is_empty() {
             bail!("the landscape is not well, so nothing was drilled: {}", ills.join("; "));
         }

@@ -5,7 +5,8 @@ use anyhow::Context as _;
 use super::arguments::Tier1;
 use super::load::Way;
 use super::report::{
-    AtRisk, Ciphertexts, Findings, Promise, Report, all_is_well, no_request_lost, nothing_lost, rotation_went_on,
+    AtRisk, Ciphertexts, Findings, Promise, Report, all_is_well, no_request_lost, nothing_lost,
+    rotation_went_on,
 };
 use super::stage::Stage;
 use super::vitals::{self, RiskWatch};
@@ -13,7 +14,7 @@ use super::wait::until;
 
 pub(super) async fn run(stage: &mut Stage, flags: &Tier1) -> anyhow::Result<Report> {
     let common = &flags.common;
-    let wellness = stage.must_be_well().await?;
+    let wellness = stage.must_be_well(common.settle).await?;
     let regions = stage.regions()?;
     let region = flags.region.clone().or(regions.first().cloned()).context("the landscape has no region")?;
     let client = stage.client()?;
@@ -34,7 +35,7 @@ pub(super) async fn run(stage: &mut Stage, flags: &Tier1) -> anyhow::Result<Repo
     tokio::time::sleep(flags.lasts.saturating_sub(stage.story.elapsed().saturating_sub(begun))).await;
     stage.ground.mend(&region).await?;
     let ended = stage.story.tell(format!("region {region} may reach the mesh again"));
-    let versions = load.shelf().versions_begun(&region, begun, ended);
+    let versions = load.shelf().versions_begun(std::slice::from_ref(&region), begun, ended);
 
     let ills = vitals::until_well(&client, &stage.story, &wellness, common.settle).await;
     stage.story.tell(if ills.is_empty() { "all is well again" } else { "not all is well yet" });
@@ -47,7 +48,8 @@ pub(super) async fn run(stage: &mut Stage, flags: &Tier1) -> anyhow::Result<Repo
     // A version is made up to a twentieth early, and one that is made late is not missed.
     let due = flags.lasts >= common.load.rotate_every.duration() * 2;
     let title = format!("region {region} loses the mesh for {}", humantime::format_duration(flags.lasts));
-    let found = if noticed { "its Core said that it was cut off" } else { "its Core never said that it was cut off" };
+    let found =
+        if noticed { "its Core said that it was cut off" } else { "its Core never said that it was cut off" };
     let findings = Findings {
         fault: Some((begun, ended)),
         ciphertexts: Ciphertexts::of(load.shelf().all().len(), &checked),
@@ -57,7 +59,11 @@ pub(super) async fn run(stage: &mut Stage, flags: &Tier1) -> anyhow::Result<Repo
         promises: vec![
             Promise::new(format!("the fault is real: region {region} lost the mesh"), noticed, found),
             no_request_lost(&counts.total()),
-            rotation_went_on(&format!("rotation goes on in region {region} while it is cut off"), versions, due),
+            rotation_went_on(
+                &format!("rotation goes on in region {region} while it is cut off"),
+                versions,
+                due,
+            ),
             all_is_well("when the mesh is back, all catch up by themselves", &ills),
             nothing_lost("every region opens what either side encrypted", &checked),
         ],

@@ -25,7 +25,7 @@ struct Roles {
 
 pub(super) async fn run(stage: &mut Stage, flags: &Tier3) -> anyhow::Result<Report> {
     let common = &flags.common;
-    let mut wellness = stage.must_be_well().await?;
+    let mut wellness = stage.must_be_well(common.settle).await?;
     let roles = Roles::of(flags, &stage.regions()?)?;
     let mut homes = vec![roles.from.clone()];
     homes.extend(flags.standby.then(|| roles.to.clone()));
@@ -49,7 +49,10 @@ pub(super) async fn run(stage: &mut Stage, flags: &Tier3) -> anyhow::Result<Repo
     wellness.lost = flags.no_return.then(|| roles.from.clone());
     if !flags.no_return {
         let (back, checked) = fail_back(stage, flags, &roles, &homes, &load).await?;
-        promises.push(served_again("after its return and the fail-back, every tenant is served by its region", &back));
+        promises.push(served_again(
+            "after its return and the fail-back, every tenant is served by its region",
+            &back,
+        ));
         promises.push(nothing_lost("the returned region opens what either side encrypted", &checked));
         all.add(checked);
     }
@@ -64,7 +67,7 @@ pub(super) async fn run(stage: &mut Stage, flags: &Tier3) -> anyhow::Result<Repo
         fault: Some((lost.at, moved.committed)),
         ciphertexts: Ciphertexts::of(load.shelf().all().len(), &all),
         at_risk: AtRisk { highest: risk.highest(), when_lost: lost.at_risk, at_end },
-        versions_during_fault: load.shelf().versions_begun(&roles.to, lost.at, stage.story.elapsed()),
+        versions_during_fault: load.shelf().versions_begun(&stage.regions()?, lost.at, moved.committed),
         recovery: Some(moved.recovery),
         promises,
         counts: load.counts(),
@@ -77,7 +80,8 @@ impl Roles {
     fn of(flags: &Tier3, regions: &[RegionId]) -> anyhow::Result<Self> {
         let from = flags.from.clone().or(regions.first().cloned()).context("the landscape has no region")?;
         let other = || regions.iter().find(|region| **region != from).cloned();
-        let to = flags.to.clone().or_else(other).context("the landscape has no second region to take over")?;
+        let to =
+            flags.to.clone().or_else(other).context("the landscape has no second region to take over")?;
         for region in [&from, &to] {
             if !regions.contains(region) {
                 bail!("the landscape has no region {region}");
@@ -105,7 +109,8 @@ async fn lose(
     roles: &Roles,
     load: &Load,
 ) -> anyhow::Result<Lost> {
-    let (at_risk, kept) = (vitals::all_at_risk(client, std::slice::from_ref(&roles.from)).await, load.shelf().all());
+    let (at_risk, kept) =
+        (vitals::all_at_risk(client, std::slice::from_ref(&roles.from)).await, load.shelf().all());
     let at = stage.story.elapsed();
     stage.ground.lose_region(&roles.from).await?;
     stage.story.tell(format!("region {} and its disk are lost", roles.from));
@@ -124,7 +129,8 @@ async fn fail_over(stage: &Stage, flags: &Tier3, roles: &Roles, kept: &[Arc<Kept
     let patient = client.with_patience(Patience { total: flags.common.settle });
     let asked = patient.registry().failover(&roles.from, &roles.to).await;
     asked.with_context(|| format!("the Registry does not fail over from {} to {}", roles.from, roles.to))?;
-    let committed = stage.story.tell(format!("the failover from {} to {} is committed", roles.from, roles.to));
+    let committed =
+        stage.story.tell(format!("the failover from {} to {} is committed", roles.from, roles.to));
     let recovery = recovery::measure(stage, &client, &roles.to, kept, flags.common.settle).await;
     Ok(Moved { committed, recovery })
 }

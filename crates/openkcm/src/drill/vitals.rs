@@ -12,6 +12,9 @@ use tokio::task::JoinHandle;
 use super::story::Story;
 use super::wait::until;
 
+/// A component that does not answer in this time does not answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Between two looks at the versions at risk.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -28,7 +31,9 @@ pub(super) struct Wellness {
 pub(super) async fn ills(client: &Client, wellness: &Wellness) -> Vec<String> {
     let mut ills = Vec::new();
     for ((name, component), drift) in
-        [("the Registry", Component::Registry), ("the CMK Server", Component::Cmk)].into_iter().zip(wellness.drift)
+        [("the Registry", Component::Registry), ("the CMK Server", Component::Cmk)]
+            .into_iter()
+            .zip(wellness.drift)
     {
         let drift = if wellness.lost.is_some() { u64::MAX } else { drift };
         match status(client, component).await {
@@ -52,9 +57,8 @@ pub(super) async fn until_well(
     wellness: &Wellness,
     patience: Duration,
 ) -> Vec<String> {
-    let well = until(&**story.clock(), patience, || async {
-        ills(client, wellness).await.is_empty().then_some(())
-    });
+    let well =
+        until(&**story.clock(), patience, || async { ills(client, wellness).await.is_empty().then_some(()) });
     match well.await {
         Some(()) => Vec::new(),
         None => ills(client, wellness).await,
@@ -130,7 +134,9 @@ fn ills_of_mesh(name: &str, status: &Value, ills: &mut Vec<String>) {
 }
 
 async fn status(client: &Client, component: Component) -> Option<Value> {
-    client.call(&Call::get(component, "/v1/status")).await.ok()?.json().ok()
+    let call = Call::get(component, "/v1/status");
+    let answer = tokio::time::timeout(ANSWER_PATIENCE, client.call(&call)).await.ok()?;
+    answer.ok()?.json().ok()
 }
 
 fn regions(client: &Client) -> Vec<RegionId> {

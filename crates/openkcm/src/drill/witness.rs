@@ -79,7 +79,11 @@ impl Watch {
         let is_refused = self.witness.is_refused(client).await;
         let (tries, opened) = (self.tries.load(Ordering::Relaxed), self.opened.load(Ordering::Relaxed));
         let code = self.witness.code;
-        let now = if is_refused { format!("every region says {code}") } else { format!("not every region says {code}") };
+        let now = if is_refused {
+            format!("every region says {code}")
+        } else {
+            format!("not every region says {code}")
+        };
         let found = format!("opened {opened} times of {tries} that were tried; at the end {now}");
         Promise::new(promise, is_refused && opened == 0 && tries > 0, found)
     }

@@ -76,7 +76,12 @@ impl Way {
 
 impl Load {
     /// Sends callers on their ways.
-    pub(super) fn begin(plan: Plan<'_>, client: &Client, story: &Arc<Story>, entropy: &Arc<dyn Entropy>) -> Self {
+    pub(super) fn begin(
+        plan: Plan<'_>,
+        client: &Client,
+        story: &Arc<Story>,
+        entropy: &Arc<dyn Entropy>,
+    ) -> Self {
         let shared = Arc::new(Shared {
             story: story.clone(),
             shelf: Shelf::default(),
@@ -105,11 +110,18 @@ impl Load {
     }
 
     /// Encrypts once with each service in a region, so that there is a ciphertext of each to be opened at the end.
-    pub(super) async fn seed(&self, client: &Client, region: &RegionId, services: &[ServicePath]) -> anyhow::Result<()> {
+    pub(super) async fn seed(
+        &self,
+        client: &Client,
+        region: &RegionId,
+        services: &[ServicePath],
+    ) -> anyhow::Result<()> {
         each(services, |service| {
             let (client, shared, region) = (client.clone(), self.shared.clone(), region.clone());
             async move {
-                let kept = encrypt_one(&client, &region, service, shared.next.fetch_add(1, Ordering::Relaxed)).await?;
+                let kept =
+                    encrypt_one(&client, &region, service, shared.next.fetch_add(1, Ordering::Relaxed))
+                        .await?;
                 shared.shelf.keep(kept, shared.story.elapsed());
                 Ok(())
             }

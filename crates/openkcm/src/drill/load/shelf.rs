@@ -86,11 +86,20 @@ impl Shelf {
         self.lock().all.clone()
     }
 
-    /// How many versions encrypted in this region for the first time within this span of the drill.
-    pub(in crate::drill) fn versions_begun(&self, region: &RegionId, from: Duration, to: Duration) -> usize {
+    /// How many versions encrypted in any of these regions for the first time within this span of the drill.
+    pub(in crate::drill) fn versions_begun(
+        &self,
+        regions: &[RegionId],
+        from: Duration,
+        to: Duration,
+    ) -> usize {
         let inner = self.lock();
-        let begun = inner.of.iter().filter(|((.., of), (_, at))| of == region && (from..to).contains(at));
-        begun.count()
+        let mut first: BTreeMap<(&ServicePath, VersionId), Duration> = BTreeMap::new();
+        for ((service, version, _), (_, at)) in inner.of.iter().filter(|((.., of), _)| regions.contains(of)) {
+            let first = first.entry((service, *version)).or_insert(*at);
+            *first = (*first).min(*at);
+        }
+        first.values().filter(|at| (from..to).contains(*at)).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -121,9 +130,19 @@ mod tests {
             }
         }
         assert_eq!(shelf.all().len(), 3 * usize::from(PER_VERSION));
-        let a = RegionId::new("a").expect("a label");
-        assert_eq!(shelf.versions_begun(&a, Duration::ZERO, Duration::from_secs(1)), 2);
-        assert_eq!(shelf.versions_begun(&a, Duration::from_secs(1), Duration::MAX), 0);
+    }
+
+    #[test]
+    fn a_version_begins_once_however_many_regions_use_it() {
+        let shelf = Shelf::default();
+        for (region, version, second) in [("a", 1, 0), ("b", 1, 5), ("a", 2, 5), ("b", 2, 6), ("b", 3, 7)] {
+            shelf.keep(kept(region, version, 0), Duration::from_secs(second));
+        }
+        let [a, b] = ["a", "b"].map(|name| RegionId::new(name).expect("a label"));
+        let begun = |regions: &[RegionId]| {
+            shelf.versions_begun(regions, Duration::from_secs(5), Duration::from_secs(7))
+        };
+        assert_eq!((begun(&[a.clone(), b.clone()]), begun(&[a]), begun(&[b])), (1, 1, 2));
     }
 
     #[test]

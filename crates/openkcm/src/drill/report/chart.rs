@@ -12,7 +12,8 @@ use crate::drill::load::Second;
 const WIDTH: usize = 72;
 
 /// What the characters say.
-pub(super) const LEGEND: &str = "█ all served  ▓ 90 % and more  ▒ half and more  ░ some  ! none  · nobody asked";
+pub(super) const LEGEND: &str =
+    "█ all served  ▓ 90 % and more  ▒ half and more  ░ some  ! none  · nobody asked";
 
 /// The name of the line that shows when the fault was.
 const FAULT: &str = "fault";
@@ -71,7 +72,8 @@ mod tests {
     }
 
     fn regions(lines: &[(&str, Vec<Second>)]) -> BTreeMap<RegionId, Vec<Second>> {
-        let named = |(name, seconds): &(&str, Vec<Second>)| (RegionId::new(name).expect("a label"), seconds.clone());
+        let named =
+            |(name, seconds): &(&str, Vec<Second>)| (RegionId::new(name).expect("a label"), seconds.clone());
         lines.iter().map(named).collect()
     }
 

@@ -49,7 +49,10 @@ pub(in crate::drill) fn nothing_lost(promise: &str, checked: &Checked) -> Promis
     let Checked { tried, lost } = checked;
     let mut found = format!("{} of {tried} opened", tried - lost.len());
     for one in lost.iter().take(NAMED) {
-        found.push_str(&format!("; {} of {} is not open in {} ({})", one.version, one.key, one.region, one.why));
+        found.push_str(&format!(
+            "; {} of {} is not open in {} ({})",
+            one.version, one.key, one.region, one.why
+        ));
     }
     Promise::new(promise, lost.is_empty() && *tried > 0, found)
 }
@@ -58,7 +61,9 @@ pub(in crate::drill) fn nothing_lost(promise: &str, checked: &Checked) -> Promis
 pub(in crate::drill) fn rotation_went_on(promise: &str, versions: usize, due: bool) -> Promise {
     let found = match due {
         true => format!("{versions} versions began to encrypt meanwhile"),
-        false => format!("{versions} versions began to encrypt meanwhile; the fault was too short for one to be due"),
+        false => format!(
+            "{versions} versions began to encrypt meanwhile; the fault was too short for one to be due"
+        ),
     };
     Promise::new(promise, versions > 0 || !due, found)
 }
@@ -112,7 +117,10 @@ mod tests {
         let promise = nothing_lost("all open", &Checked { tried: 5, lost: vec![lost] });
         assert!(!promise.held);
         assert_eq!(promise.found, "4 of 5 opened; 7 of t/s/v is not open in b (material_not_here)");
-        assert!(!nothing_lost("all open", &Checked::default()).held, "nothing was tried, so nothing is shown");
+        assert!(
+            !nothing_lost("all open", &Checked::default()).held,
+            "nothing was tried, so nothing is shown"
+        );
     }
 
     #[test]

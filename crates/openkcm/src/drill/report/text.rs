@@ -73,7 +73,8 @@ fn requests(requests: &Second) -> String {
     }
     let _ = write!(text, ", {} refused", requests.refused());
     if !requests.refused.is_empty() {
-        let codes: Vec<String> = requests.refused.iter().map(|(code, count)| format!("{code} {count}")).collect();
+        let codes: Vec<String> =
+            requests.refused.iter().map(|(code, count)| format!("{code} {count}")).collect();
         let _ = write!(text, " ({})", codes.join(", "));
     }
     let _ = write!(text, ", {} unanswered, {} answered wrongly", requests.unanswered, requests.wrong);
@@ -98,7 +99,8 @@ fn recovered(recovery: &Recovery) -> String {
     let Recovery { tenants, served, first_ms, last_ms } = recovery;
     let mut text = format!("{served} of {tenants} tenants served");
     if let (Some(first), Some(last)) = (first_ms, last_ms) {
-        let _ = write!(text, "; the first {first} ms and the last {last} ms after the failover was committed");
+        let _ =
+            write!(text, "; the first {first} ms and the last {last} ms after the failover was committed");
     }
     text
 }

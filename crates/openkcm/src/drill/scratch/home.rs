@@ -23,7 +23,10 @@ impl Home {
             None => std::env::temp_dir().join(format!("openkcm-drill-{}", random_hex::<6>(entropy))),
         };
         if fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_some()) {
-            bail!("{} is not empty: a drill removes what it works in, so name another --dir", directory.display());
+            bail!(
+                "{} is not empty: a drill removes what it works in, so name another --dir",
+                directory.display()
+            );
         }
         files::private_directory(&directory)?;
         let home = Self { directory, keep };
@@ -65,7 +68,8 @@ pub(super) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
         if entry.file_type().with_context(reading)?.is_dir() {
             copy(&entry.path(), &target)?;
         } else {
-            fs::copy(entry.path(), &target).with_context(|| format!("{} can't be written", target.display()))?;
+            fs::copy(entry.path(), &target)
+                .with_context(|| format!("{} can't be written", target.display()))?;
         }
     }
     Ok(())

@@ -57,7 +57,10 @@ impl Relay {
         self.order(Order::Open).await.context("the relay to the broker can't be opened")
     }
 
-    async fn order(&self, order: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Order) -> anyhow::Result<()> {
+    async fn order(
+        &self,
+        order: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Order,
+    ) -> anyhow::Result<()> {
         let (done, obeyed) = oneshot::channel();
         self.orders.send(order(done)).await.ok().context("it has ended")?;
         Ok(obeyed.await.context("it has ended")??)

@@ -79,22 +79,25 @@ impl Changes {
         load.seed(&client, &players.regions()[0], std::slice::from_ref(&self.later)).await?;
         for witness in [&unlinked, &purged] {
             if !witness.until_refused(&client, &**stage.clock(), patience).await {
-                bail!("{} was ended, and not every region refuses it with {}", witness.kept.service, witness.code);
+                bail!(
+                    "{} was ended, and not every region refuses it with {}",
+                    witness.kept.service,
+                    witness.code
+                );
             }
         }
         let ills = vitals::until_well(&client, &stage.story, wellness, patience).await;
         if !ills.is_empty() {
             bail!("the changes before the fault did not settle: {}", ills.join("; "));
         }
-        stage.story.tell("since then a tenant was unlinked, a key was purged, and a service was defined");
+        stage.story.tell("a tenant was unlinked, a key was purged, and a service was defined");
         Ok(Ended { unlinked: unlinked.watch(&client), purged: purged.watch(&client) })
     }
 
     /// Whether what is defined at the end becomes usable everywhere.
     pub(super) async fn accepts_news(&self, stage: &Stage, patience: Duration) -> Promise {
-        let defined = async {
-            stage.players()?.add(&stage.client()?, stage.clock(), &self.last, patience).await
-        };
+        let defined =
+            async { stage.players()?.add(&stage.client()?, stage.clock(), &self.last, patience).await };
         let (held, found) = match defined.await {
             Ok(()) => (true, "a service that was defined afterwards encrypts in every region".to_owned()),
             Err(error) => (false, format!("{error:#}")),
@@ -108,14 +111,19 @@ impl Ended {
     /// Whether all of it stayed ended.
     pub(super) async fn promises(&self, client: &Client) -> [Promise; 2] {
         [
-            self.unlinked.promise("a tenant that was unlinked after the backup stays unlinked", client).await,
-            self.purged.promise("a key that was purged after the backup stays purged", client).await,
+            self.unlinked.promise("a tenant that was unlinked stays unlinked", client).await,
+            self.purged.promise("a key that was purged stays purged", client).await,
         ]
     }
 }
 
 /// A ciphertext of what is about to be ended.
-async fn witness(stage: &Stage, client: &Client, service: &ServicePath, code: Code) -> anyhow::Result<Witness> {
+async fn witness(
+    stage: &Stage,
+    client: &Client,
+    service: &ServicePath,
+    code: Code,
+) -> anyhow::Result<Witness> {
     let regions = stage.players()?.regions().to_vec();
     let kept = encrypt_one(client, &regions[0], service.clone(), NUMBER).await?;
     Ok(Witness { kept: Arc::new(kept), code: code.as_str(), regions })

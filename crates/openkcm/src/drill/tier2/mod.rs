@@ -9,11 +9,12 @@ use openkcm_client::{Client, Component};
 use openkcm_contracts::RegionId;
 
 use self::changes::Changes;
-use super::arguments::{Part, Tier2};
+use super::arguments::{How, Part, Tier2};
 use super::check::Checked;
 use super::load::{Load, Way};
 use super::report::{
-    AtRisk, Ciphertexts, Findings, Promise, Report, all_is_well, no_request_lost, nothing_lost, rotation_went_on,
+    AtRisk, Ciphertexts, Findings, Promise, Report, all_is_well, no_request_lost, nothing_lost,
+    rotation_went_on,
 };
 use super::stage::Stage;
 use super::vitals::{self, RiskWatch};
@@ -21,13 +22,15 @@ use super::wait::until;
 
 pub(super) async fn run(stage: &mut Stage, flags: &Tier2) -> anyhow::Result<Report> {
     let (common, part) = (&flags.common, flags.component);
-    let wellness = stage.must_be_well().await?;
+    let wellness = stage.must_be_well(common.settle).await?;
     let regions = stage.regions()?;
     stage.cast(common, regions.clone())?;
     let changes = Changes::cast(stage)?;
     stage.make(&changes.made_before()).await?;
-    stage.ground.back_up(part).await?;
-    stage.story.tell(format!("a backup of {} was taken, where one is needed", part.title()));
+    if flags.how == How::Backup {
+        stage.ground.back_up(part).await?;
+        stage.story.tell(format!("a backup of {} was taken", part.title()));
+    }
     let client = stage.client()?;
     let mut load = stage.load(common, &client, regions.iter().map(Way::only).collect())?;
     let risk = RiskWatch::begin(&client);
@@ -36,7 +39,7 @@ pub(super) async fn run(stage: &mut Stage, flags: &Tier2) -> anyhow::Result<Repo
 
     let fault = fault(stage, flags, &client, &regions[0]).await?;
     let (begun, returned) = fault.span;
-    let versions = regions.iter().map(|region| load.shelf().versions_begun(region, begun, returned)).sum();
+    let versions = load.shelf().versions_begun(&regions, begun, returned);
     // Its connections to what was restarted are gone.
     let client = stage.client()?;
     let ills = vitals::until_well(&client, &stage.story, &wellness, common.settle).await;
@@ -56,7 +59,8 @@ pub(super) async fn run(stage: &mut Stage, flags: &Tier2) -> anyhow::Result<Repo
     ];
     promises.extend(ended.promises(&client).await);
     promises.push(news);
-    promises.push(nothing_lost("every region opens what was encrypted before, meanwhile and after", &checked));
+    promises
+        .push(nothing_lost("every region opens what was encrypted before, meanwhile and after", &checked));
     let (at_risk, fault) = (at_risk(&client, &risk, &regions).await, Some(fault.span));
     let findings = findings(&load, &checked, at_risk, fault, versions, promises);
     let lasts = humantime::format_duration(flags.lasts);
@@ -71,12 +75,18 @@ struct Fault {
     found: &'static str,
 }
 
-async fn fault(stage: &mut Stage, flags: &Tier2, client: &Client, region: &RegionId) -> anyhow::Result<Fault> {
+async fn fault(
+    stage: &mut Stage,
+    flags: &Tier2,
+    client: &Client,
+    region: &RegionId,
+) -> anyhow::Result<Fault> {
     let part = flags.component;
     let begun = stage.story.elapsed();
     stage.ground.lose(part, flags.how).await?;
     stage.story.tell(format!("{} is lost", part.title()));
-    let noticed = until(&**stage.clock(), flags.lasts, || async { is_lost(client, part, region).await.then_some(()) });
+    let noticed =
+        until(&**stage.clock(), flags.lasts, || async { is_lost(client, part, region).await.then_some(()) });
     let noticed = noticed.await.is_some();
     tokio::time::sleep(flags.lasts.saturating_sub(stage.story.elapsed().saturating_sub(begun))).await;
     stage.ground.bring_back(part, flags.how).await?;
@@ -112,5 +122,13 @@ fn findings(
     promises: Vec<Promise>,
 ) -> Findings {
     let ciphertexts = Ciphertexts::of(load.shelf().all().len(), checked);
-    Findings { fault, ciphertexts, at_risk, recovery: None, versions_during_fault, promises, counts: load.counts() }
+    Findings {
+        fault,
+        ciphertexts,
+        at_risk,
+        recovery: None,
+        versions_during_fault,
+        promises,
+        counts: load.counts(),
+    }
 }
