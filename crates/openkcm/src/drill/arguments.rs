@@ -97,6 +97,9 @@ pub(crate) struct Tier3 {
     /// How long it takes until the operator asks for the failover
     #[arg(long = "for", value_name = "SPAN", value_parser = parse_fault_span, default_value = "5s")]
     pub(super) lasts: Duration,
+    /// Fail the whole region over, with everyone's tenants; a scratch landscape always does [default: move the drill's own]
+    #[arg(long, conflicts_with = "scratch")]
+    pub(super) whole_region: bool,
     /// Leave the lost region lost: no return, no fail-back
     #[arg(long)]
     pub(super) no_return: bool,

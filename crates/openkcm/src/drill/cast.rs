@@ -127,6 +127,21 @@ impl Cast {
         self.until_active(client, clock, std::slice::from_ref(service), patience).await
     }
 
+    /// Defines all of them in these regions.
+    pub(super) async fn place(&self, client: &Client, regions: &[RegionId]) -> anyhow::Result<()> {
+        let patient = client.with_patience(Patience { total: PATIENCE });
+        let spec = TenantSpec { regions: regions.to_vec(), labels: Default::default() };
+        each(&self.tenants, |tenant| {
+            let (client, spec) = (patient.clone(), spec.clone());
+            async move {
+                client.registry().put_tenant(&tenant, &spec).await?;
+                Ok(())
+            }
+        })
+        .await
+        .context("the drill's tenants can't be moved")
+    }
+
     /// Has the Registry offboard all of them; those that were never defined are no loss.
     pub(super) async fn offboard(&self, client: &Client) -> anyhow::Result<()> {
         let patient = client.with_patience(Patience { total: PATIENCE });

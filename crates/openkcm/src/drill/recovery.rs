@@ -21,15 +21,15 @@ const AT_ONCE: usize = 32;
 /// Between two rounds through the tenants that are not served yet.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Measures from now on, until all are served in the region or the patience ends.
+/// Measures from `begun` on, until all are served in the region or the patience ends.
 pub(super) async fn measure(
     stage: &Stage,
     client: &Client,
     region: &RegionId,
     kept: &[Arc<Kept>],
+    begun: Duration,
     patience: Duration,
 ) -> Recovery {
-    let begun = stage.story.elapsed();
     let since = || stage.story.elapsed().saturating_sub(begun);
     let mut pending = one_of_each(kept);
     let tenants = pending.len();

@@ -1,14 +1,16 @@
 //! Tier 3: a region and its disk are lost. The Registry assigns its tenants to a survivor, which opens what the lost
 //! region sealed; when the region returns, with nothing on its disk, it gets all of it back.
 
+mod moving;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use openkcm_client::{Call, Client, Component, Method, Patience, Route};
+use openkcm_client::{Client, Route};
 use openkcm_contracts::RegionId;
-use serde_json::json;
 
+use self::moving::Moving;
 use super::arguments::Tier3;
 use super::check::Checked;
 use super::load::{Kept, Load, Way};
@@ -16,6 +18,15 @@ use super::recovery;
 use super::report::{AtRisk, Ciphertexts, Findings, Promise, Recovery, Report, all_is_well, nothing_lost};
 use super::stage::Stage;
 use super::vitals::{self, RiskWatch, Wellness};
+
+impl Tier3 {
+    fn moving(&self) -> Moving {
+        match self.common.place.scratch || self.whole_region {
+            true => Moving::Region,
+            false => Moving::Own,
+        }
+    }
+}
 
 /// Who is lost, and who takes over.
 struct Roles {
@@ -27,8 +38,8 @@ pub(super) async fn run(stage: &mut Stage, flags: &Tier3) -> anyhow::Result<Repo
     let common = &flags.common;
     let mut wellness = stage.must_be_well(common.settle).await?;
     let roles = Roles::of(flags, &stage.regions()?)?;
-    let mut homes = vec![roles.from.clone()];
-    homes.extend(flags.standby.then(|| roles.to.clone()));
+    let standby = flags.standby.then(|| roles.to.clone());
+    let homes: Vec<RegionId> = [roles.from.clone()].into_iter().chain(standby).collect();
     stage.cast(common, homes.clone())?;
     stage.make(&[]).await?;
     let client = stage.client()?;
@@ -125,13 +136,10 @@ struct Moved {
 }
 
 async fn fail_over(stage: &Stage, flags: &Tier3, roles: &Roles, kept: &[Arc<Kept>]) -> anyhow::Result<Moved> {
+    let patience = flags.common.settle;
+    let committed = flags.moving().over(stage, roles, patience).await?;
     let client = stage.client()?;
-    let patient = client.with_patience(Patience { total: flags.common.settle });
-    let asked = patient.registry().failover(&roles.from, &roles.to).await;
-    asked.with_context(|| format!("the Registry does not fail over from {} to {}", roles.from, roles.to))?;
-    let committed =
-        stage.story.tell(format!("the failover from {} to {} is committed", roles.from, roles.to));
-    let recovery = recovery::measure(stage, &client, &roles.to, kept, flags.common.settle).await;
+    let recovery = recovery::measure(stage, &client, &roles.to, kept, committed, patience).await;
     Ok(Moved { committed, recovery })
 }
 
@@ -143,17 +151,13 @@ async fn fail_back(
     homes: &[RegionId],
     load: &Load,
 ) -> anyhow::Result<(Moved, Checked)> {
+    let patience = flags.common.settle;
     stage.ground.return_region(&roles.from).await?;
     stage.story.tell(format!("region {} is back, with an empty disk", roles.from));
-    let client = stage.client()?;
-    let patient = client.with_patience(Patience { total: flags.common.settle });
-    let path = format!("/v1/regions/{}/failback", roles.from);
-    let asked = patient.call(&Call::new(Component::Registry, Method::POST, path).json(&json!({}))).await;
-    asked.with_context(|| format!("the Registry does not fail back to {}", roles.from))?;
-    let committed = stage.story.tell(format!("the fail-back to {} is committed", roles.from));
-    let kept = load.shelf().all();
-    let recovery = recovery::measure(stage, &client, &roles.from, &kept, flags.common.settle).await;
-    let checked = stage.check_in(&kept, homes, flags.common.settle).await?;
+    let committed = flags.moving().back(stage, roles, homes, patience).await?;
+    let (client, kept) = (stage.client()?, load.shelf().all());
+    let recovery = recovery::measure(stage, &client, &roles.from, &kept, committed, patience).await;
+    let checked = stage.check_in(&kept, homes, patience).await?;
     Ok((Moved { committed, recovery }, checked))
 }
 
