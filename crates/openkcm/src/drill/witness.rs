@@ -4,15 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use openkcm_client::Client;
-use openkcm_contracts::RegionId;
+use openkcm_contracts::problem::Code;
+use openkcm_contracts::{RegionId, ServicePath};
 use openkcm_host::Clock;
 use tokio::task::JoinHandle;
 
 use super::check::opens;
-use super::load::{Kept, Outcome};
+use super::load::{Kept, Outcome, encrypt_one};
 use super::report::Promise;
 use super::wait::until;
+
+/// The number of what is encrypted with a witness: none of the load's.
+const NUMBER: u64 = u64::MAX;
 
 /// Between two rounds of tries.
 const TRY_EVERY: Duration = Duration::from_millis(250);
@@ -35,6 +40,19 @@ pub(super) struct Watch {
 }
 
 impl Witness {
+    /// Encrypts, in the first of the service's regions, what is about to be ended. `regions` are to refuse it.
+    pub(super) async fn make(
+        client: &Client,
+        service: &ServicePath,
+        homes: &[RegionId],
+        regions: &[RegionId],
+        code: Code,
+    ) -> anyhow::Result<Self> {
+        let home = homes.first().context("a tenant has a region")?;
+        let kept = encrypt_one(client, home, service.clone(), NUMBER).await?;
+        Ok(Self { kept: Arc::new(kept), code: code.as_str(), regions: regions.to_vec() })
+    }
+
     /// Waits until every region refuses it so.
     pub(super) async fn until_refused(&self, client: &Client, clock: &dyn Clock, patience: Duration) -> bool {
         let refused = until(clock, patience, || async { self.is_refused(client).await.then_some(()) });

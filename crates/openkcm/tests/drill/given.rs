@@ -97,3 +97,23 @@ async fn a_landscape_that_is_not_well_is_not_drilled() {
     assert!(drill.told().contains("the CMK Server does not answer"), "{}", drill.told());
     assert_eq!(operator.tenants().await, [BYSTANDER]);
 }
+
+#[tokio::test]
+async fn a_region_that_is_lost_with_its_disk_loses_nothing_and_its_other_tenants_stay_where_they_are() {
+    let operator = Operator::start().await;
+    let (file, pid) = (operator.landscape.landscape_file(), operator.landscape.pid("krypton-a"));
+    let disk = operator.landscape.directory().join("data").join("krypton-a");
+    let lose = format!("kill -9 {pid} && rm -rf '{}'", disk.display());
+    let place = ["--landscape", file.to_str().expect("text"), "--root", "local:shared"];
+    let fault = ["--break", &lose, "--heal", "true", "--no-return", "--for", "1s"];
+    let mut drill = Drill::start("tier3", &[&place[..], &fault].concat());
+    let report = drill.must_hold().await;
+    let recovery = &report["recovery"];
+    assert_eq!((&recovery["served"], &recovery["tenants"]), (&2.into(), &2.into()), "{recovery}");
+    assert_eq!(report["ciphertexts"]["lost"], 0);
+    assert!(report["promises"].to_string().contains("says tenant_unlinked"), "{report:#}");
+    let client = client(&file);
+    let bystander = client.registry().tenant(&TenantId::new(BYSTANDER).expect("a name")).await;
+    assert_eq!(bystander.expect("it is there").value["regions"], serde_json::json!(["a", "b"]));
+    assert_eq!(operator.tenants().await, [BYSTANDER]);
+}

@@ -1,7 +1,6 @@
 //! What changes after the backup of tier 2 was taken: something ends, which must stay ended, and something begins, which
 //! must not be lost.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -10,7 +9,7 @@ use openkcm_contracts::problem::Code;
 use openkcm_contracts::{KeyPath, ServicePath};
 
 use crate::drill::cast::Cast;
-use crate::drill::load::{Load, encrypt_one};
+use crate::drill::load::Load;
 use crate::drill::report::Promise;
 use crate::drill::stage::Stage;
 use crate::drill::vitals::{self, Wellness};
@@ -18,9 +17,6 @@ use crate::drill::witness::{Watch, Witness};
 
 /// The waiting period of the key that is purged: the shortest there is.
 const PURGE_AFTER: &str = "1s";
-
-/// The number of what is encrypted with a witness: none of the load's.
-const NUMBER: u64 = u64::MAX;
 
 /// What is to change.
 pub(super) struct Changes {
@@ -68,9 +64,10 @@ impl Changes {
         wellness: &Wellness,
         patience: Duration,
     ) -> anyhow::Result<Ended> {
-        let client = stage.client()?;
-        let unlinked = witness(stage, &client, &self.unlinked, Code::TenantUnlinked).await?;
-        let purged = witness(stage, &client, &self.purged, Code::KeyPurged).await?;
+        let (client, regions) = (stage.client()?, stage.players()?.regions().to_vec());
+        let unlinked =
+            Witness::make(&client, &self.unlinked, &regions, &regions, Code::TenantUnlinked).await?;
+        let purged = Witness::make(&client, &self.purged, &regions, &regions, Code::KeyPurged).await?;
         let patient = client.with_patience(Patience { total: patience });
         patient.cmk().unlink(&self.unlinked.tenant).await?;
         patient.registry().delete_key(&KeyPath::Service(self.purged.clone()), Some(PURGE_AFTER)).await?;
@@ -115,16 +112,4 @@ impl Ended {
             self.purged.promise("a key that was purged stays purged", client).await,
         ]
     }
-}
-
-/// A ciphertext of what is about to be ended.
-async fn witness(
-    stage: &Stage,
-    client: &Client,
-    service: &ServicePath,
-    code: Code,
-) -> anyhow::Result<Witness> {
-    let regions = stage.players()?.regions().to_vec();
-    let kept = encrypt_one(client, &regions[0], service.clone(), NUMBER).await?;
-    Ok(Witness { kept: Arc::new(kept), code: code.as_str(), regions })
 }

@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use openkcm_client::{Client, Route};
-use openkcm_contracts::RegionId;
+use openkcm_contracts::problem::Code;
+use openkcm_contracts::{RegionId, ServicePath};
 
 use self::moving::Moving;
 use super::arguments::Tier3;
-use super::check::Checked;
 use super::load::{Kept, Load, Way};
 use super::recovery;
 use super::report::{AtRisk, Ciphertexts, Findings, Promise, Recovery, Report, all_is_well, nothing_lost};
 use super::stage::Stage;
 use super::vitals::{self, RiskWatch, Wellness};
+use super::witness::{self, Witness};
 
 impl Tier3 {
     fn moving(&self) -> Moving {
@@ -41,8 +42,10 @@ pub(super) async fn run(stage: &mut Stage, flags: &Tier3) -> anyhow::Result<Repo
     let standby = flags.standby.then(|| roles.to.clone());
     let homes: Vec<RegionId> = [roles.from.clone()].into_iter().chain(standby).collect();
     stage.cast(common, homes.clone())?;
-    stage.make(&[]).await?;
+    let unlinked = stage.players_mut()?.further("unlinked")?;
+    stage.make(std::slice::from_ref(&unlinked)).await?;
     let client = stage.client()?;
+    let ended = unlink(stage, &client, &unlinked, &homes, &roles).await?;
     let way = Way { route: Route::Prefer(roles.from.clone()), region: roles.from.clone(), opens_all: true };
     let mut load = stage.load(common, &client, vec![way])?;
     let risk = RiskWatch::begin(&client);
@@ -50,41 +53,67 @@ pub(super) async fn run(stage: &mut Stage, flags: &Tier3) -> anyhow::Result<Repo
     tokio::time::sleep(common.load.steady).await;
 
     let lost = lose(stage, flags, &client, &roles, &load).await?;
-    let moved = fail_over(stage, flags, &roles, &lost.kept).await?;
-    let checked = stage.check_in(&lost.kept, std::slice::from_ref(&roles.to), common.settle).await?;
+    let (committed, recovery) = fail_over(stage, flags, &roles, &lost.kept).await?;
+    let recovered = committed + Duration::from_millis(recovery.last_ms.unwrap_or_default());
+    let mut checked = stage.check_in(&lost.kept, std::slice::from_ref(&roles.to), common.settle).await?;
     let mut promises = vec![
-        served_again("every tenant is served by the survivor", &moved),
+        served_again("every tenant is served by the survivor", &recovery),
         nothing_lost("the survivor opens what the lost region encrypted", &checked),
     ];
-    let mut all = checked;
-    wellness.lost = flags.no_return.then(|| roles.from.clone());
-    if !flags.no_return {
-        let (back, checked) = fail_back(stage, flags, &roles, &homes, &load).await?;
-        promises.push(served_again(
-            "after its return and the fail-back, every tenant is served by its region",
-            &back,
-        ));
-        promises.push(nothing_lost("the returned region opens what either side encrypted", &checked));
-        all.add(checked);
-    }
     tokio::time::sleep(common.load.steady).await;
+    promises.push(ended.promise("a tenant that was unlinked stays unlinked in the survivor", &client).await);
+    let versions = load.shelf().versions_begun(&stage.regions()?, lost.at, stage.story.elapsed());
+    if flags.no_return {
+        wellness.lost = Some(roles.from.clone());
+    } else {
+        let back = fail_back(stage, flags, &roles, &homes, &load).await?;
+        promises.push(served_again("after the fail-back, every tenant is served by its own region", &back));
+        tokio::time::sleep(common.load.steady).await;
+    }
     load.stop().await;
     stage.story.tell("the load has ended");
+    let last = stage.check(
+        &load,
+        if flags.no_return { std::slice::from_ref(&roles.to) } else { &homes },
+        common.settle,
+    );
+    let last = last.await?;
+    promises.push(nothing_lost("at the end, the tenants' regions open what any region encrypted", &last));
+    checked.add(last);
     let ills = vitals::until_well(&stage.client()?, &stage.story, &wellness, common.settle).await;
     promises.push(all_is_well("all come to agree", &ills));
 
     let at_end = vitals::all_at_risk(&stage.client()?, &regions_left(stage, &wellness)?).await;
     let findings = Findings {
-        fault: Some((lost.at, moved.committed)),
-        ciphertexts: Ciphertexts::of(load.shelf().all().len(), &all),
+        fault: Some((lost.at, recovered)),
+        ciphertexts: Ciphertexts::of(load.shelf().all().len(), &checked),
         at_risk: AtRisk { highest: risk.highest(), when_lost: lost.at_risk, at_end },
-        versions_during_fault: load.shelf().versions_begun(&stage.regions()?, lost.at, moved.committed),
-        recovery: Some(moved.recovery),
+        versions_during_fault: versions,
+        recovery: Some(recovery),
         promises,
         counts: load.counts(),
     };
     let title = format!("region {} and its disk are lost, and region {} takes over", roles.from, roles.to);
     stage.report("tier3", title, common, findings)
+}
+
+/// Unlinks a tenant whose ciphertext no survivor may open.
+async fn unlink(
+    stage: &Stage,
+    client: &Client,
+    service: &ServicePath,
+    homes: &[RegionId],
+    roles: &Roles,
+) -> anyhow::Result<witness::Watch> {
+    let survivor = std::slice::from_ref(&roles.to);
+    let witness = Witness::make(client, service, homes, survivor, Code::TenantUnlinked).await?;
+    client
+        .cmk()
+        .unlink(&service.tenant)
+        .await
+        .with_context(|| format!("{} can't be unlinked", service.tenant))?;
+    stage.story.tell("a further tenant was unlinked");
+    Ok(witness.watch(client))
 }
 
 impl Roles {
@@ -129,40 +158,37 @@ async fn lose(
     Ok(Lost { at, at_risk, kept })
 }
 
-/// What came of a change of regions.
-struct Moved {
-    committed: Duration,
-    recovery: Recovery,
-}
-
-async fn fail_over(stage: &Stage, flags: &Tier3, roles: &Roles, kept: &[Arc<Kept>]) -> anyhow::Result<Moved> {
+/// Moves the tenants to the survivor; gives when that was committed, and how soon it served them.
+async fn fail_over(
+    stage: &Stage,
+    flags: &Tier3,
+    roles: &Roles,
+    kept: &[Arc<Kept>],
+) -> anyhow::Result<(Duration, Recovery)> {
     let patience = flags.common.settle;
     let committed = flags.moving().over(stage, roles, patience).await?;
     let client = stage.client()?;
-    let recovery = recovery::measure(stage, &client, &roles.to, kept, committed, patience).await;
-    Ok(Moved { committed, recovery })
+    Ok((committed, recovery::measure(stage, &client, &roles.to, kept, committed, patience).await))
 }
 
-/// The lost region returns with an empty disk, gets its tenants back, and opens all that was encrypted.
+/// The lost region returns with an empty disk, and gets its tenants back; gives how soon it served them.
 async fn fail_back(
     stage: &mut Stage,
     flags: &Tier3,
     roles: &Roles,
     homes: &[RegionId],
     load: &Load,
-) -> anyhow::Result<(Moved, Checked)> {
+) -> anyhow::Result<Recovery> {
     let patience = flags.common.settle;
     stage.ground.return_region(&roles.from).await?;
     stage.story.tell(format!("region {} is back, with an empty disk", roles.from));
     let committed = flags.moving().back(stage, roles, homes, patience).await?;
     let (client, kept) = (stage.client()?, load.shelf().all());
-    let recovery = recovery::measure(stage, &client, &roles.from, &kept, committed, patience).await;
-    let checked = stage.check_in(&kept, homes, patience).await?;
-    Ok((Moved { committed, recovery }, checked))
+    Ok(recovery::measure(stage, &client, &roles.from, &kept, committed, patience).await)
 }
 
-fn served_again(promise: &str, moved: &Moved) -> Promise {
-    let Recovery { tenants, served, .. } = moved.recovery;
+fn served_again(promise: &str, recovery: &Recovery) -> Promise {
+    let Recovery { tenants, served, .. } = *recovery;
     Promise::new(promise, served == tenants && tenants > 0, format!("{served} of {tenants} are served"))
 }
 
