@@ -89,7 +89,13 @@ impl Service {
         let store = open_store(&options.data_dir, COMPONENT, None, store::SPACES)?;
         let (rebuild, now) = (options.rebuild, common.clock.now());
         // Before any request: what is accepted from now on is known to be newer than what the mesh may know.
-        store.write(move |tx| words::begin(tx, rebuild, now)).await?;
+        let regions = options.regions.clone();
+        store
+            .write(move |tx| {
+                store::forget_claims_beyond(tx, &regions)?;
+                words::begin(tx, rebuild, now)
+            })
+            .await?;
         let own = Words {
             author: Role::Cmk,
             streams: Layout::new(options.regions.iter().cloned()).words_of(Role::Cmk),

@@ -43,13 +43,13 @@ impl Kept {
     }
 }
 
-/// A start begins: no region was heard in it.
+/// A start begins: no region was heard in it, and what an operator overruled before may have been said of another store.
 ///
 /// # Errors
 /// When the store fails.
 pub(crate) fn begin(tx: &mut dyn Write, now: Timestamp) -> Result<(), StoreError> {
     for (region, kept) in DOUBTS.list(tx.as_read(), "", None, usize::MAX)? {
-        DOUBTS.put(tx, &region, &Kept { unseen: None, ..kept })?;
+        DOUBTS.put(tx, &region, &Kept { unseen: None, overruled: false, ..kept })?;
     }
     wait(tx, now)
 }
@@ -79,7 +79,8 @@ pub(crate) fn heard(
     // An operator's word holds for what it was said of: what is claimed after that ended needs another.
     let mut unseen = before.unseen.clone().unwrap_or_else(|| differing.iter().copied().collect());
     unseen.retain(|bucket| differing.contains(bucket));
-    let after = Kept { claims, unseen: Some(unseen), overruled: before.overruled && is_in_doubt };
+    let overruled = before.overruled && (is_in_doubt || !unseen.is_empty());
+    let after = Kept { claims, unseen: Some(unseen), overruled };
     if after == before { Ok(()) } else { DOUBTS.put(tx, region.as_str(), &after) }
 }
 
@@ -107,7 +108,8 @@ pub(crate) fn looked_into(
     if unseen.len() == before { Ok(()) } else { DOUBTS.put(tx, region.as_str(), &kept) }
 }
 
-/// An operator says that what a region claims is to stop nothing. Where it claims nothing, that changes nothing.
+/// An operator says that what a region claims, or may claim, is to stop nothing. Where nothing waits for it, that changes
+/// nothing.
 ///
 /// # Errors
 /// When the landscape has no such region, or the store fails.
@@ -120,8 +122,11 @@ pub fn overrule(
     if !landscape.regions.contains(region) {
         return Err(Refusal::UnknownRegion(region.clone()).into());
     }
-    if of(tx.as_read(), region, now)? == Doubt::Open {
-        let kept = kept(tx.as_read(), region)?;
+    let kept = kept(tx.as_read(), region)?;
+    let speaks = kept.unseen.is_some();
+    let doubt = of(tx.as_read(), region, now)?;
+    // One that says nothing is waited for no longer than a moment, and what it will say is not known.
+    if doubt == Doubt::Open || (doubt == Doubt::Unheard && speaks) {
         tracing::warn!(%region, claims = ?kept.claims.map(|revision| revision.to_string()),
             "an operator has overruled what a region claims: it keeps no tombstone from being told any more");
         DOUBTS.put(tx, region.as_str(), &Kept { overruled: true, ..kept })?;
@@ -138,8 +143,13 @@ pub fn of(view: &dyn Read, region: &RegionId, now: Timestamp) -> Result<Doubt, S
     let things = drift::counts(view, region)?.stale;
     // Without a start nobody waits for any region, as in a store without a courier.
     let running_for = BEGAN.get(view, START)?.map_or(doubt::PATIENCE, |began| now.since(began));
-    let Kept { claims, overruled, .. } = kept;
-    let known = Known { claims, things, heard: kept.is_heard(), overruled };
+    let known = Known {
+        claims: kept.claims,
+        things,
+        speaks: kept.unseen.is_some(),
+        heard: kept.is_heard(),
+        overruled: kept.overruled,
+    };
     Ok(doubt::of(known, store::last_revision(view)?, running_for))
 }
 

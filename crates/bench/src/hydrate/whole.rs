@@ -93,6 +93,7 @@ async fn start(
         leases,
         purge,
         probed_every: PROBED_EVERY,
+        pace: openkcm_krypton::PacePolicy::default(),
     };
     let begun = elapsed();
     loop {

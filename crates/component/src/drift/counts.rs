@@ -6,7 +6,7 @@ use openkcm_contracts::RegionId;
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
+use super::{Kind, MOST_OPEN};
 
 /// By region.
 const COUNTS: Table<Counted> = Table::new("drift_counts");
@@ -42,11 +42,29 @@ pub(super) struct Counted {
 
 impl Counted {
     pub(super) fn read(view: &dyn Read, region: &RegionId) -> Result<Self, StoreError> {
-        Ok(COUNTS.get(view, region.as_str())?.unwrap_or_default())
+        COUNTS.get(view, region.as_str())?.unwrap_or_default().whole(view, region.as_str())
+    }
+
+    /// Counted before kinds were: the records themselves tell.
+    fn whole(mut self, view: &dyn Read, region: &str) -> Result<Self, StoreError> {
+        if self.kinds.values().sum::<u64>() != self.open {
+            self.kinds.clear();
+            for record in super::open_of(view, region)? {
+                *self.kinds.entry(record.found.kind).or_default() += 1;
+            }
+        }
+        Ok(self)
     }
 
     pub(super) fn write(&self, tx: &mut dyn Write, region: &RegionId) -> Result<(), StoreError> {
         COUNTS.put(tx, region.as_str(), self)
+    }
+
+    /// Whether another open record of this kind is kept.
+    pub(super) fn has_room_for(&self, kind: Kind) -> bool {
+        let stale = self.kinds.get(&Kind::StaleAuthority).copied().unwrap_or_default();
+        let of_its_sort = if kind == Kind::StaleAuthority { stale } else { self.open.saturating_sub(stale) };
+        of_its_sort < MOST_OPEN
     }
 
     /// A record was opened.
@@ -95,5 +113,5 @@ pub fn open_everywhere(view: &dyn Read) -> Result<u64, StoreError> {
 /// How many records are open, by region and kind.
 pub(super) fn open_by_kind(view: &dyn Read) -> Result<Vec<(String, Kinds)>, StoreError> {
     let counted = COUNTS.list(view, "", None, REGIONS)?.into_iter();
-    Ok(counted.map(|(region, counted)| (region, counted.kinds)).collect())
+    counted.map(|(region, counted)| Ok((region.clone(), counted.whole(view, &region)?.kinds))).collect()
 }

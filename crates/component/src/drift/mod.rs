@@ -25,7 +25,8 @@ const RECORDS: Table<Record> = Table::new("drift");
 /// The spaces of an authority's drift records.
 pub const SPACES: [Space; 2] = [RECORDS.space(), counts::SPACE];
 
-/// Open records of a region. What is found beyond is acted on all the same, and shown when there is room again.
+/// Open records of a region; as many again of those that show the authority to be behind, by which it goes. What is found
+/// beyond is acted on all the same, and shown when there is room again.
 pub const MOST_OPEN: u64 = 10_000;
 
 /// Healed records of a region: the last ones are kept.
@@ -158,7 +159,7 @@ pub fn note(tx: &mut dyn Write, found: Found, now: Timestamp) -> Result<bool, St
         return Ok(is_news);
     }
     let mut counted = Counted::read(tx.as_read(), &found.region)?;
-    if counted.open >= MOST_OPEN {
+    if !counted.has_room_for(found.kind) {
         return Ok(false);
     }
     counted.open(found.kind);
@@ -211,6 +212,12 @@ pub fn heal(
         counted.write(tx, region)?;
     }
     Ok(counted.healed - before)
+}
+
+/// The open records of a region.
+fn open_of(view: &dyn Read, region: &str) -> Result<impl Iterator<Item = Record>, StoreError> {
+    let most = usize::try_from(2 * MOST_OPEN).unwrap_or(usize::MAX);
+    Ok(RECORDS.list(view, &format!("{region}/open/"), None, most)?.into_iter().map(|(_, record)| record))
 }
 
 /// Records in the order of region, state and subject, and the place to go on after, if there may be more.
@@ -307,6 +314,41 @@ mod tests {
         for (kind, count) in [(stale, 1), (stale, 1), (behind, 0), (stale, 1), (None, 0), (behind, 0)] {
             expect(kind, count);
         }
+    }
+
+    #[test]
+    fn a_later_word_of_a_region_is_recorded_however_much_else_is_open_there() {
+        let mut store = Memory::default();
+        let a = found("a", "tenant.acme").region;
+        let fill = |tx: &mut dyn Write| {
+            (0..=MOST_OPEN).try_for_each(|n| note(tx, found("a", &format!("tenant.t{n}")), at(1)).map(drop))
+        };
+        store.write(fill).expect("memory");
+        let stale = Found { kind: Kind::StaleAuthority, ..found("a", "tenant.acme") };
+        assert!(store.write(|tx| note(tx, stale, at(1))).expect("memory"), "it is news");
+        let expected = Counts { open: MOST_OPEN + 1, healed: 0, stale: 1 };
+        assert_eq!(counts(&store, &a).expect("memory"), expected);
+    }
+
+    #[test]
+    fn what_was_counted_before_kinds_were_is_counted_by_the_records() {
+        #[derive(Clone, Serialize, Deserialize)]
+        struct Before {
+            open: u64,
+            healed: u64,
+        }
+        let before: Table<Before> = Table::new("drift_counts");
+        let mut store = Memory::default();
+        let a = found("a", "tenant.acme").region;
+        let change = |tx: &mut dyn Write| {
+            note(tx, Found { kind: Kind::StaleAuthority, ..found("a", "tenant.acme") }, at(1))?;
+            note(tx, found("a", "tenant.other"), at(1))?;
+            before.put(tx, "a", &Before { open: 2, healed: 7 })
+        };
+        store.write(change).expect("memory");
+        assert_eq!(counts(&store, &a).expect("memory"), Counts { open: 2, healed: 7, stale: 1 });
+        store.write(|tx| heal(tx, &a, at(2), |_| true)).expect("memory");
+        assert_eq!(counts(&store, &a).expect("memory"), Counts { open: 0, healed: 9, stale: 0 });
     }
 
     #[test]

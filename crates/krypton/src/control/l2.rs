@@ -9,6 +9,7 @@ use openkcm_contracts::v1::{KeyDefine, KeySealed, SealedBy};
 use openkcm_contracts::{Generation, LinkEpoch, RootRef, SystemPath, Timestamp, VersionId};
 use openkcm_secrets::SecretKey;
 
+use super::effects::Ticket;
 use super::{Core, Effects, UnsealJob};
 use crate::rules::{Candidate, Refusal, choose_active};
 
@@ -31,6 +32,10 @@ pub(super) struct System {
     pub(super) seal_failure: Option<Failure>,
     /// Whether a version was there to seal new L3 versions under, when it was last looked at.
     pub(super) seals: bool,
+    /// As what it counts among those that are to be open: whether it is, if there is a version.
+    pub(super) counted: Option<bool>,
+    /// Ends with this, and with it what the provider is still to be asked.
+    pub(super) ticket: Ticket,
 }
 
 /// One version of an L2.
@@ -99,6 +104,8 @@ impl System {
             unkept: None,
             seal_failure: None,
             seals: false,
+            counted: None,
+            ticket: Ticket::default(),
         }
     }
 
@@ -179,7 +186,8 @@ pub(super) fn open_version(
         L2State::Failed(Failure::after(before, OTHER_ROOT, now))
     } else {
         let (epoch, generation, version) = (system.epoch, system.generation, sealed.version);
-        effects.unseal.push(UnsealJob { path: path.clone(), epoch, generation, version, seals });
+        let wanted = system.ticket.wanted();
+        effects.unseal.push(UnsealJob { path: path.clone(), epoch, generation, version, seals, wanted });
         L2State::Opening(before)
     };
     system.versions.insert(sealed.version, L2 { counter: sealed.counter, made_at: sealed.made_at, state });

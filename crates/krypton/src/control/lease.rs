@@ -24,10 +24,10 @@ const RENEWED_AFTER: Duration = Duration::from_secs(60);
 /// How often a Core without a lease asks for one.
 const ASKED_AFTER: Duration = Duration::from_secs(5);
 
-/// A store that was put back is read up before anything of it is served.
-const PUT_BACK: Refusal = Refusal::new(
+/// What may have ended long ago is not served before that was looked up.
+const READS_FIRST: Refusal = Refusal::new(
     Code::Hydrating,
-    "this Core's store was put back from a backup; what was said since is being read from the mesh",
+    "this Core had no lease when it started: it reads from the mesh what was said meanwhile before it serves",
 );
 
 /// What decides over a link's lease.
@@ -68,6 +68,8 @@ pub struct LeaseView {
     pub waiting: usize,
     /// Tenants that the CMK Server does not renew at present.
     pub apart: usize,
+    /// Whether nobody is served before the mesh was read, lease or none.
+    pub reads_first: bool,
 }
 
 impl Core {
@@ -104,6 +106,7 @@ impl Core {
             used_percent: grant.map(|grant| grant.used_percent(policy, &now)),
             waiting: waiting.len(),
             apart: held.apart.len(),
+            reads_first: held.reads_first,
         }
     }
 
@@ -113,7 +116,7 @@ impl Core {
         Ok(())
     }
 
-    /// The mesh was read to its end since the start: a store that was put back is as new as any now.
+    /// What ends things was read to its end on the mesh since the start: what is held is as new as anywhere.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -121,9 +124,9 @@ impl Core {
         self.step(view, now, Self::settle_leases)
     }
 
-    /// Whether the store was put back, and the mesh was not read to its end since.
-    pub fn is_put_back(&self) -> bool {
-        self.leasing.held.put_back
+    /// Whether the mesh is to be read before anything is served.
+    pub fn reads_first(&self) -> bool {
+        self.leasing.held.reads_first
     }
 
     /// There is another lease: whoever is served goes on with it, or ends; whoever waited is looked at again.
@@ -142,6 +145,9 @@ impl Core {
 
     /// Says that there is a lease where there was none: serving resumes by itself, and nobody is to guess when.
     fn tell_of_return(&self, before: Option<Grant>, now: &Moment) {
+        if self.leasing.held.reads_first {
+            return;
+        }
         let policy = &self.leasing.policy;
         let end_of = |grant: Option<Grant>| grant.and_then(|grant| grant.own_deadline(policy, now.boot_id));
         let Some(until) = end_of(self.leasing.held.grant).filter(|until| !until.has_come(now)) else {
@@ -185,8 +191,8 @@ impl Core {
         let now = Moment::of(&**self.keyring.clock());
         if moment_standing(self.leasing.latest.as_ref(), &now) == Standing::PutBack {
             tracing::error!("the machine's clocks were put back together: no earlier lease holds");
-            let put_back = self.leasing.held.put_back;
-            self.leasing.held = store::Leases { put_back, ..store::Leases::default() };
+            let reads_first = self.leasing.held.reads_first;
+            self.leasing.held = store::Leases { reads_first, ..store::Leases::default() };
             self.leasing.first_end = Some(Deadline::PAST);
         }
         self.leasing.latest = Some(now);
@@ -261,9 +267,6 @@ impl Leasing {
     }
 
     fn deadline(&self, id: &TenantId, link: Link, now: &Moment) -> Result<Deadline, Refusal> {
-        if self.held.put_back {
-            return Err(PUT_BACK);
-        }
         let present = self.held.grant;
         let of = |grant: Option<Grant>| {
             let deadline = grant?.deadline(link.since, link.ttl, &self.policy, now.boot_id)?;
@@ -273,6 +276,9 @@ impl Leasing {
             Some(before) => of(*before),
             None => of(present),
         };
+        if deadline.is_some() && self.held.reads_first {
+            return Err(READS_FIRST);
+        }
         deadline.ok_or_else(|| {
             let is_leased = present.and_then(|grant| grant.own_deadline(&self.policy, now.boot_id));
             match is_leased.is_some_and(|until| !until.has_come(now)) {

@@ -51,6 +51,7 @@ impl Core {
             made_at: now,
             key,
             roots: served.link.roots.clone(),
+            wanted: system.ticket.wanted(),
         });
     }
 

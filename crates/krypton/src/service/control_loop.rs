@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openkcm_component::Traffic;
-use openkcm_contracts::{KeyPath, ServicePath, TenantId, Timestamp, VersionId};
+use openkcm_contracts::{KeyPath, ServicePath, SystemPath, TenantId, Timestamp, VersionId};
 use openkcm_host::Clock;
 use openkcm_orbital::outbox::Waiting;
 use openkcm_store::{Read, Store, StoreError};
@@ -45,7 +45,10 @@ pub(crate) enum Input {
     Probed(Probed),
     Hydrated,
     CaughtUp,
+    /// A caller wants to encrypt, and there is no version.
     Demand(ServicePath),
+    /// A caller waits for a version that is on its way.
+    WaitFor(SystemPath),
     Rotate(KeyPath, Rotated),
 }
 
@@ -66,7 +69,7 @@ pub(super) struct ControlLoop {
     /// Whether the store failed a step: then memory may lag behind what was committed, and everything
     /// is settled again until that succeeds.
     pub(super) unsettled: bool,
-    /// Whether the mesh was read to its end, which is not kept yet of a store that was put back.
+    /// Whether what ends things was read to its end on the mesh, which is not kept yet.
     pub(super) to_catch_up: bool,
     /// Whether the first step succeeded: before it, a store that can't be read ends the start.
     pub(super) started: bool,
@@ -185,6 +188,11 @@ impl ControlLoop {
             Input::Demand(path) => {
                 let now = self.clock.now();
                 self.core.lock().unwrap_or_else(PoisonError::into_inner).demand(&path, now);
+                self.provider.raise(&path.system_path());
+            }
+            Input::WaitFor(path) => {
+                self.core.lock().unwrap_or_else(PoisonError::into_inner).wait_for(&path);
+                self.provider.raise(&path);
             }
             Input::Rotate(path, reply) => self.rotate(path, reply).await,
         }
@@ -222,6 +230,7 @@ impl ControlLoop {
     }
 
     async fn rotate(&mut self, path: KeyPath, reply: Rotated) {
+        let system = SystemPath { tenant: path.tenant().clone(), system: path.system().clone() };
         let rotated = self.read(move |core, view, now| Ok(core.rotate(view, &path, now))).await;
         let (version, effects) = match rotated {
             Ok(Ok(begun)) => begun,
@@ -231,6 +240,7 @@ impl ControlLoop {
         let with_provider = !effects.seal.is_empty();
         if with_provider {
             self.rotations.insert(version, reply);
+            self.provider.raise(&system);
             self.carry_out(effects).await;
             return;
         }
@@ -259,16 +269,16 @@ impl ControlLoop {
         }
     }
 
-    /// A store that was put back is served from now on.
+    /// What is held is served from now on, where it was to be read up first.
     async fn catch_up(&mut self) {
-        let is_put_back = self.core.lock().unwrap_or_else(PoisonError::into_inner).is_put_back();
-        if !is_put_back {
+        let reads_first = self.core.lock().unwrap_or_else(PoisonError::into_inner).reads_first();
+        if !reads_first {
             return;
         }
         match self.store.write(store::caught_up).await {
             Ok(()) => {
                 tracing::info!(
-                    "what was said since this Core's backup is read; it serves from its first lease on"
+                    "what was said while this Core was away is read: it serves what its lease covers"
                 );
                 self.settle(Core::caught_up).await;
             }

@@ -1,6 +1,7 @@
 //! What routes, the landscape in one process, and tests ask a running Core.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use openkcm_component::quarantine::Quarantine;
 use openkcm_component::{Applied, Holds, MeshHandle, MeshStatus};
@@ -15,13 +16,21 @@ use openkcm_store::{Read, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::control_loop::Input;
+use super::provider::{LineView, Turns};
 use super::purges::{self, PurgesShown, Shown};
-use crate::control::{Core, LeaseView, ProbeView, VersionView};
+use crate::control::{Core, LeaseView, ProbeView, VersionView, WarmUp};
 use crate::data::DataPlane;
 use crate::keyring::{Keyring, ServiceRing};
 use crate::rules::{PURGED, PurgePolicy, REPLICATION_PATIENCE, Refusal, is_purged, system_standing};
 use crate::store::purge::{Counts, Decision, Stage};
 use crate::store::{self, Held};
+
+/// Tenants whose versions at risk are shown by name.
+const MOST_TENANTS_AT_RISK: usize = 100;
+
+/// What a caller is told to wait for a key that is on its way, at the least and at the most.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Why a key was not rotated.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +58,7 @@ pub struct Handle {
     pub(super) mesh: MeshHandle,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) settled: watch::Receiver<u64>,
+    pub(super) turns: Turns,
     pub(super) purge: PurgePolicy,
     pub(super) purges_shown: Shown,
 }
@@ -64,6 +74,8 @@ pub struct TenantView {
     pub standing: Result<(), Refusal>,
     /// When the lease that it is served under runs out, told by the wall clock.
     pub leased_until: Option<Timestamp>,
+    /// Versions of its keys that would be lost with this Core's disk.
+    pub versions_at_risk: usize,
 }
 
 /// An L2, as this Core sees it.
@@ -92,6 +104,12 @@ pub struct Status {
     pub probes: ProbeView,
     /// Versions that would be lost with this Core's disk.
     pub versions_at_risk: usize,
+    /// The tenants that have the most of them, and how many of each.
+    pub tenants_at_risk: Vec<(TenantId, usize)>,
+    /// How far it has come with what it is to open.
+    pub warm_up: WarmUp,
+    /// How much waits for each L1 provider.
+    pub lines: Vec<(String, LineView)>,
     /// Purges, and what they have destroyed.
     pub purges: Counts,
     /// Plaintext keys in locked memory, and the bytes that are locked.
@@ -106,9 +124,38 @@ impl Handle {
         &self.region
     }
 
+    /// A tenant's regions in their order, as this region has heard; none where it may not be served here.
+    pub fn regions_of(&self, tenant: &TenantId) -> Arc<[RegionId]> {
+        self.keyring.tenant(tenant).map(|ring| ring.regions()).unwrap_or_default()
+    }
+
     /// The data plane.
     pub fn data(&self) -> &DataPlane {
         &self.data
+    }
+
+    /// A caller found a key on its way. The first of them has its system opened before those that nobody waits for.
+    /// Takes no lock.
+    pub fn wait_for(&self, path: &ServicePath) {
+        let told = || self.inputs.try_send(Input::WaitFor(path.system_path())).is_ok();
+        // The queue may be full: the caller asks again, and must find that nobody was told.
+        match (self.data.service(path), self.keyring.tenant(&path.tenant)) {
+            (Ok(service), _) if service.wait_for() && !told() => service.wait_was_lost(),
+            (Err(Refusal::HYDRATING), Some(tenant)) if tenant.wait_for() && !told() => tenant.wait_was_lost(),
+            _ => {}
+        }
+    }
+
+    /// How long until what callers wait for of a tenant is open, as its provider's line stands: at least a second and
+    /// at most half a minute, since nobody knows what comes in between.
+    pub fn wait(&self, tenant: &TenantId) -> Duration {
+        let wait = self.keyring.tenant(tenant).map(|ring| ring.wait()).unwrap_or_default();
+        wait.clamp(SHORTEST_WAIT, LONGEST_WAIT)
+    }
+
+    /// How much waits for each L1 provider.
+    pub(crate) fn lines(&self) -> Vec<(String, LineView)> {
+        self.turns.lines()
     }
 
     /// A caller found no version to encrypt with. The first of them has one made soon.
@@ -164,7 +211,7 @@ impl Handle {
     /// # Errors
     /// When the store can't be read.
     pub async fn tenant(&self, id: &TenantId) -> Result<Option<TenantView>, StoreError> {
-        let (of, keyring) = (id.clone(), self.keyring.clone());
+        let (of, keyring, core) = (id.clone(), self.keyring.clone(), self.core.clone());
         self.store
             .read(move |view| {
                 let definition = store::held_tenant(view, &of)?.map(|held| (held.fact, held.revision));
@@ -176,7 +223,9 @@ impl Handle {
                 let ring = keyring.tenant(&of);
                 let standing = ring.as_ref().map_or(Err(Refusal::UNKNOWN), |ring| ring.standing());
                 let leased_until = ring.and_then(|ring| ring.leased_until()).map(|until| until.wall);
-                Ok(Some(TenantView { definition, link, standing, leased_until }))
+                let core = core.lock().unwrap_or_else(PoisonError::into_inner);
+                let versions_at_risk = core.versions_at_risk_of(&of);
+                Ok(Some(TenantView { definition, link, standing, leased_until, versions_at_risk }))
             })
             .await
     }
@@ -227,18 +276,22 @@ impl Handle {
     pub async fn status(&self) -> Result<Status, StoreError> {
         let (core, mesh) = (self.core.clone(), self.mesh.clone());
         // A step may hold the control state for a while: waited for where waiting is fine.
-        let (mesh, versions_at_risk, lease, probes, purges) = self
+        let (mesh, at_risk, of_core, purges) = self
             .store
             .read(move |view: &dyn Read| {
                 let core = core.lock().unwrap_or_else(PoisonError::into_inner);
-                let (at_risk, lease, probes) = (core.versions_at_risk(), core.lease(), core.probes());
+                let (_, tenants) = core.tenants_at_risk(MOST_TENANTS_AT_RISK);
+                let at_risk = (core.versions_at_risk(), tenants);
+                let (lease, probes, warm_up) = (core.lease(), core.probes(), core.warm_up());
                 drop(core);
                 let store::Applied { registry, cmk } = store::applied(view)?;
                 let purges = store::purge::counts(view)?;
                 let mesh = mesh.status(view, Applied { registry, cmk })?;
-                Ok::<_, StoreError>((mesh, at_risk, lease, probes, purges))
+                Ok::<_, StoreError>((mesh, at_risk, (lease, probes, warm_up), purges))
             })
             .await?;
+        let (lease, probes, warm_up) = of_core;
+        let (versions_at_risk, tenants_at_risk) = at_risk;
         Ok(Status {
             region: self.region.clone(),
             mesh,
@@ -246,6 +299,9 @@ impl Handle {
             lease,
             probes,
             versions_at_risk,
+            tenants_at_risk,
+            warm_up,
+            lines: self.turns.lines(),
             purges,
             locked_memory: openkcm_secrets::usage(),
             now: self.clock.now(),
@@ -258,6 +314,13 @@ impl Handle {
         Some((core.lease(), core.leases_expired()))
     }
 
+    /// What a step holds for those who show it, as far as it can be told without waiting for one: how far it has come
+    /// with what it is to open, versions at risk, and tenants that have some.
+    pub(crate) fn warm_up(&self) -> Option<(WarmUp, usize, usize)> {
+        let core = self.core.try_lock().ok()?;
+        Some((core.warm_up(), core.versions_at_risk(), core.tenants_at_risk(0).0))
+    }
+
     /// What probes came to, as far as it can be told without waiting for a step.
     pub(crate) fn probes(&self) -> Option<ProbeView> {
         Some(self.core.try_lock().ok()?.probes())
@@ -266,6 +329,12 @@ impl Handle {
     pub(super) fn lease_readiness(&self) -> Readiness {
         // While a step is under way nothing is known to be wrong; whoever asks asks again.
         let Some((lease, _)) = self.lease() else { return Readiness::ready() };
+        if lease.reads_first && lease.until.is_some() {
+            return Readiness::not_ready(
+                "hydrating: this Core had no lease when it started; it reads from the mesh what was said meanwhile \
+                 before it serves",
+            );
+        }
         match (lease.used_percent, lease.until) {
             (Some(used), _) if used >= 100 => Readiness::not_ready(
                 "lease_expired: the CMK Server's lease has run out; serving resumes with the next one",

@@ -8,11 +8,12 @@ mod answers;
 mod control_loop;
 mod handle;
 mod manifests;
-mod provider;
+pub(crate) mod provider;
 pub(crate) mod purges;
 mod receiver;
 
 pub use handle::{Handle, RotateFailure, Status, SystemView, TenantView};
+pub use provider::LineView;
 
 use std::io;
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ use openkcm_contracts::{Audience, Lane, RegionId};
 use openkcm_http::{Access, Limits, Readiness, metrics_registry};
 use openkcm_orbital::{Receiver, Stream};
 use openkcm_roots::Roots;
-use openkcm_store::Store;
+use openkcm_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -33,7 +34,7 @@ use crate::api;
 use crate::control::Core;
 use crate::data::DataPlane;
 use crate::keyring::Keyring;
-use crate::rules::{LeasePolicy, Moment, PurgePolicy};
+use crate::rules::{LeasePolicy, Moment, PacePolicy, PurgePolicy};
 use crate::store;
 use answers::Answers;
 use control_loop::{ControlLoop, Input};
@@ -71,6 +72,8 @@ pub struct Options {
     pub purge: PurgePolicy,
     /// The longest pause between two probes of a tenant's L1.
     pub probed_every: Duration,
+    /// How fast each L1 provider is asked.
+    pub pace: PacePolicy,
 }
 
 /// What the component is handed: the providers, and what every component is.
@@ -95,13 +98,11 @@ impl Service {
     /// # Errors
     /// When the data directory or the store can't be used.
     pub async fn start(options: Options, surroundings: Surroundings) -> Result<Self, StartError> {
-        let Options { data_dir, region, access, leases, purge, probed_every } = options;
+        let Options { data_dir, region, access, leases, purge, probed_every, pace } = options;
         let Surroundings { roots, common } = surroundings;
         let store = open_store(&data_dir, COMPONENT, Some(&region), store::SPACES)?;
         let now = Moment::of(&*common.clock);
-        for tenant in store.write(move |tx| store::begin(tx, &leases, &now)).await? {
-            tracing::warn!(%tenant, "the link was changed while this Core was not running, by something else");
-        }
+        begin(&store, leases, now).await?;
         let keyring = Arc::new(Keyring::new(common.clock.clone()));
         let core = Core::new(region.clone(), keyring.clone(), common.entropy.clone())
             .with_leases(leases)
@@ -110,11 +111,13 @@ impl Service {
         let (inputs, queue) = mpsc::channel(MAX_WAITING_INPUTS);
         let (settled_sender, settled) = watch::channel(0);
         let traffic = Traffic::default();
+        let provider = Provider::new(roots, pace, common.clock.clone(), keyring.clone(), inputs.clone());
+        let turns = provider.turns();
         let mut control = ControlLoop {
             core: core.clone(),
             store: store.clone(),
             clock: common.clock.clone(),
-            provider: Provider::new(roots, common.clock.clone(), inputs.clone()),
+            provider,
             queue,
             intakes: std::collections::VecDeque::new(),
             traffic: traffic.clone(),
@@ -134,18 +137,12 @@ impl Service {
         let mut tasks = JoinSet::new();
         tasks.spawn(control.run());
         tasks.spawn(manifests(&answers, &core).run());
-        let purges = Purges {
-            store: store.clone(),
-            region: region.clone(),
-            policy: purge,
-            clock: common.clock.clone(),
-            inputs: inputs.clone(),
-            shown: purges::Shown::default(),
-        };
+        let purges = purges(&answers, purge, inputs.clone());
         let purges_shown = purges.shown.clone();
         tasks.spawn(purges.run());
         tasks.spawn(answers.recount());
         tasks.spawn(tell_when_hydrated(mesh.handle(), inputs.clone()));
+        tasks.spawn(tell_when_caught_up(mesh.handle(), region.clone(), inputs.clone()));
         let handle = Handle {
             region,
             core,
@@ -156,6 +153,7 @@ impl Service {
             mesh: mesh.handle(),
             inputs,
             settled,
+            turns,
             purge,
             purges_shown,
         };
@@ -193,6 +191,14 @@ impl std::fmt::Debug for Service {
     }
 }
 
+/// Begins a start in the store.
+async fn begin(store: &Store, leases: LeasePolicy, now: Moment) -> Result<(), StoreError> {
+    for tenant in store.write(move |tx| store::begin(tx, &leases, &now)).await? {
+        tracing::warn!(%tenant, "the link was changed while this Core was not running, by something else");
+    }
+    Ok(())
+}
+
 /// What answers authorities, and recounts.
 fn answers(store: &Store, region: &RegionId, common: &openkcm_component::Surroundings) -> Answers {
     Answers {
@@ -209,9 +215,20 @@ fn manifests(answers: &Answers, core: &Arc<Mutex<Core>>) -> Manifests {
     Manifests { store, core: core.clone(), region, clock, entropy }
 }
 
+/// What destroys.
+fn purges(answers: &Answers, policy: PurgePolicy, inputs: mpsc::Sender<Input>) -> Purges {
+    let Answers { store, region, clock, .. } = answers.clone();
+    Purges { store, region, policy, clock, inputs, shown: purges::Shown::default() }
+}
+
+/// What a region hears on a lane of its own.
+fn own_stream(region: &RegionId, lane: Lane) -> Stream {
+    Stream { lane, audience: Audience::Region(region.clone()) }
+}
+
 /// What a Core says and hears.
 fn plan(store: &Store, region: &RegionId, receiver: Arc<dyn Receiver>, traffic: Traffic) -> Plan {
-    let own = |lane| Stream { lane, audience: Audience::Region(region.clone()) };
+    let own = |lane| own_stream(region, lane);
     let peers = Stream { lane: Lane::Sealed, audience: Audience::Cores };
     Plan {
         store: store.clone(),
@@ -223,16 +240,21 @@ fn plan(store: &Store, region: &RegionId, receiver: Arc<dyn Receiver>, traffic: 
     }
 }
 
-/// Lets the Core make what it lacks once the mesh was read, or is away for too long; and, where its store was put back,
-/// serve once the mesh was read indeed.
+/// Lets the Core make what it lacks once the mesh was read, or is away for too long.
 async fn tell_when_hydrated(mesh: MeshHandle, inputs: mpsc::Sender<Input>) {
     // A region that lost its disk would else make anew what the mesh is about to give it back.
     if !mesh.read_or_away(HYDRATION_PATIENCE, HYDRATION_LIMIT).await {
         tracing::warn!("the mesh could not be read to its end yet; going on with what is held");
     }
-    // Where sending fails the loop has ended: the Core is stopping.
+    // The loop has ended: the Core is stopping.
     let _ = inputs.send(Input::Hydrated).await;
-    mesh.hydrated().await;
+}
+
+/// Lets a Core serve that is to read first: when it has read what ends things, definitions and tombstones, links and revokes.
+async fn tell_when_caught_up(mesh: MeshHandle, region: RegionId, inputs: mpsc::Sender<Input>) {
+    let ends = [Lane::Urgent, Lane::Facts].map(|lane| own_stream(&region, lane));
+    mesh.read(&ends).await;
+    // As above.
     let _ = inputs.send(Input::CaughtUp).await;
 }
 

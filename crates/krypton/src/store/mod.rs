@@ -59,7 +59,7 @@ pub const SPACES: &[Space] = &[
     lease::LEASE.space(),
     lease::APART.space(),
     lease::NOTED.space(),
-    lease::PUT_BACK.space(),
+    lease::READS_FIRST.space(),
     denials::DENIALS.space(),
     digests::SPACES[0][0],
     digests::SPACES[0][1],

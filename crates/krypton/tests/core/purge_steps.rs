@@ -137,6 +137,31 @@ fn sealed_under(number: u16, of: u64, l2: &[&KeySealed]) -> KeySealed {
 }
 
 #[test]
+fn what_was_destroyed_while_the_mesh_is_away_is_told_after_what_was_made_since() {
+    let mut core = Core::new(100);
+    core.hear(2, facts::key(SYSTEM, |_| ()));
+    core.keep(5, 3);
+    let told = |core: &Core| {
+        let waiting = outbox::waiting(&core.store, Lane::Sealed, 100).expect("memory does not fail");
+        let sealed = waiting.iter().map(|waiting| {
+            let kind = openkcm_contracts::EventType::KeySealed;
+            match Event::from_body(kind, waiting.letter.body.as_bytes()).expect("its own word") {
+                Event::KeySealed(sealed) => !sealed.seals.is_empty(),
+                other => panic!("{other:?} is no sealed version"),
+            }
+        });
+        sealed.collect::<Vec<_>>()
+    };
+    for number in 0..5 {
+        core.hear(10 + number, facts::purge(&format!("{SYSTEM}/s{number:05}"), 3));
+    }
+    core.run(WAIT + TICK);
+    assert_eq!(told(&core), [false; 5], "they are destroyed");
+    core.keep_all(&[version(7, 3), version(8, 3)]);
+    assert_eq!(told(&core), [true, true, false, false, false, false, false]);
+}
+
+#[test]
 fn a_wait_counts_from_the_tombstone_and_no_sooner_than_all_of_it_is_over() {
     let mut core = Core::new(100);
     core.keep(3, 3);

@@ -53,7 +53,7 @@ impl Globals {
 /// The flag of commands that use the data plane.
 #[derive(Args)]
 pub(crate) struct InRegion {
-    /// Ask this region and no other [default: the landscape's, in order, until one can serve]
+    /// Ask this region and no other [default: the tenant's, in order, until one serves]
     #[arg(long, value_name = "REGION")]
     pub(crate) region: Option<RegionId>,
 }

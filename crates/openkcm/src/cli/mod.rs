@@ -14,6 +14,7 @@ mod cores;
 mod decrypt;
 mod drift;
 mod encrypt;
+mod failover;
 mod files;
 mod globals;
 mod key;
@@ -22,6 +23,7 @@ pub(crate) mod output;
 mod progress;
 mod purge;
 mod quarantine;
+mod regions;
 pub(crate) mod render;
 mod report;
 mod service;
@@ -50,8 +52,8 @@ Exit codes:
   2  the command was not typed right, or the landscape has no such region
   3  a component refused; its problem code is printed
   4  a component is unreachable
-  5  committed, and not every region was seen to follow in time (--wait): of `l1 unlink`, `tenant offboard`, `delete`
-     and `undelete`
+  5  committed, and not every region was seen to follow in time (--wait): of `l1 unlink`, `tenant offboard`, `delete`,
+     `undelete` and `failover`
 
 A first tour, beside `openkcm dev` in another terminal:
   openkcm tenant define acme --regions a,b
@@ -124,9 +126,13 @@ enum Command {
     #[command(subcommand)]
     Quarantine(quarantine::Command),
     Drift(drift::Arguments),
+    Failover(failover::Arguments),
     /// Look at the regions' Cores as the CMK Server sees them, and have starts of one forgotten
     #[command(subcommand)]
     Cores(cores::Command),
+    /// Look at the regions as the Registry sees them, and overrule what one claims
+    #[command(subcommand)]
+    Regions(regions::Command),
     /// Show how all components are
     Status(status::Arguments),
 }
@@ -171,6 +177,8 @@ fn run_in(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Purge(command) => session.block_on(purge::run(command, session)),
         Command::Quarantine(command) => session.block_on(quarantine::run(command, session)),
         Command::Cores(command) => session.block_on(cores::run(command, session)),
+        Command::Failover(arguments) => session.block_on(failover::run(arguments, session)),
+        Command::Regions(command) => session.block_on(regions::run(command, session)),
         Command::Drift(arguments) => session.block_on(drift::run(&arguments, session)),
         Command::Status(arguments) => session.block_on(status::run(&arguments, session)),
         Command::Dev(_)

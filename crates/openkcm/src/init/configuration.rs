@@ -157,6 +157,12 @@ trusted_wall_clock = false
 # How often each tenant's roots are asked whether they may be used; a no ends serving.
 [probe]
 every = "1m"
+
+# How fast each L1 provider is asked at most, and how many unseals and seals are under way there at once. A provider that
+# answers 429 is asked more slowly by itself. Probes count too: those of 30,000 tenants in each minute take all of it.
+[l1]
+unwraps_per_second = 500
+concurrent = 64
 "#
         }
     }

@@ -12,7 +12,7 @@ use openkcm_host::Entropy;
 use openkcm_orbital::words::{Standing, standing};
 use openkcm_store::{Read, StoreError, Write};
 
-use super::{AGAIN_AFTER, Look, MOST_WAITING, load, save, tell};
+use super::{AGAIN_AFTER, Look, MOST_WAITING, is_silent, load, save, tell};
 use crate::rules::drift::{Judgement, Reading, judge, judge_tombstone};
 use crate::{doubts, manifests, store};
 
@@ -35,6 +35,14 @@ struct Seen {
     nodes: BTreeSet<Node>,
     /// Things in it that differ.
     things: Vec<Difference>,
+}
+
+impl Seen {
+    /// Whether it differs in this, or may.
+    fn has(&self, found: &Found) -> bool {
+        self.nodes.iter().any(|node| lies_in(node, &found.unit, &found.subject))
+            || self.things.iter().any(|thing| thing.subject == found.subject)
+    }
 }
 
 /// Compares a listing with what the region is to hold; nothing for what was not asked. Reads alone, since it may
@@ -83,35 +91,57 @@ pub fn take(
     let unseen = query.nodes.into_iter().filter(|node| !seen.iter().any(|seen| seen.node == *node));
     // An answer to nothing can't be had: it is not asked for again until a later look.
     look.waiting.extend(unseen.filter(|_| !seen.is_empty()));
-    let (mut listed, mut unjudged) = (BTreeSet::new(), BTreeSet::new());
+    // Once for all that was listed: there may be thousands of records.
+    drift::heal(tx, &region, now, |found| {
+        let is_in = |node: &Node| lies_in(node, &found.unit, &found.subject);
+        let mut holding = seen.iter().filter(|seen| is_in(&seen.node)).peekable();
+        holding.peek().is_some() && holding.all(|seen| !seen.has(found))
+    })?;
+    let mut listed = BTreeSet::new();
     for Seen { node, nodes, things } in seen {
         listed.insert(bucket_of_node(&node));
-        drift::heal(tx, &region, now, |found| {
-            let is_in = |node: &Node| lies_in(node, &found.unit, &found.subject);
-            is_in(&node)
-                && !nodes.iter().any(is_in)
-                && !things.iter().any(|thing| thing.subject == found.subject)
-        })?;
         for thing in things {
             match act(tx, &region, &look, (&node, thing), now)? {
                 Acted::ToldAgain(bucket) => {
                     look.told.insert(bucket);
                     look.corrected = order;
                 }
-                Acted::Changed(bucket) => _ = unjudged.insert(bucket),
+                Acted::Changed(bucket) => _ = look.incomplete.insert(bucket),
                 Acted::Otherwise => {}
             }
         }
         look.waiting.extend(nodes);
     }
-    while look.waiting.len() > MOST_WAITING {
-        unjudged.extend(look.waiting.pop_last().as_ref().map(bucket_of_node));
-    }
+    look.leave_what_is_too_much();
     look.ask(tx, &region, (now, entropy))?;
-    let asked = look.query.iter().flat_map(|query| &query.nodes).chain(&look.waiting);
-    unjudged.extend(asked.map(bucket_of_node));
-    doubts::looked_into(tx, &region, &(&listed - &unjudged))?;
+    let asked: BTreeSet<u8> = look.asked().map(bucket_of_node).collect();
+    listed.retain(|bucket| !asked.contains(bucket) && !look.incomplete.contains(bucket));
+    doubts::looked_into(tx, &region, &listed)?;
+    if look.query.is_none() && !doubts::is_heard(tx.as_read(), &region)? && is_silent(tx.as_read(), &region)?
+    {
+        // Purges wait for it, and the next manifest may be a minute away.
+        look.begin(true, now);
+        look.ask(tx, &region, (now, entropy))?;
+    }
     save(tx, &region, &before, &look)
+}
+
+impl Look {
+    /// What is asked for, or will be.
+    fn asked(&self) -> impl Iterator<Item = &Node> {
+        self.query.iter().flat_map(|query| &query.nodes).chain(&self.waiting)
+    }
+
+    /// Leaves whole buckets for a later look, where more waits than is kept.
+    fn leave_what_is_too_much(&mut self) {
+        while self.waiting.len() > MOST_WAITING
+            && let Some(last) = self.waiting.last()
+        {
+            let bucket = bucket_of_node(last);
+            self.waiting.retain(|node| bucket_of_node(node) != bucket);
+            self.incomplete.insert(bucket);
+        }
+    }
 }
 
 /// What became of a thing that differs.

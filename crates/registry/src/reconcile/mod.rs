@@ -69,6 +69,9 @@ struct Look {
     /// Buckets in which something was told again since they were looked into last: what the region made of it is to be
     /// seen soon.
     told: BTreeSet<u8>,
+    /// Buckets of which something was not looked at since they were begun: too much differs, or it has changed meanwhile.
+    #[serde(default)]
+    incomplete: BTreeSet<u8>,
     /// The last manifest that was heard when something was told again last.
     corrected: Option<(u64, u64)>,
     /// What the region had applied, and since when it says so.
@@ -136,6 +139,9 @@ pub(crate) fn heard(
 
 /// Whether no words for a region wait.
 fn is_silent(view: &dyn Read, region: &RegionId) -> Result<bool, StoreError> {
+    if store::failovers::is_untold(view, region)? {
+        return Ok(false);
+    }
     let waits =
         |lane| outbox::waiting_for(view, lane, &audience(region), 1).map(|letters| !letters.is_empty());
     Ok(!waits(Lane::Facts)? && !waits(Lane::Urgent)?)
@@ -179,6 +185,7 @@ impl Look {
         self.differing.retain(|bucket, _| differs(bucket));
         self.looked.retain(|bucket, _| differs(bucket));
         self.told.retain(differs);
+        self.incomplete.retain(differs);
         for bucket in differing {
             self.differing.entry(*bucket).or_insert(now);
         }
@@ -188,8 +195,9 @@ impl Look {
         self.query.as_ref().is_some_and(|query| now.since(query.at) < ANSWERED_IN)
     }
 
-    /// Begins with the buckets that differ for good, as far as can be told, or with all of them; those that differ longest
-    /// first.
+    /// Begins with the buckets that differ for good, as far as can be told, or with all of them. First those that were
+    /// not looked into for longest: however many differ, each has its turn. One that had too much in it is alone in its
+    /// next.
     fn begin(&mut self, at_once: bool, now: Timestamp) {
         (self.query, self.waiting) = (None, BTreeSet::new());
         let rests = |bucket: &u8| {
@@ -197,12 +205,15 @@ impl Look {
                 && self.looked.get(bucket).is_some_and(|at| now.since(*at) < AGAIN_AFTER)
         };
         let settled = self.differing.iter().filter(|(_, since)| at_once || now.since(**since) >= SETTLES_IN);
-        let mut due: Vec<(Timestamp, u8)> =
-            settled.filter(|(bucket, _)| !rests(bucket)).map(|(bucket, since)| (*since, *bucket)).collect();
+        let due = settled.filter(|(bucket, _)| !rests(bucket));
+        let mut due: Vec<(Option<Timestamp>, Timestamp, u8)> =
+            due.map(|(bucket, since)| (self.looked.get(bucket).copied(), *since, *bucket)).collect();
         due.sort_unstable();
-        for (_, bucket) in due.into_iter().take(MOST_ASKED) {
+        let is_alone = due.first().is_some_and(|(_, _, bucket)| self.incomplete.contains(bucket));
+        for (_, _, bucket) in due.into_iter().take(if is_alone { 1 } else { MOST_ASKED }) {
             self.looked.insert(bucket, now);
             self.told.remove(&bucket);
+            self.incomplete.remove(&bucket);
             self.waiting.insert(Node::Bucket(bucket));
         }
     }

@@ -358,7 +358,7 @@ impl CoreNode {
                 running.hydrated = true;
                 running.queue.push_back(Input::Hydrated);
             }
-            if running.core.is_put_back() {
+            if running.core.reads_first() {
                 running.queue.push_back(Input::CaughtUp);
             }
         }

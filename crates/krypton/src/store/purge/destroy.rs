@@ -271,7 +271,8 @@ impl Step<'_> {
             let word = Event::KeySealed(KeySealed { seals: Vec::new(), ..sealed.clone() });
             // Above the revision of the word that told of it, which is of term 1.
             let revision = Revision::new(2, sealed.counter);
-            outbox::put(tx, &Letter::new(&word, Audience::Cores, revision, self.now))?;
+            // After every version that is on this disk alone: nothing is lost by its coming late.
+            outbox::put_last(tx, &Letter::new(&word, Audience::Cores, revision, self.now))?;
         }
         let ledger = &mut self.ledger;
         ledger.versions = ledger.versions.saturating_sub(1);

@@ -17,6 +17,8 @@ pub(crate) enum Link {
     Mute,
     /// It hears all but definitions and links.
     Factless,
+    /// It hears all but sealed versions.
+    Sealless,
     /// It neither hears nor tells.
     Cut,
 }
@@ -75,10 +77,13 @@ struct Reader {
 #[async_trait]
 impl Subscription for Reader {
     async fn next(&mut self, max: usize) -> Result<Batch, TransportError> {
-        if self.lane == Lane::Facts {
-            // The sender outlives its readers.
-            let _ = self.link.wait_for(|link| *link != Link::Factless).await;
-        }
+        let withheld = match self.lane {
+            Lane::Facts => Some(Link::Factless),
+            Lane::Sealed => Some(Link::Sealless),
+            _ => None,
+        };
+        // The sender outlives its readers.
+        let _ = self.link.wait_for(|link| Some(*link) != withheld).await;
         let cut = async {
             if self.link.wait_for(|link| *link == Link::Cut).await.is_err() {
                 std::future::pending::<()>().await;

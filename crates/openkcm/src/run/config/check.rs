@@ -41,6 +41,7 @@ pub(super) fn check(file: File, layers: Layers) -> Result<Config, ConfigError> {
     let listen = checker.listen(&file.listen)?;
     let mesh = checker.mesh(&file.orbital)?;
     let purge = checker.purge(&file.purge)?;
+    let pace = file.l1.pace().or_else(|(key, expected)| checker.fault(key, expected))?;
     Ok(Config {
         component,
         regions: file.regions,
@@ -51,6 +52,7 @@ pub(super) fn check(file: File, layers: Layers) -> Result<Config, ConfigError> {
         lease_terms: file.lease_terms,
         lease_policy: file.lease_policy,
         purge,
+        pace,
         probed_every: file.probed_every.duration(),
         directory,
         shown: layers.table,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use openkcm_cmk::LeaseTerms;
 use openkcm_contracts::{Period, RegionId, Role};
 use openkcm_http::SpiffeId;
-use openkcm_krypton::{LeasePolicy, PurgePolicy};
+use openkcm_krypton::{LeasePolicy, PacePolicy, PurgePolicy};
 use openkcm_orbital::nats::Storage;
 use openkcm_roots::RootsConfig;
 use serde::de::{DeserializeOwned, Error as _};
@@ -33,6 +33,7 @@ pub(super) struct File {
     /// Of a Core.
     pub(super) lease_policy: LeasePolicy,
     pub(super) purge: Purge,
+    pub(super) l1: L1,
     /// Of both.
     pub(super) probed_every: Period,
 }
@@ -76,6 +77,8 @@ struct Krypton {
     purge: Purge,
     #[serde(default)]
     probe: Probes,
+    #[serde(default)]
+    l1: L1,
 }
 
 /// `[lease]` of the CMK Server.
@@ -133,6 +136,35 @@ impl Default for Purge {
             brake_least: brake.least,
             brake_window: period(brake.window),
         }
+    }
+}
+
+/// `[l1]`, of a Core: how fast it asks each L1 provider.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section with keys of its own")]
+pub(crate) struct L1 {
+    pub(crate) unwraps_per_second: u32,
+    pub(crate) concurrent: usize,
+}
+
+impl Default for L1 {
+    fn default() -> Self {
+        let PacePolicy { per_second, concurrent } = PacePolicy::default();
+        Self { unwraps_per_second: per_second, concurrent }
+    }
+}
+
+impl L1 {
+    /// The pace, and what is wrong with it, if anything is: the key, and what was expected.
+    pub(crate) fn pace(self) -> Result<PacePolicy, (&'static str, String)> {
+        let (most, concurrent) = (PacePolicy::MOST_PER_SECOND, PacePolicy::MOST_CONCURRENT);
+        if !(1..=most).contains(&self.unwraps_per_second) {
+            return Err(("l1.unwraps_per_second", format!("1 to {most} is expected")));
+        }
+        if !(1..=concurrent).contains(&self.concurrent) {
+            return Err(("l1.concurrent", format!("1 to {concurrent} is expected")));
+        }
+        Ok(PacePolicy { per_second: self.unwraps_per_second, concurrent: self.concurrent })
     }
 }
 
@@ -240,12 +272,14 @@ pub(super) fn of(role: Role, layers: &Layers) -> Result<File, ConfigError> {
             }
         }
         Role::Krypton => {
-            let Krypton { data_dir, region, listen, orbital, roots, lease, purge, probe } = shaped(layers)?;
+            let Krypton { data_dir, region, listen, orbital, roots, lease, purge, probe, l1 } =
+                shaped(layers)?;
             File {
                 roots,
                 lease_policy: lease.into(),
                 probed_every: probe.every,
                 purge,
+                l1,
                 ..File::common(role, data_dir, vec![region], listen, orbital)
             }
         }
@@ -272,6 +306,7 @@ impl File {
             lease_policy: LeasePolicy::default(),
             probed_every: Probes::default().every,
             purge: Purge::default(),
+            l1: L1::default(),
         }
     }
 }
