@@ -77,7 +77,8 @@ pub(crate) fn parse_pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn parse_span(text: &str) -> Result<Duration, String> {
+/// A span of time, as flags take it.
+pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }

@@ -37,9 +37,10 @@ use openkcm_contracts::Role;
 
 use self::globals::Globals;
 use self::session::Session;
-use crate::{backup, dev, init, run as component};
+use crate::{backup, dev, drill, init, run as component};
 
-pub(crate) use self::globals::parse_pair;
+pub(crate) use self::globals::{parse_pair, parse_span};
+pub(crate) use self::l1::parse_root;
 pub(crate) use self::progress::Progress;
 pub(crate) use self::render::Format;
 pub(crate) use self::report::report;
@@ -85,6 +86,8 @@ enum Command {
     Krypton(component::RunArguments),
     Backup(backup::BackupArguments),
     Restore(backup::RestoreArguments),
+    #[command(subcommand)]
+    Drill(drill::Command),
     #[command(subcommand)]
     Mesh(component::MeshCommand),
     #[command(subcommand)]
@@ -149,6 +152,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Krypton(arguments) => component::run_core(&arguments, format),
         Command::Backup(arguments) => backup::back_up(&arguments, format),
         Command::Restore(arguments) => backup::restore(&arguments, format),
+        Command::Drill(command) => drill::run(&command, globals.landscape, format),
         Command::Mesh(command) => component::run_mesh(&command, format),
         Command::Signer(command) => init::run_signer(&command, format),
         Command::L1(l1::Command::CreateLocal(arguments)) => l1::create_local(&arguments, &globals),
@@ -184,6 +188,7 @@ fn run_in(command: Command, session: &Session) -> anyhow::Result<()> {
         | Command::Krypton(_)
         | Command::Backup(_)
         | Command::Restore(_)
+        | Command::Drill(_)
         | Command::Mesh(_)
         | Command::Signer(_) => unreachable!("needs no landscape, so `run` has done it"),
     }
