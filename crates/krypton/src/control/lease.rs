@@ -21,7 +21,7 @@ const RENEWALS: u32 = 4;
 /// Manifests are told no less often than this, whatever the leases are.
 const RENEWED_AFTER: Duration = Duration::from_secs(60);
 
-/// How often a Core without a lease asks for one.
+/// How often a Core without a lease asks for one, or with tenants that wait for one.
 const ASKED_AFTER: Duration = Duration::from_secs(5);
 
 /// What may have ended long ago is not served before that was looked up.
@@ -87,10 +87,12 @@ impl Core {
             until.is_some_and(|until| !until.has_come(&now))
         });
         let of_region = grant.map(|grant| self.leasing.longest(grant.ttl));
-        match self.leasing.shortest.into_iter().chain(of_region).min() {
+        let renewed = match self.leasing.shortest.into_iter().chain(of_region).min() {
             Some(shortest) => (shortest.duration() / RENEWALS).min(RENEWED_AFTER),
             None => ASKED_AFTER,
-        }
+        };
+        // A tenant whose own lease is short may have lost it to one late answer: it waits for no ordinary renewal.
+        if self.leasing.waiting.is_empty() { renewed } else { renewed.min(ASKED_AFTER) }
     }
 
     /// The region's lease.

@@ -333,6 +333,20 @@ fn a_wait_that_was_begun_by_a_definition_which_was_taken_back_does_not_count() {
 }
 
 #[test]
+fn an_operators_yes_opens_the_brake_and_shortens_no_wait() {
+    let mut core = Core::new(100);
+    core.keep(1, 3);
+    core.hear(10, facts::purge("acme/hr/s00000", 9));
+    assert_eq!(core.decide(purge::Decision::Hold), 1);
+    assert_eq!(core.decide(purge::Decision::Confirm), 1);
+    core.run(WAIT - TICK);
+    assert_eq!(core.stage("acme/hr/s00000"), Stage::Confirmed);
+    assert!(core.held(0, 3), "the wait goes on from when its end was heard of");
+    core.run(TICK * 2);
+    assert!(!core.held(0, 3));
+}
+
+#[test]
 fn what_an_operator_holds_stays_held_whatever_else_is_said_of_it_or_above_it() {
     let mut core = Core::new(100);
     core.keep(2, 3);

@@ -37,9 +37,9 @@ pub(crate) enum Command {
     /// List what the regions are to destroy
     #[command(after_help = REFUSED)]
     List(List),
-    /// Let a region destroy what its brake holds; there is no way back
+    /// Let a region destroy what it holds, once its minimum wait is over; there is no way back
     #[command(after_help = REFUSED)]
-    Confirm(Chosen),
+    Confirm(Confirm),
     /// Keep a region from destroying what waits, until it is confirmed
     #[command(after_help = REFUSED)]
     Hold(Chosen),
@@ -71,10 +71,28 @@ pub(crate) struct Chosen {
     all: bool,
 }
 
+#[derive(Args)]
+pub(crate) struct Confirm {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// Confirm all of them without asking; keys that are named are not asked about
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Purges that are shown before all are confirmed.
+const SHOWN: u32 = 100;
+
 pub(crate) async fn run(command: Command, session: &Session) -> anyhow::Result<()> {
     match command {
         Command::List(arguments) => list(&arguments, session).await,
-        Command::Confirm(chosen) => decide(&chosen, session, true).await,
+        Command::Confirm(Confirm { chosen, yes }) => match yes || agrees(&chosen, session).await? {
+            true => decide(&chosen, session, true).await,
+            false => {
+                output::note("nothing was confirmed");
+                Ok(())
+            }
+        },
         Command::Hold(chosen) => decide(&chosen, session, false).await,
     }
 }
@@ -114,6 +132,16 @@ async fn purges(
     limit: usize,
 ) -> anyhow::Result<(Vec<Value>, bool)> {
     Ok(purges.list(state).up_to(limit).await?)
+}
+
+/// Whether what is held is to be destroyed: whoever names the keys has said so.
+async fn agrees(chosen: &Chosen, session: &Session) -> anyhow::Result<bool> {
+    if !chosen.all {
+        return Ok(true);
+    }
+    let held = List { region: Some(chosen.region.clone()), state: Some("held".into()), limit: SHOWN };
+    list(&held, session).await?;
+    output::agreed(&format!("Destroy all that is held in region {}, for good? [y/N] ", chosen.region))
 }
 
 async fn decide(chosen: &Chosen, session: &Session, confirm: bool) -> anyhow::Result<()> {
