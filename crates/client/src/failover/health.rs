@@ -92,11 +92,11 @@ impl Health {
         Some(Attempt { health: self, tenant: wanted.tenant, region, probe, tenants_probe, over: false })
     }
 
-    /// What is remembered of the regions that nobody may ask now, of these, in this order.
+    /// What is remembered of the regions, of these and in this order, that failed lately and have not answered since.
     pub(crate) fn resting(&self, order: &[RegionId]) -> Vec<Said> {
         let now = self.clock.boottime();
         let state = self.state();
-        let resting = order.iter().filter(|region| sight(&state.regions, region, now) == Sight::Resting);
+        let resting = order.iter().filter(|region| sight(&state.regions, region, now) != Sight::Closed);
         resting.filter_map(|region| state.regions.get(region)?.last.clone()).map(Said::earlier).collect()
     }
 
@@ -203,4 +203,42 @@ impl Drop for Attempt<'_> {
 fn share(entropy: &dyn Entropy) -> f64 {
     let random = u16::from_be_bytes(random_array(entropy));
     0.5 + f64::from(random) / f64::from(u16::MAX) / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use openkcm_contracts::Timestamp;
+    use openkcm_host::{ManualClock, SeededEntropy};
+
+    use super::*;
+    use crate::error::ClientError;
+
+    /// What was heard of a region, which may be anything.
+    fn said(region: &str) -> Said {
+        let error = ClientError::NoSuchRegion { name: region.to_owned(), known: String::new() };
+        Said::new(RegionId::new(region).unwrap(), &error, Verdict::Region)
+    }
+
+    #[test]
+    fn what_a_region_said_last_is_remembered_until_it_answers_whether_or_not_it_may_be_asked() {
+        let clock = ManualClock::new(Timestamp::from_millis(0), BootInstant::from_nanos(0));
+        let entropy = Arc::new(SeededEntropy::new(1));
+        let health = Health::new(Budget::default(), Arc::new(clock.clone()), entropy);
+        let tenant = TenantId::new("acme").unwrap();
+        let regions = ["a", "b"].map(|name| RegionId::new(name).unwrap());
+        let wanted = Wanted { tenant: &tenant, preferred: None, regions: &regions };
+        for _ in 0..3 {
+            health.next(wanted, &[]).unwrap().failed(Verdict::Region, None, &said("a"));
+        }
+        assert_eq!(health.resting(&regions), [said("a").earlier()]);
+        assert_eq!(health.next(wanted, &[]).unwrap().region, regions[1]);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(health.resting(&regions), [said("a").earlier()], "due, and not asked yet");
+        let probe = health.next(wanted, &[]).unwrap();
+        assert_eq!(probe.region, regions[0]);
+        probe.served(None, false);
+        assert_eq!(health.resting(&regions), []);
+    }
 }

@@ -151,6 +151,10 @@ impl<'c> Failover<'c> {
     /// Waits until it is time for another round; says whether there is to be one.
     async fn wait(&mut self) -> bool {
         let resting = self.resting();
+        if self.heard.is_empty() && resting.is_empty() && !self.wanted.regions.is_empty() {
+            // Every region rested when this call looked for one, and one has answered another call since.
+            return true;
+        }
         let said = || self.heard.iter().map(|heard| &heard.said).chain(&resting);
         let for_now = |said: &&Said| said.problem.as_ref().is_some_and(|problem| problem.retryable());
         if self.spent || !said().any(|said| for_now(&said)) {

@@ -46,6 +46,16 @@ async fn a_region_that_fails_again_and_again_is_left_alone_and_gets_its_callers_
 }
 
 #[tokio::test]
+async fn a_region_that_lets_a_caller_wait_is_left_alone_at_once() {
+    let (a, b) = (Core::new(Mood::Waits(Arc::new(Notify::new()))).await, Core::serving().await);
+    let client = client(&clock(), &[("a", &a), ("b", &b)]).await;
+    for _ in 0..10 {
+        assert_eq!(served_by(&client, &key()).await, "b");
+    }
+    assert_eq!(a.asked(), 1);
+}
+
+#[tokio::test]
 async fn while_one_caller_tries_a_region_the_others_do_not_wait_for_it() {
     let (clock, a, b) = (clock(), Core::refusing(Code::NotReady).await, Core::serving().await);
     let client = client(&clock, &[("a", &a), ("b", &b)]).await;

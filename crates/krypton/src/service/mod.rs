@@ -11,6 +11,7 @@ mod manifests;
 pub(crate) mod provider;
 pub(crate) mod purges;
 mod receiver;
+mod warm_up;
 
 pub use handle::{Handle, RotateFailure, Status, SystemView, TenantView};
 pub use provider::LineView;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use openkcm_client::{ClientError, Registry, Resource};
+use openkcm_client::{Call, ClientError, Component, Registry, Resource};
 use openkcm_contracts::RegionId;
 use openkcm_contracts::problem::Code;
 use serde_json::{Value, json};
@@ -143,6 +143,10 @@ async fn back(session: &Session, region: &RegionId, yes: bool) -> anyhow::Result
     let registry = session.client().registry();
     let cannot = || format!("can't give the tenants of region {region} back");
     let held = registry.failover_of(region).await.with_context(cannot)?;
+    if let Err(error) = session.asker().call(&Call::get(Component::Core(region.clone()), "/v1/status")).await
+    {
+        output::warn(&format!("region {region} does not answer, and would serve none of them: {error}"));
+    }
     if !yes {
         output::note(&render::list(Format::Table, COLUMNS, std::slice::from_ref(&held.value), false));
         if !output::agreed(&format!("Give the tenants back to region {region}? [y/N] "))? {
