@@ -125,9 +125,10 @@ pub(crate) struct Common {
 /// Where the drill takes place.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Where")]
+#[command(group = clap::ArgGroup::new("ground").required(true).args(["scratch", "break_with"]))]
 pub(crate) struct Place {
     /// Make a landscape for the drill: real processes and a real broker, on loopback
-    #[arg(long, conflicts_with_all = ["break_with", "heal_with", "root"])]
+    #[arg(long, conflicts_with_all = ["heal_with", "root"])]
     pub(super) scratch: bool,
     /// Make it in this directory, which is empty or not there yet [default: a temporary one]
     #[arg(long, value_name = "DIR", requires = "scratch")]
@@ -142,13 +143,13 @@ pub(crate) struct Place {
     #[arg(long, value_name = "FILE", requires = "scratch")]
     pub(super) nats_server: Option<PathBuf>,
     /// What injects the fault into the landscape, run by `sh -c`
-    #[arg(long = "break", value_name = "CMD", required_unless_present = "scratch")]
+    #[arg(long = "break", value_name = "CMD", requires_all = ["heal_with", "root"])]
     pub(super) break_with: Option<String>,
     /// What ends the fault, run by `sh -c`; also when the drill fails or is stopped
-    #[arg(long = "heal", value_name = "CMD", required_unless_present = "scratch")]
+    #[arg(long = "heal", value_name = "CMD", requires = "break_with")]
     pub(super) heal_with: Option<String>,
     /// The root key of the tenants that the drill makes, and offboards at its end
-    #[arg(long, value_name = "PROVIDER:KEY", value_parser = parse_root, required_unless_present = "scratch")]
+    #[arg(long, value_name = "PROVIDER:KEY", value_parser = parse_root, requires = "break_with")]
     pub(super) root: Option<RootRef>,
 }
 

@@ -46,6 +46,21 @@ async fn tier2_holds(component: &str, how: &str) {
 }
 
 #[tokio::test]
+async fn a_region_that_is_lost_with_its_disk_is_failed_over_and_back_without_a_loss() {
+    let mut drill = Drill::scratch("tier3", &["--from", "b", "--to", "a", "--for", "1s"]);
+    let report = drill.must_hold().await;
+    let recovery = &report["recovery"];
+    assert_eq!((&recovery["served"], &recovery["tenants"]), (&2.into(), &2.into()), "{recovery}");
+    assert!(recovery["first_ms"].is_u64() && recovery["last_ms"].is_u64(), "{recovery}");
+    assert_eq!((&report["ciphertexts"]["lost"], &report["at_risk"]["when_lost"]), (&0.into(), &0.into()));
+    assert!(report["promises"].to_string().contains("says tenant_unlinked"), "{report:#}");
+    for region in ["a", "b"] {
+        let seconds = report["availability"][region].as_array().expect("seconds");
+        assert!(seconds.iter().any(|second| second["served"] != 0), "{region}: {seconds:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_drill_that_is_interrupted_ends_what_it_started_and_leaves_nothing() {
     for signal in [Signal::INT, Signal::TERM] {
         let mut drill = Drill::scratch("tier1", &["--for", "10m"]);

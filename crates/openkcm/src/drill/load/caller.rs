@@ -87,7 +87,7 @@ impl Caller {
         judge: impl FnOnce(&RegionId, T) -> Outcome,
     ) -> (RegionId, Outcome) {
         match tokio::time::timeout(DEADLINE, request).await {
-            Ok(Ok(Served { region, answer, passed_over: _ })) => {
+            Ok(Ok(Served { region, answer, .. })) => {
                 let outcome = judge(&region, answer);
                 (region, outcome)
             }
