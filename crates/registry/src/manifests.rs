@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::rules::doubt::Doubt;
 use crate::rules::purge::before;
+use crate::store::Failover;
 use crate::{doubts, reconcile, store};
 
 const HEARD: Table<Heard> = Table::new("manifests");
@@ -57,6 +58,8 @@ pub struct Region {
     pub doubt: Doubt,
     /// Whether it holds each tombstone that there is now, by its last manifest.
     pub holds_tombstones: bool,
+    /// Its last failover; none when it never was failed over.
+    pub failover: Option<Failover>,
 }
 
 /// Takes a manifest, unless a later one was heard, and does what follows from it.
@@ -154,5 +157,6 @@ pub fn region(view: &dyn Read, region: &RegionId, now: Timestamp) -> Result<Regi
     let holds_tombstones = heard.as_ref().is_some_and(|heard| heard.purges.digest == all);
     let drift = drift::counts(view, region)?;
     let doubt = doubts::of(view, region, now)?;
-    Ok(Region { region: region.clone(), heard, differing, drift, doubt, holds_tombstones })
+    let failover = store::failovers::of(view, region)?;
+    Ok(Region { region: region.clone(), heard, differing, drift, doubt, holds_tombstones, failover })
 }

@@ -19,6 +19,8 @@ use crate::world::World;
 pub(crate) enum Action {
     OperateRegistry,
     OperateCmk,
+    OperateFailover,
+    MoveTenants,
     Encrypt(usize),
     Decrypt(usize),
     Rewrap(usize),
@@ -113,6 +115,9 @@ impl World {
         if let Some(index) = self.mesh.late(&silent) {
             enabled.push((3, Action::LandLate(index)));
         }
+        if self.may_move() {
+            enabled.push((8, Action::MoveTenants));
+        }
         if self.may_purge() {
             enabled.push((8, Action::PurgeDue));
         }
@@ -130,6 +135,7 @@ impl World {
         };
         if self.registry.up {
             enabled.push((6 * in_doubt(Who::Registry), Action::OperateRegistry));
+            enabled.push((2, Action::OperateFailover));
         }
         if self.cmk.up {
             enabled.push((5 * in_doubt(Who::Cmk), Action::OperateCmk));
@@ -195,6 +201,8 @@ impl World {
         match action {
             Action::OperateRegistry => self.operate_registry(),
             Action::OperateCmk => self.operate_cmk(),
+            Action::OperateFailover => self.operate_failover(),
+            Action::MoveTenants => self.move_tenants(),
             Action::Encrypt(index) => self.call_encrypt(index),
             Action::Decrypt(index) => self.call_decrypt(index),
             Action::Rewrap(index) => self.call_rewrap(index),

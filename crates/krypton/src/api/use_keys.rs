@@ -27,7 +27,8 @@ pub(super) fn path_of(Names((tenant, system, service)): ServiceNames) -> Service
     params(("tenant" = String, Path), ("system" = String, Path), ("service" = String, Path)),
     request_body = EncryptRequest,
     responses(
-        (status = 200, description = "The ciphertext.", body = EncryptAnswer),
+        (status = 200, description = "The ciphertext.", body = EncryptAnswer,
+            headers(("openkcm-regions" = String, description = "The tenant's regions in order."))),
         (status = 403, description = "`tenant_unlinked`, `l1_denied`, `key_disabled`: the service does not encrypt.",
             body = openkcm_http::ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`not_yet_known`: this region has not heard of a link yet.",
@@ -52,7 +53,8 @@ pub(super) async fn encrypt(
     params(("tenant" = String, Path), ("system" = String, Path), ("service" = String, Path)),
     request_body = DecryptRequest,
     responses(
-        (status = 200, description = "The plaintext.", body = DecryptAnswer),
+        (status = 200, description = "The plaintext.", body = DecryptAnswer,
+            headers(("openkcm-regions" = String, description = "The tenant's regions in order."))),
         (status = 403, description = "`tenant_unlinked`, `l1_denied`, `key_disabled`, `key_compromised`.",
             body = openkcm_http::ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`not_yet_known`: this region has not heard of a link yet.",
@@ -82,7 +84,8 @@ pub(super) async fn decrypt(
     params(("tenant" = String, Path), ("system" = String, Path), ("service" = String, Path)),
     request_body = DataKeyRequest,
     responses(
-        (status = 200, description = "The data key, plain and sealed.", body = DataKeyAnswer),
+        (status = 200, description = "The data key, plain and sealed.", body = DataKeyAnswer,
+            headers(("openkcm-regions" = String, description = "The tenant's regions in order."))),
         (status = 403, description = "`tenant_unlinked`, `l1_denied`, `key_disabled`: the service does not encrypt.",
             body = openkcm_http::ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`not_yet_known`: this region has not heard of a link yet.",

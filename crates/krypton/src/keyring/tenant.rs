@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
-use openkcm_contracts::{LinkEpoch, ServiceId, SystemId, Timestamp};
+use openkcm_contracts::{LinkEpoch, RegionId, ServiceId, SystemId, Timestamp};
 use openkcm_host::{BootInstant, Clock};
 use rpds::HashTrieMapSync;
 
@@ -23,6 +23,8 @@ pub struct TenantRing {
     /// Until when the last word of its L1 holds.
     proof: Until,
     clock: Arc<dyn Clock>,
+    /// In the tenant's order; none while it may not be served here.
+    regions: ArcSwap<Arc<[RegionId]>>,
     services: ArcSwap<Services>,
     /// Where its keys wait to be opened; set when they first do.
     place: ArcSwapOption<Place>,
@@ -114,6 +116,7 @@ impl TenantRing {
             lease: Until::default(),
             proof: Until::default(),
             clock,
+            regions: ArcSwap::default(),
             services: ArcSwap::default(),
             place: ArcSwapOption::empty(),
             waited_for: AtomicBool::new(false),
@@ -139,6 +142,18 @@ impl TenantRing {
             return Err(Refusal::LEASE_EXPIRED);
         }
         if self.proof.stands(boot, wall) { Ok(()) } else { Err(Refusal::L1_UNPROVEN) }
+    }
+
+    /// Where the tenant is, in its order: for callers who look for another region.
+    pub fn regions(&self) -> Arc<[RegionId]> {
+        Arc::clone(&self.regions.load())
+    }
+
+    /// The tenant is in these regions.
+    pub fn place(&self, regions: &[RegionId]) {
+        if ***self.regions.load() != *regions {
+            self.regions.store(Arc::new(regions.into()));
+        }
     }
 
     /// When the lease that it is served under runs out; none while it is not served.

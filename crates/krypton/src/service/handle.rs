@@ -119,6 +119,11 @@ impl Handle {
         &self.region
     }
 
+    /// A tenant's regions in their order, as this region has heard; none where it may not be served here.
+    pub fn regions_of(&self, tenant: &TenantId) -> Arc<[RegionId]> {
+        self.keyring.tenant(tenant).map(|ring| ring.regions()).unwrap_or_default()
+    }
+
     /// The data plane.
     pub fn data(&self) -> &DataPlane {
         &self.data

@@ -12,6 +12,7 @@ mod isolation;
 mod leases;
 mod lifecycle;
 mod many;
+mod placement;
 mod probes;
 mod providers;
 mod purge_steps;

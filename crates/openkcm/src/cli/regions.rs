@@ -22,6 +22,8 @@ const COLUMNS: &[Column] = &[
     ("PURGED UP TO", "/purges/up_to"),
     ("APPLIED", "/manifest/applied"),
     ("LAST MANIFEST", "/manifest/at"),
+    ("FAILOVER", "/failover/state"),
+    ("TO", "/failover/to"),
 ];
 
 /// What it means.

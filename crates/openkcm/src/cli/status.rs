@@ -157,6 +157,9 @@ fn print(format: Format, answers: &[Value]) -> anyhow::Result<()> {
                         output::note(&format!("{name}: {trouble}"));
                     }
                 }
+                for failover in answer["status"]["failovers"].as_array().into_iter().flatten() {
+                    output::note(&in_words(failover));
+                }
                 if let Some(open) = answer["status"]["drift_open"].as_u64().filter(|open| *open > 0) {
                     let name = answer["component"].as_str().unwrap_or_default();
                     output::note(&format!(
@@ -168,6 +171,25 @@ fn print(format: Format, answers: &[Value]) -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+/// A failover that runs, or is in force.
+fn in_words(failover: &Value) -> String {
+    let text = |member: &str| failover[member].as_str().unwrap_or_default();
+    let back = if text("state") == "returning" {
+        format!(", {} given back", failover["returned"])
+    } else {
+        String::new()
+    };
+    format!(
+        "region {} is failed over to {} since {}: {}, {} of {} tenants moved{back}",
+        text("from"),
+        text("to"),
+        text("committed_at"),
+        text("state"),
+        failover["moved"],
+        failover["tenants"],
+    )
 }
 
 /// What a table shows of one component's status: the mesh has one shape in all three.
@@ -245,6 +267,17 @@ fn lease(status: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failover_is_told_in_words() {
+        let failover = json!({
+            "from": "a", "to": "b", "state": "moving", "moved": 3, "tenants": 9, "committed_at": "2026-02-02T08:00:00.000Z",
+        });
+        assert_eq!(
+            in_words(&failover),
+            "region a is failed over to b since 2026-02-02T08:00:00.000Z: moving, 3 of 9 tenants moved"
+        );
+    }
 
     #[test]
     fn the_statuses_of_all_three_actors_fit_one_table() {

@@ -8,6 +8,7 @@ use openkcm_http::{Answer, Names, Problem};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::failover::Failover;
 use crate::rules::doubt::Doubt;
 use crate::{Handle, manifests};
 
@@ -47,6 +48,10 @@ pub(crate) struct Region {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     manifest: Option<Manifest>,
+    /// Its last failover; absent when it never was failed over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    failover: Option<Failover>,
 }
 
 /// How far a region has come with what it is to destroy, by its last manifest.
@@ -119,7 +124,7 @@ pub(crate) async fn overrule(
 
 impl From<manifests::Region> for Region {
     fn from(region: manifests::Region) -> Self {
-        let manifests::Region { region, heard, differing, drift, doubt, holds_tombstones } = region;
+        let manifests::Region { region, heard, differing, drift, doubt, holds_tombstones, failover } = region;
         let state = match (&heard, differing) {
             (None, _) => "unheard",
             (Some(_), 0) => "in-sync",
@@ -137,6 +142,7 @@ impl From<manifests::Region> for Region {
                 Doubt::Overruled => Some("overruled"),
             },
             purges: heard.as_ref().map(|heard| Purges::of(heard, holds_tombstones)),
+            failover: failover.map(Failover::from),
             differing_buckets: heard.as_ref().map(|_| differing),
             manifest: heard.map(|heard| Manifest {
                 at: heard.at,

@@ -139,6 +139,9 @@ pub(crate) fn heard(
 
 /// Whether no words for a region wait.
 fn is_silent(view: &dyn Read, region: &RegionId) -> Result<bool, StoreError> {
+    if store::failovers::is_untold(view, region)? {
+        return Ok(false);
+    }
     let waits =
         |lane| outbox::waiting_for(view, lane, &audience(region), 1).map(|letters| !letters.is_empty());
     Ok(!waits(Lane::Facts)? && !waits(Lane::Urgent)?)
