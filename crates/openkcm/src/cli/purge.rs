@@ -115,7 +115,7 @@ async fn list(arguments: &List, session: &Session) -> anyhow::Result<()> {
         }
     }
     output::result(&render::list(session.format, COLUMNS, &items, more))?;
-    if items.is_empty() && failed.is_none() {
+    if items.is_empty() && failed.is_none() && arguments.state.is_none() {
         output::note(WAITS_ELSEWHERE);
     }
     if more {

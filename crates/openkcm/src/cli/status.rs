@@ -157,6 +157,12 @@ fn print(format: Format, answers: &[Value]) -> anyhow::Result<()> {
                         output::note(&format!("{name}: {trouble}"));
                     }
                 }
+                if answer["status"]["purging"]["state"] == "withheld" {
+                    output::note(
+                        "registry: nothing more is told to be destroyed at present; see `openkcm regions list`, and \
+                         `purging` in the JSON",
+                    );
+                }
                 for failover in answer["status"]["failovers"].as_array().into_iter().flatten() {
                     output::note(&in_words(failover));
                 }

@@ -75,6 +75,11 @@ impl Checker<'_> {
         if let Some((_, region)) = twice {
             return self.fault("regions", format!("region {region} stands there twice"));
         }
+        let leased = &file.lease_terms.regions;
+        if let Some(region) = leased.keys().find(|region| !file.regions.contains(region)) {
+            let fault = format!("the landscape has no region {region}: see `regions`");
+            return self.fault(&format!("lease.regions.{region}"), fault);
+        }
         match (file.role, &file.regions[..]) {
             (_, []) => self.fault("regions", "at least one region is expected"),
             (Role::Registry, _) => Ok(Component::Registry),
