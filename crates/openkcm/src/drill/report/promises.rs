@@ -59,12 +59,8 @@ pub(in crate::drill) fn nothing_lost(promise: &str, checked: &Checked) -> Promis
 
 /// Rotation went on where it was to.
 pub(in crate::drill) fn rotation_went_on(promise: &str, versions: usize, due: bool) -> Promise {
-    let found = match due {
-        true => format!("{versions} versions began to encrypt meanwhile"),
-        false => format!(
-            "{versions} versions began to encrypt meanwhile; the fault was too short for one to be due"
-        ),
-    };
+    let too_short = if versions > 0 || due { "" } else { "; the fault was too short for one to be due" };
+    let found = format!("{versions} versions began to encrypt meanwhile{too_short}");
     Promise::new(promise, versions > 0 || !due, found)
 }
 
