@@ -164,7 +164,8 @@ impl World {
                 self.add_faults_of_disks(who, enabled);
                 continue;
             };
-            enabled.push((1, Action::LightFuse(index)));
+            let by_crash = self.bug == Some(Bug::PositionBeforeEffects);
+            enabled.push((if by_crash { 6 } else { 1 }, Action::LightFuse(index)));
             enabled.push((1, Action::Reboot(index)));
             enabled.push((1, Action::StepClock(index)));
             if !post.can_hear {
@@ -185,7 +186,7 @@ impl World {
     fn add_faults_of_disks(&self, who: Who, enabled: &mut Vec<(usize, Action)>) {
         if self.disks_fail {
             // A bug that only such a fault shows has more of them to be shown by.
-            let weight = if self.bug.is_some_and(Bug::is_of_disks) { 3 } else { 1 };
+            let weight = if self.bug.is_some_and(Bug::is_of_disks) { 6 } else { 1 };
             enabled.extend([(weight, Action::CopyDisk(who)), (weight, Action::PutBack(who))]);
         }
         if self.lives.get(&who).is_some_and(Life::has_accepted_uncompared) {

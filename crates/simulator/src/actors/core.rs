@@ -335,6 +335,9 @@ impl CoreNode {
         spoil(&mut self.post, &mut intake, around.bug);
         if around.bug == Some(Bug::PositionBeforeEffects) {
             self.post.disk.commit(|tx| intake.record(tx));
+            // Definitions and links that are lost so are told again: what shows it are versions, which nobody tells again.
+            let shows = intake.stream.lane == Lane::Sealed && !intake.events.is_empty();
+            self.fuse = self.fuse.map(|left| if shows { 0 } else { left.max(2) });
             self.point(Reached::CrashBeforeAbsorb, around)?;
         }
         note_purges(self.post.disk.view(), &intake, around.coverage);
