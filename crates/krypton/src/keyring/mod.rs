@@ -11,6 +11,7 @@
 mod place;
 mod ring;
 mod tenant;
+mod until;
 
 pub use place::{Place, Pulse};
 pub use ring::{OpenVersion, ServiceRing};

@@ -1,15 +1,16 @@
 //! A tenant's ring: its gate, and its services.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
-use openkcm_contracts::{LinkEpoch, RegionId, ServiceId, SystemId, Timestamp};
-use openkcm_host::{BootInstant, Clock};
+use openkcm_contracts::{LinkEpoch, RegionId, ServiceId, SystemId};
+use openkcm_host::Clock;
 use rpds::HashTrieMapSync;
 
+use super::until::Until;
 use super::{Place, ServiceRing};
 use crate::rules::{Deadline, Refusal};
 
@@ -32,35 +33,6 @@ pub struct TenantRing {
     waited_for: AtomicBool,
     /// Serializes the writers: the control loop, and a revoke that overtakes it.
     epochs: Mutex<Epochs>,
-}
-
-/// When the tenant's lease runs out, or the proof that its L1 may be used. Both parts only rise while the gate is
-/// open, so that whoever reads one before a renewal and the other after it finds nothing later than the new one.
-#[derive(Debug, Default)]
-struct Until {
-    /// Nanoseconds on the boot clock.
-    boot: AtomicU64,
-    /// Milliseconds on the wall clock.
-    wall: AtomicU64,
-}
-
-impl Until {
-    fn stands(&self, boot: BootInstant, wall: Timestamp) -> bool {
-        boot.as_nanos() < self.boot.load(Ordering::Acquire)
-            && wall.as_millis() < self.wall.load(Ordering::Acquire)
-    }
-
-    fn set(&self, until: Deadline) {
-        self.boot.store(until.boot.as_nanos(), Ordering::Release);
-        self.wall.store(until.wall.as_millis(), Ordering::Release);
-    }
-
-    fn until(&self) -> Deadline {
-        Deadline {
-            boot: BootInstant::from_nanos(self.boot.load(Ordering::Acquire)),
-            wall: Timestamp::from_millis(self.wall.load(Ordering::Acquire)),
-        }
-    }
 }
 
 impl fmt::Debug for TenantRing {
@@ -289,9 +261,9 @@ impl TenantRing {
 mod tests {
     use std::time::Duration;
 
-    use openkcm_contracts::Revision;
     use openkcm_contracts::problem::Code;
-    use openkcm_host::ManualClock;
+    use openkcm_contracts::{Revision, Timestamp};
+    use openkcm_host::{BootInstant, ManualClock};
 
     use super::*;
 
