@@ -51,7 +51,10 @@ pub(super) async fn link(
     context.check_providers(&request)?;
     let precondition = precondition(if_match);
     let (of, wanted) = (tenant.clone(), precondition.clone());
-    let allowed = context.store.read(move |view| commands::check_link(view, &of, &wanted));
+    let allowed = context.store.read({
+        let of = of.clone();
+        move |view| commands::check_link(view, &of, &wanted)
+    });
     allowed.await.map_err(|failure| of_command(&failure, DOING))?;
     let health = context.probe(&tenant, &request).await?;
     let now = context.clock.now();
@@ -62,6 +65,7 @@ pub(super) async fn link(
         .map_err(|failure| of_command(&failure, DOING))?;
     if linked.changed() {
         context.metrics.linked();
+        tracing::info!(tenant = %of, "its L1 is linked");
     }
     Ok(show_pointer(linked.into_inner()))
 }
@@ -104,7 +108,7 @@ pub(super) async fn unlink(
     Names(tenant): Names<TenantId>,
     if_match: IfMatch,
 ) -> Answer<Shown> {
-    let precondition = precondition(if_match);
+    let (precondition, of) = (precondition(if_match), tenant.clone());
     let (landscape, now) = (context.landscape.borrow().clone(), context.clock.now());
     let unlinked: Outcome<Pointer> = context
         .store
@@ -113,6 +117,7 @@ pub(super) async fn unlink(
         .map_err(|failure: Failure| of_command(&failure, "unlinking the tenant"))?;
     if let Outcome::Changed(Pointer { unlinked: Some(unlinked), .. }) = &unlinked {
         context.metrics.unlinked(unlinked.reason);
+        tracing::info!(tenant = %of, reason = ?unlinked.reason, "its L1 is unlinked");
     }
     Ok(show_pointer(unlinked.into_inner()))
 }

@@ -154,7 +154,8 @@ impl Refusal {
     /// A lease has run out, or there never was one.
     pub const LEASE_EXPIRED: Self = Self::new(
         Code::LeaseExpired,
-        "this region's lease of the CMK Server has run out, or there is none yet; serving resumes with the next one",
+        "the CMK Server's lease for this tenant in this region has run out, or there is none yet; serving resumes with the \
+         next one",
     );
     /// The CMK Server has not agreed on this link yet.
     pub const NOT_AGREED: Self = Self::new(
