@@ -217,6 +217,7 @@ fn cores() -> Vec<Named> {
         made_at: MOMENT,
         maker: region("eu-1"),
         seals: vec![seal(SealedBy::L2(version(0x5A)), "c2VhbGVk")],
+        resealed_by: None,
     };
     let l2 = KeySealed {
         service: None,
@@ -225,6 +226,7 @@ fn cores() -> Vec<Named> {
         ..l3.clone()
     };
     let destroyed = KeySealed { seals: Vec::new(), ..l3.clone() };
+    let resealed = KeySealed { resealed_by: Some(region("us-1")), ..l3.clone() };
     vec![
         ("State.Manifest", Event::StateManifest(digests)),
         ("State.Manifest.listing", Event::StateManifest(listing)),
@@ -232,5 +234,6 @@ fn cores() -> Vec<Named> {
         ("Key.Sealed", Event::KeySealed(l3)),
         ("Key.Sealed.l2", Event::KeySealed(l2)),
         ("Key.Sealed.destroyed", Event::KeySealed(destroyed)),
+        ("Key.Sealed.resealed", Event::KeySealed(resealed)),
     ]
 }

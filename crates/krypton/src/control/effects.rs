@@ -15,6 +15,8 @@ use crate::store::Denials;
 pub struct Effects {
     /// Sealed versions to commit, with the letters that tell of them.
     pub keep: Vec<KeySealed>,
+    /// Versions that are held, with new seals to add to them.
+    pub reseal: Vec<KeySealed>,
     /// L2 versions for the provider to open.
     pub unseal: Vec<UnsealJob>,
     /// New L2 versions for the provider to seal.
@@ -29,6 +31,7 @@ impl Effects {
     /// Adds what another step asks for.
     pub fn merge(&mut self, other: Self) {
         self.keep.extend(other.keep);
+        self.reseal.extend(other.reseal);
         self.unseal.extend(other.unseal);
         self.seal.extend(other.seal);
         self.probe.extend(other.probe);

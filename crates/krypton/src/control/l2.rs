@@ -9,6 +9,7 @@ use openkcm_contracts::v1::{KeyDefine, KeySealed, SealedBy};
 use openkcm_contracts::{Generation, LinkEpoch, RootRef, SystemPath, Timestamp, VersionId};
 use openkcm_secrets::SecretKey;
 
+use super::reseal::Resealer;
 use super::{Core, Effects, UnsealJob};
 use crate::rules::{Candidate, Refusal, choose_active};
 
@@ -31,6 +32,8 @@ pub(super) struct System {
     pub(super) seal_failure: Option<Failure>,
     /// Whether a version was there to seal new L3 versions under, when it was last looked at.
     pub(super) seals: bool,
+    /// Which version all L3 versions are to be sealed under.
+    pub(super) resealer: Resealer,
 }
 
 /// One version of an L2.
@@ -99,6 +102,7 @@ impl System {
             unkept: None,
             seal_failure: None,
             seals: false,
+            resealer: Resealer::default(),
         }
     }
 

@@ -66,6 +66,7 @@ impl Core {
             made_at: job.made_at,
             maker: self.region.clone(),
             seals,
+            resealed_by: None,
         }
     }
 
@@ -92,6 +93,7 @@ impl Core {
             made_at: now,
             maker: self.region.clone(),
             seals: vec![Seal { by: SealedBy::L2(l2_id), ciphertext }],
+            resealed_by: None,
         })
     }
 

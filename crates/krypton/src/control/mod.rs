@@ -13,6 +13,7 @@
 //! | an intake was absorbed and committed | [`Core::settle`] |
 //! | the provider answered | [`Core::unsealed_together`], [`Core::sealed`], [`Core::probed`] |
 //! | new versions were kept | [`Core::kept`] |
+//! | new seals were not kept | [`Core::not_resealed`] |
 //! | letters are durable on the mesh | [`Core::told`] |
 //! | versions were destroyed | [`Core::settle`] |
 //! | time has come | [`Core::due`] |
@@ -29,6 +30,7 @@ mod patience;
 mod plan;
 mod probe;
 mod question;
+mod reseal;
 mod service;
 mod step;
 mod system;
@@ -42,6 +44,7 @@ pub use effects::{
 };
 pub use lease::LeaseView;
 pub use probe::ProbeView;
+pub use reseal::RESEAL_PATIENCE;
 pub use view::VersionView;
 
 use std::collections::{BTreeSet, HashSet};
@@ -62,6 +65,7 @@ use l2::LONGEST_RETRY;
 use lease::Leasing;
 use patience::Patience;
 use probe::Probing;
+use reseal::Resealing;
 use step::{Left, Rest, Step};
 use systems::Systems;
 
@@ -91,6 +95,7 @@ pub struct Core {
     probing: Probing,
     /// How long another region is waited for where a key has no version.
     patience: Patience,
+    resealing: Resealing,
     /// Versions whose sealed form is not yet known to be durable on the mesh.
     at_risk: HashSet<VersionId>,
     /// Whether the mesh was read to its end once, or given up on: before that nothing is made, since
@@ -119,6 +124,7 @@ impl Core {
             leasing: Leasing::default(),
             probing: Probing::default(),
             patience: Patience::default(),
+            resealing: Resealing::default(),
             at_risk: HashSet::new(),
             hydrated: false,
             postponed: BTreeSet::new(),
@@ -142,6 +148,7 @@ impl Core {
             if let Ok(Event::KeySealed(sealed)) =
                 Event::from_body(EventType::KeySealed, letter.body.as_bytes())
                 && !sealed.seals.is_empty()
+                && store::is_first_word(&letter, &sealed)
             {
                 self.at_risk.insert(sealed.version);
             }
@@ -239,6 +246,7 @@ impl Core {
         self.step(view, now, |core, step| {
             core.end_leases(step)?;
             core.probe_due(step)?;
+            core.reseal_due(step)?;
             // Where there is a rest, both get on.
             let most = if core.rest.is_empty() { core.share } else { core.share / 2 };
             let due = core.agenda.take_due(now, most);
@@ -301,7 +309,10 @@ impl Core {
     /// When something becomes due next: long ago, while a step has left something.
     pub fn next_due(&self) -> Option<Timestamp> {
         match self.rest.is_empty() {
-            true => self.agenda.next_due().into_iter().chain(self.next_end()).chain(self.next_probe()).min(),
+            true => {
+                let due = self.agenda.next_due().into_iter().chain(self.resealing.next_due());
+                due.chain(self.next_end()).chain(self.next_probe()).min()
+            }
             false => Some(Timestamp::from_millis(0)),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openkcm_component::Traffic;
+use openkcm_contracts::v1::KeySealed;
 use openkcm_contracts::{KeyPath, ServicePath, TenantId, Timestamp, VersionId};
 use openkcm_host::Clock;
 use openkcm_orbital::outbox::Waiting;
@@ -312,6 +313,22 @@ impl ControlLoop {
         }
     }
 
+    /// Keeps new seals of versions that are held: nothing waits for them, and a step that comes later must find them.
+    async fn keep_seals(&self, resealed: Vec<KeySealed>) {
+        if resealed.is_empty() {
+            return;
+        }
+        let (resealed, now) = (Arc::new(resealed), self.clock.now());
+        let records = resealed.clone();
+        match self.store.write(move |tx| store::reseal(tx, &records, now)).await {
+            Ok(()) => tracing::debug!(versions = resealed.len(), "sealed anew"),
+            Err(error) => {
+                tracing::error!(%error, "new seals were not kept; they are made again");
+                self.core.lock().unwrap_or_else(PoisonError::into_inner).not_resealed(&resealed, now);
+            }
+        }
+    }
+
     /// Keeps new versions, then asks the providers. Says whether all versions were kept.
     async fn carry_out(&mut self, mut effects: Effects) -> bool {
         let mut all_kept = true;
@@ -320,6 +337,7 @@ impl ControlLoop {
             effects.seal.drain(..).for_each(|job| self.provider.seal(job));
             effects.probe.drain(..).for_each(|job| self.provider.probe(job));
             self.keep_denials(std::mem::take(&mut effects.denials)).await;
+            self.keep_seals(std::mem::take(&mut effects.reseal)).await;
             if effects.keep.is_empty() {
                 return all_kept;
             }

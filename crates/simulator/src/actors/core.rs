@@ -382,6 +382,7 @@ impl CoreNode {
         loop {
             let denials = std::mem::take(&mut effects.denials);
             self.post.disk.commit(|tx| store::keep_denials(tx, &denials));
+            self.keep_seals(std::mem::take(&mut effects.reseal), around)?;
             self.ask(&mut effects, around);
             if effects.keep.is_empty() {
                 return Ok(());
@@ -403,6 +404,21 @@ impl CoreNode {
             };
             effects = kept.expect("a store in memory does not fail");
         }
+    }
+
+    /// Keeps new seals of versions that are held.
+    fn keep_seals(&mut self, resealed: Vec<KeySealed>, around: &mut Around<'_>) -> Result<(), Crashed> {
+        if resealed.is_empty() {
+            return Ok(());
+        }
+        self.point(Reached::CrashBeforeReseal, around)?;
+        let now = self.post.now();
+        self.post.disk.commit(|tx| store::reseal(tx, &resealed, now));
+        around.coverage.reach(Reached::Resealed);
+        if resealed.iter().any(|sealed| sealed.resealed_by.is_some()) {
+            around.coverage.reach(Reached::ResealedAnothers);
+        }
+        Ok(())
     }
 
     /// Hands the provider its questions.

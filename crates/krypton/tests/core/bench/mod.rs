@@ -6,6 +6,8 @@
 mod attacks;
 mod failures;
 mod orders;
+mod replaced;
+mod reseal;
 mod shares;
 
 use std::cell::Cell;
@@ -14,7 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openkcm_contracts::v1::{KeySealed, Seal, SealedBy, SovereignLease};
-use openkcm_contracts::{Audience, Event, Lane, Period, Revision, Role, Timestamp, VersionId};
+use openkcm_contracts::{
+    Audience, Event, KeyPath, Lane, Period, RegionId, Revision, Role, Timestamp, VersionId,
+};
 use openkcm_host::{BootInstant, Entropy, ManualClock, SeededEntropy, random_array};
 use openkcm_krypton::control::{Core, Effects, SealJob, Sealed, UnsealJob, Unsealed};
 use openkcm_krypton::data::{DataPlane, Decrypted, Encrypted};
@@ -117,6 +121,9 @@ impl Bench {
         loop {
             self.unseal.append(&mut effects.unseal);
             self.seal.append(&mut effects.seal);
+            let (resealed, now) = (std::mem::take(&mut effects.reseal), self.now);
+            let kept: Result<(), StoreError> = self.store.write(|tx| store::reseal(tx, &resealed, now));
+            kept.expect("memory does not fail");
             if effects.keep.is_empty() {
                 return;
             }
@@ -135,8 +142,8 @@ impl Bench {
 
     /// Hears of a sealed version, and settles.
     pub(crate) fn hears_of(&mut self, sealed: &KeySealed) {
-        let maker = sealed.maker.to_string();
-        let changes = self.absorbs(sealed.counter, Event::KeySealed(sealed.clone()), Some(&maker));
+        let teller = sealed.teller().to_string();
+        let changes = self.absorbs(sealed.counter, Event::KeySealed(sealed.clone()), Some(&teller));
         self.step(|core, view, now| core.settle(view, &changes, now));
     }
 
@@ -284,6 +291,20 @@ impl Bench {
         (l2.expect("memory does not fail"), l3.expect("memory does not fail"))
     }
 
+    /// A caller has a key rotated; the provider answers, and the mesh takes what is told of it.
+    pub(crate) fn rotates(&mut self, key: &str) -> VersionId {
+        let path: KeyPath = key.parse().expect("a key's name");
+        let version = Cell::new(None);
+        self.step(|core, view, now| {
+            let (made, effects) = core.rotate(view, &path, now).expect("it serves");
+            version.set(Some(made));
+            Ok(effects)
+        });
+        self.answers();
+        self.tells();
+        version.get().expect("it was begun")
+    }
+
     pub(crate) fn random_key(&self) -> SecretKey {
         SecretKey::generate(&*self.entropy).expect("memory")
     }
@@ -338,17 +359,18 @@ pub(crate) const AWAY: Refusal =
 
 /// The versions of several Cores: each tells the others all that it made, until nobody has news.
 pub(crate) fn exchange(cores: &mut [Bench]) {
-    let mut told: BTreeMap<VersionId, KeySealed> = BTreeMap::new();
+    let mut told: BTreeMap<(VersionId, RegionId), KeySealed> = BTreeMap::new();
     loop {
         let before = told.len();
         for core in cores.iter_mut() {
             core.answers();
-            told.extend(core.tells().into_iter().map(|sealed| (sealed.version, sealed)));
+            let words = core.tells().into_iter();
+            told.extend(words.map(|sealed| ((sealed.version, sealed.teller().clone()), sealed)));
         }
         for (core, sealed) in cores.iter_mut().flat_map(|core| {
             let own = core.region.clone();
             let news: Vec<KeySealed> =
-                told.values().filter(|sealed| sealed.maker.as_str() != own).cloned().collect();
+                told.values().filter(|sealed| sealed.teller().as_str() != own).cloned().collect();
             std::iter::once((core, news))
         }) {
             sealed.iter().for_each(|sealed| core.hears_of(sealed));
@@ -358,6 +380,18 @@ pub(crate) fn exchange(cores: &mut [Bench]) {
             return;
         }
     }
+}
+
+/// Two regions that serve with what the first one made.
+pub(crate) fn two_that_serve() -> [Bench; 2] {
+    let (first, mut second) = (Bench::serving("a"), Bench::new("b"));
+    let (l2, l3) = first.held();
+    l2.iter().chain(&l3).for_each(|sealed| second.hears_of(sealed));
+    for (counter, event) in facts::all() {
+        second.hears(counter, event);
+    }
+    second.answers();
+    [first, second]
 }
 
 /// A store whose reads fail after some.
