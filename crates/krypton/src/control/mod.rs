@@ -246,12 +246,12 @@ impl Core {
         self.step(view, now, |core, step| {
             core.end_leases(step)?;
             core.probe_due(step)?;
-            core.reseal_due(step)?;
             // Where there is a rest, both get on.
             let most = if core.rest.is_empty() { core.share } else { core.share / 2 };
             let due = core.agenda.take_due(now, most);
             core.settle_due(step, &due)?;
-            core.settle_rest(step)
+            core.settle_rest(step)?;
+            core.reseal_due(step)
         })
     }
 

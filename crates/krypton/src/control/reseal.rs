@@ -35,6 +35,8 @@ const AT_ONCE: usize = 64;
 pub(super) struct Resealing {
     due: Agenda,
     came_to: HashMap<SystemPath, CameTo>,
+    /// Those of which more was found while they were gone through: it may lie in a part that was.
+    again: BTreeSet<SystemPath>,
 }
 
 /// How far a system was gone through: this service, and so many versions of the next.
@@ -51,22 +53,28 @@ impl Resealing {
 }
 
 impl Core {
-    /// Has a system gone through, from its beginning, when it is this region's turn.
+    /// Has a system gone through, from its beginning, when it is this region's turn; once more where it is under way.
     pub(super) fn reseal_later(&mut self, served: &Served, path: &SystemPath, now: Timestamp) {
         let rank = served.tenant.regions.iter().position(|region| *region == self.region);
         let Some(rank) = rank.and_then(|rank| u32::try_from(rank).ok()) else { return };
-        self.resealing.came_to.remove(path);
+        if self.resealing.came_to.contains_key(path) {
+            self.resealing.again.insert(path.clone());
+            return;
+        }
         let at = now.after(RESEAL_PATIENCE.saturating_mul(rank));
         self.resealing.due.at_latest(KeyPath::System(path.clone()), at);
     }
 
-    /// Goes on with what is due, a share of it.
+    /// Goes on with what is due, a share of it. After all else of a step, which may have found more.
     pub(super) fn reseal_due(&mut self, step: &mut Step<'_>) -> Result<(), StoreError> {
-        let due = self.resealing.due.take_due(step.now, 1);
-        due.iter().try_for_each(|thing| match thing {
-            KeyPath::System(path) => self.reseal_share(step, path),
-            KeyPath::Service(_) => Ok(()),
-        })
+        let mut looks = 0;
+        while looks < self.share && step.effects.reseal.len() < AT_ONCE {
+            let Some(KeyPath::System(path)) = self.resealing.due.take_due(step.now, 1).pop_first() else {
+                return Ok(());
+            };
+            self.reseal_share(step, &path, &mut looks)?;
+        }
+        Ok(())
     }
 
     /// New seals could not be committed: the systems are gone through again.
@@ -80,23 +88,31 @@ impl Core {
 
     /// Goes on with a system. Where its tenant is shut or its L2 is not open, there is nothing to go on with: whatever
     /// opens them settles all that lies below, which finds what is left.
-    fn reseal_share(&mut self, step: &mut Step<'_>, path: &SystemPath) -> Result<(), StoreError> {
+    fn reseal_share(
+        &mut self,
+        step: &mut Step<'_>,
+        path: &SystemPath,
+        looks: &mut usize,
+    ) -> Result<(), StoreError> {
         let from = self.resealing.came_to.remove(path).unwrap_or_default();
+        *looks += 1;
         let Some(served) = self.open(step, &path.tenant)? else { return Ok(()) };
         let limit = self.share;
         let services = store::services_of(step.view, path, from.after.as_ref(), limit)?;
-        let (mut came_to, mut looks) = (from, 0);
+        let mut came_to = from;
         for service in &services {
             let KeyPath::Service(service_path) = service.path() else { continue };
             let is_done =
-                self.reseal_service(step, &served, (&service_path, service), &mut came_to, &mut looks)?;
-            if !is_done || looks >= limit {
+                self.reseal_service(step, &served, (&service_path, service), &mut came_to, looks)?;
+            if !is_done || *looks >= limit {
                 self.reseal_on(path, came_to, step.now);
                 return Ok(());
             }
         }
         if services.len() == limit {
             self.reseal_on(path, came_to, step.now);
+        } else if self.resealing.again.remove(path) {
+            self.resealing.due.at_latest(KeyPath::System(path.clone()), step.now);
         }
         Ok(())
     }
