@@ -49,6 +49,11 @@ impl Collector for Gauges {
                 "Key versions that were destroyed since the store was made.",
                 whole(purges.destroyed),
             ),
+            (
+                "roots_awaited",
+                "Tenants with a root in their link that nothing is sealed to yet.",
+                whole(self.purges.roots_awaited()),
+            ),
             ("locked_memory_bytes", "Memory that the process has locked for keys.", memory.bytes_locked),
         ];
         for (name, help, value) in gauges {

@@ -2,8 +2,8 @@
 
 use openkcm_contracts::v1::{
     Contents, Dispute, Kept, KeyDefine, KeyPurge, KeySealed, L1Reference, L1Revoke, LeaseReport, LinkState,
-    Listed, ListedThing, ManifestBody, ManifestQuery, Node, NodeDigest, PurgeReport, Seal, SealedBy,
-    SovereignLease, StateManifest, TenantDefine, Unsettled,
+    Listed, ListedThing, ManifestBody, ManifestQuery, Node, NodeDigest, OwnerWord, PurgeReport, Seal,
+    SealedBy, SovereignLease, StateManifest, TenantDefine, Unsettled,
 };
 use openkcm_contracts::{
     Algorithm, DefinitionState, Event, Generation, Layer, LinkEpoch, Period, RegionId, Revision, RootRef,
@@ -122,7 +122,10 @@ fn cmk_servers() -> Vec<Named> {
         ],
         owner_key: Some("11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".into()),
         ttl: Some(period("1h")),
+        owner_word: None,
     };
+    let word = OwnerWord { number: 7, signature: "c2lnbmF0dXJl".into() };
+    let signed = L1Reference { owner_word: Some(word), ..linked.clone() };
     let unlinked = L1Reference {
         state: LinkState::Unlinked,
         roots: Vec::new(),
@@ -153,6 +156,7 @@ fn cmk_servers() -> Vec<Named> {
     };
     vec![
         ("L1.Reference", Event::L1Reference(linked)),
+        ("L1.Reference.signed", Event::L1Reference(signed)),
         ("L1.Reference.unlinked", Event::L1Reference(unlinked)),
         ("L1.Revoke", Event::L1Revoke(revoke)),
         ("Sovereign.Lease", Event::SovereignLease(lease)),

@@ -1,8 +1,10 @@
 //! The JSON forms of requests and answers. Not the stored forms, and not the events.
 
+use std::time::Duration;
+
 use openkcm_component::MeshStatus;
 use openkcm_contracts::v1::LinkState;
-use openkcm_contracts::{Period, TenantState, Timestamp, VersionState};
+use openkcm_contracts::{Period, RootRef, TenantState, Timestamp, VersionState};
 use openkcm_http::Base64;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -175,6 +177,26 @@ pub(crate) struct Tenant {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     pub(crate) lease_deadline: Option<Timestamp>,
+    /// Roots of the link that nothing is sealed to yet: they came into it later, and the tenant's owner has not signed for
+    /// them.
+    pub(crate) awaited_roots: Vec<AwaitedRoot>,
+}
+
+/// A root that nothing is sealed to yet.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AwaitedRoot {
+    /// The provider's name.
+    pub(crate) provider: String,
+    /// The key, as the provider writes it.
+    pub(crate) key: String,
+    /// How long it is waited for still, in seconds in which this Core runs.
+    pub(crate) waits_secs: u64,
+}
+
+impl From<(RootRef, Duration)> for AwaitedRoot {
+    fn from((root, waits): (RootRef, Duration)) -> Self {
+        Self { provider: root.provider, key: root.key, waits_secs: waits.as_secs() }
+    }
 }
 
 /// A link as this region sees it.
@@ -205,6 +227,9 @@ pub(crate) struct CoreStatus {
     /// Versions whose sealed form would be lost with this Core's disk.
     pub(crate) versions_at_risk: usize,
     pub(crate) purges: PurgeCounts,
+    /// Tenants with a root in their link that nothing is sealed to yet: its owner has not signed for it, and the wait is
+    /// not over.
+    pub(crate) roots_awaited: usize,
     pub(crate) locked_memory: LockedMemory,
 }
 

@@ -5,7 +5,9 @@ use axum::extract::State;
 use openkcm_contracts::TenantId;
 use openkcm_http::{Answer, Names};
 
-use super::documents::{CoreStatus, L1, Link, LockedMemory, PurgeCounts, Reason, Tenant, Tenants};
+use super::documents::{
+    AwaitedRoot, CoreStatus, L1, Link, LockedMemory, PurgeCounts, Reason, Tenant, Tenants,
+};
 use super::{refuse, unreadable};
 use crate::rules::Refusal;
 use crate::service::Handle;
@@ -34,6 +36,7 @@ pub(super) async fn read_tenant(
         serving: view.standing.is_ok(),
         refusal: view.standing.err().map(Reason::from),
         lease_deadline: view.leased_until,
+        awaited_roots: view.awaited_roots.into_iter().map(AwaitedRoot::from).collect(),
     }))
 }
 
@@ -56,6 +59,7 @@ pub(super) async fn read(State(handle): State<Handle>) -> Answer<Json<CoreStatus
             held: status.purges.held,
             destroyed: status.purges.destroyed,
         },
+        roots_awaited: status.roots_awaited,
         locked_memory: LockedMemory {
             keys: status.locked_memory.slots_in_use,
             bytes: status.locked_memory.bytes_locked,

@@ -34,6 +34,8 @@ pub(super) struct System {
     pub(super) seals: bool,
     /// Which version all L3 versions are to be sealed under.
     pub(super) resealer: Resealer,
+    /// The versions that are with the provider to be sealed to further roots.
+    pub(super) resealing: BTreeSet<VersionId>,
 }
 
 /// One version of an L2.
@@ -89,7 +91,8 @@ impl Failure {
 /// Sealed to none of the roots that the present link names.
 const OTHER_ROOT: Refusal = Refusal::new(
     Code::MaterialNotHere,
-    "the key is sealed to a root that the tenant's present link does not name",
+    "the key is sealed to a root that the tenant's present link does not name; link that root and the new one together \
+     until every region has sealed the key to the new one",
 );
 
 impl System {
@@ -103,6 +106,7 @@ impl System {
             seal_failure: None,
             seals: false,
             resealer: Resealer::default(),
+            resealing: BTreeSet::new(),
         }
     }
 

@@ -11,7 +11,7 @@
 //! | input | step |
 //! | --- | --- |
 //! | an intake was absorbed and committed | [`Core::settle`] |
-//! | the provider answered | [`Core::unsealed_together`], [`Core::sealed`], [`Core::probed`] |
+//! | the provider answered | [`Core::unsealed_together`], [`Core::sealed`], [`Core::resealed`], [`Core::probed`] |
 //! | new versions were kept | [`Core::kept`] |
 //! | new seals were not kept | [`Core::not_resealed`] |
 //! | letters are durable on the mesh | [`Core::told`] |
@@ -31,6 +31,7 @@ mod plan;
 mod probe;
 mod question;
 mod reseal;
+mod reseal_l2;
 mod service;
 mod step;
 mod system;
@@ -40,7 +41,8 @@ mod view;
 
 pub use agenda::{Agenda, Thing};
 pub use effects::{
-    Effects, ProbeAnswer, ProbeJob, ProbeQuestion, Probed, RotateError, SealJob, Sealed, UnsealJob, Unsealed,
+    Effects, ProbeAnswer, ProbeJob, ProbeQuestion, Probed, ResealJob, Resealed, RotateError, SealJob, Sealed,
+    UnsealJob, Unsealed,
 };
 pub use lease::LeaseView;
 pub use probe::ProbeView;

@@ -1,4 +1,5 @@
-//! Sealing anew: every L3 version of a system comes to be sealed under the L2 that seals new ones.
+//! Sealing anew: every L3 version of a system comes to be sealed under the L2 that seals new ones. What begins it also
+//! has the L2 sealed to the roots that it lacks (`reseal_l2.rs`).
 //!
 //! What is to be done is read off what is held (a version that is open here, and has no seal under that L2 or a newer
 //! one), so that a crash forgets nothing. It is done in shares, between which other inputs come, and stops nobody: the
@@ -50,6 +51,11 @@ impl Resealing {
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         self.due.next_due()
     }
+
+    /// Has a system gone through again.
+    pub(super) fn retry(&mut self, path: &SystemPath, at: Timestamp) {
+        self.due.at_latest(KeyPath::System(path.clone()), at);
+    }
 }
 
 impl Core {
@@ -94,9 +100,13 @@ impl Core {
         path: &SystemPath,
         looks: &mut usize,
     ) -> Result<(), StoreError> {
-        let from = self.resealing.came_to.remove(path).unwrap_or_default();
+        let from = self.resealing.came_to.remove(path);
         *looks += 1;
         let Some(served) = self.open(step, &path.tenant)? else { return Ok(()) };
+        if from.is_none() {
+            self.reseal_to_roots(step, &served, path)?;
+        }
+        let from = from.unwrap_or_default();
         let limit = self.share;
         let services = store::services_of(step.view, path, from.after.as_ref(), limit)?;
         let mut came_to = from;

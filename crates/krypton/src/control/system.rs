@@ -119,11 +119,17 @@ impl Core {
         let counter = self.next_l2_counter(served, &system, &held);
         let make = self.l2_is_due(served, definition, &system, (&held, counter), active, now);
         let may_try = system.seal_failure.is_none_or(|failure| failure.retry_at <= now);
-        if make && system.sealing.is_none() && system.unkept.is_none() && may_try {
+        if make
+            && !served.sealable.is_empty()
+            && system.sealing.is_none()
+            && system.unkept.is_none()
+            && may_try
+        {
             self.make_l2(&path, &mut system, (served, definition), counter, now, &mut step.effects);
         }
         system.seals = active.is_some();
         self.note_resealer((served, definition), &mut system, active, now);
+        self.note_lacking_roots(step.view, (served, definition), &system, now)?;
         self.plan_system(&path, &system, look_again, now);
         self.systems.put(&path, system);
         Ok(())

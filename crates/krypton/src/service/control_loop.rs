@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::RotateFailure;
 use super::provider::Provider;
-use crate::control::{Core, Effects, Probed, RotateError, Sealed, Unsealed};
+use crate::control::{Core, Effects, Probed, Resealed, RotateError, Sealed, Unsealed};
 use crate::rules::Refusal;
 use crate::store::{self, Changes, Denials, Slice, Slices};
 
@@ -43,6 +43,7 @@ pub(crate) enum Input {
     Destroyed(Changes),
     Unsealed(Unsealed),
     Sealed(Sealed),
+    Resealed(Resealed),
     Probed(Probed),
     Hydrated,
     Demand(ServicePath),
@@ -174,6 +175,9 @@ impl ControlLoop {
             }
             Input::Unsealed(answer) => self.take_unsealed(&mut vec![answer]).await,
             Input::Sealed(answer) => self.take_sealed(answer).await,
+            Input::Resealed(answer) => {
+                self.settle(move |core, view, now| core.resealed(view, answer, now)).await;
+            }
             Input::Probed(answer) => self.take_probed(vec![answer]).await,
             Input::Hydrated => self.settle(Core::hydrated).await,
             Input::Demand(path) => {
@@ -335,6 +339,7 @@ impl ControlLoop {
         loop {
             effects.unseal.drain(..).for_each(|job| self.provider.unseal(job));
             effects.seal.drain(..).for_each(|job| self.provider.seal(job));
+            effects.reseal_l2.drain(..).for_each(|job| self.provider.reseal(job));
             effects.probe.drain(..).for_each(|job| self.provider.probe(job));
             self.keep_denials(std::mem::take(&mut effects.denials)).await;
             self.keep_seals(std::mem::take(&mut effects.reseal)).await;

@@ -1,12 +1,13 @@
 //! What routes, the landscape in one process, and tests ask a running Core.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use openkcm_component::quarantine::Quarantine;
 use openkcm_component::{Applied, Holds, MeshHandle, MeshStatus};
 use openkcm_contracts::v1::{KeyDefine, LinkState, TenantDefine};
 use openkcm_contracts::{
-    KeyPath, LinkEpoch, RegionId, Revision, ServicePath, SystemPath, TenantId, Timestamp, VersionId,
+    KeyPath, LinkEpoch, RegionId, Revision, RootRef, ServicePath, SystemPath, TenantId, Timestamp, VersionId,
 };
 use openkcm_host::Clock;
 use openkcm_http::Readiness;
@@ -50,6 +51,7 @@ pub struct Handle {
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) settled: watch::Receiver<u64>,
     pub(super) purge: PurgePolicy,
+    pub(super) change_wait: Duration,
     pub(super) purges_shown: Shown,
 }
 
@@ -64,6 +66,8 @@ pub struct TenantView {
     pub standing: Result<(), Refusal>,
     /// When the lease that it is served under runs out, told by the wall clock.
     pub leased_until: Option<Timestamp>,
+    /// Roots of the link that nothing is sealed to yet, and how long that is waited for still.
+    pub awaited_roots: Vec<(RootRef, Duration)>,
 }
 
 /// An L2, as this Core sees it.
@@ -94,6 +98,8 @@ pub struct Status {
     pub versions_at_risk: usize,
     /// Purges, and what they have destroyed.
     pub purges: Counts,
+    /// Tenants with a root in their link that is waited for.
+    pub roots_awaited: usize,
     /// Plaintext keys in locked memory, and the bytes that are locked.
     pub locked_memory: openkcm_secrets::Usage,
     /// The time, as this Core sees it.
@@ -164,7 +170,7 @@ impl Handle {
     /// # Errors
     /// When the store can't be read.
     pub async fn tenant(&self, id: &TenantId) -> Result<Option<TenantView>, StoreError> {
-        let (of, keyring) = (id.clone(), self.keyring.clone());
+        let (of, keyring, wait) = (id.clone(), self.keyring.clone(), self.change_wait);
         self.store
             .read(move |view| {
                 let definition = store::held_tenant(view, &of)?.map(|held| (held.fact, held.revision));
@@ -176,7 +182,8 @@ impl Handle {
                 let ring = keyring.tenant(&of);
                 let standing = ring.as_ref().map_or(Err(Refusal::UNKNOWN), |ring| ring.standing());
                 let leased_until = ring.and_then(|ring| ring.leased_until()).map(|until| until.wall);
-                Ok(Some(TenantView { definition, link, standing, leased_until }))
+                let awaited_roots = store::owners::awaited(view, &of, wait)?;
+                Ok(Some(TenantView { definition, link, standing, leased_until, awaited_roots }))
             })
             .await
     }
@@ -227,7 +234,7 @@ impl Handle {
     pub async fn status(&self) -> Result<Status, StoreError> {
         let (core, mesh) = (self.core.clone(), self.mesh.clone());
         // A step may hold the control state for a while: waited for where waiting is fine.
-        let (mesh, versions_at_risk, lease, probes, purges) = self
+        let (mesh, versions_at_risk, lease, probes, purges, roots_awaited) = self
             .store
             .read(move |view: &dyn Read| {
                 let core = core.lock().unwrap_or_else(PoisonError::into_inner);
@@ -236,7 +243,7 @@ impl Handle {
                 let store::Applied { registry, cmk } = store::applied(view)?;
                 let purges = store::purge::counts(view)?;
                 let mesh = mesh.status(view, Applied { registry, cmk })?;
-                Ok::<_, StoreError>((mesh, at_risk, lease, probes, purges))
+                Ok::<_, StoreError>((mesh, at_risk, lease, probes, purges, store::owners::waiting(view)?))
             })
             .await?;
         Ok(Status {
@@ -247,6 +254,7 @@ impl Handle {
             probes,
             versions_at_risk,
             purges,
+            roots_awaited,
             locked_memory: openkcm_secrets::usage(),
             now: self.clock.now(),
         })

@@ -56,6 +56,10 @@ const HYDRATION_PATIENCE: Duration = Duration::from_secs(5);
 /// versions are read in less. A mesh that answers and never comes to an end must not keep it from rotating.
 const HYDRATION_LIMIT: Duration = Duration::from_secs(3600);
 
+/// How long another root of a link is waited for, unless an operator decides otherwise: long enough that a weekend passes
+/// with someone looking.
+pub const CHANGE_WAIT: Duration = Duration::from_secs(72 * 3600);
+
 /// What an operator decides.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -71,6 +75,9 @@ pub struct Options {
     pub purge: PurgePolicy,
     /// The longest pause between two probes of a tenant's L1.
     pub probed_every: Duration,
+    /// How long a root that comes into a tenant's link is waited for before anything is sealed to it, where the tenant's
+    /// owner has not signed for it.
+    pub change_wait: Duration,
 }
 
 /// What the component is handed: the providers, and what every component is.
@@ -95,7 +102,7 @@ impl Service {
     /// # Errors
     /// When the data directory or the store can't be used.
     pub async fn start(options: Options, surroundings: Surroundings) -> Result<Self, StartError> {
-        let Options { data_dir, region, access, leases, purge, probed_every } = options;
+        let Options { data_dir, region, access, leases, purge, probed_every, change_wait } = options;
         let Surroundings { roots, common } = surroundings;
         let store = open_store(&data_dir, COMPONENT, Some(&region), store::SPACES)?;
         let now = Moment::of(&*common.clock);
@@ -137,6 +144,7 @@ impl Service {
             store: store.clone(),
             region: region.clone(),
             policy: purge,
+            change_wait,
             clock: common.clock.clone(),
             inputs: inputs.clone(),
             shown: purges::Shown::default(),
@@ -156,6 +164,7 @@ impl Service {
             inputs,
             settled,
             purge,
+            change_wait,
             purges_shown,
         };
         let mut registry = metrics_registry(COMPONENT);

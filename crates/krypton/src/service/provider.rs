@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use openkcm_contracts::problem::Code;
@@ -20,7 +21,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::control_loop::Input;
-use crate::control::{ProbeJob, Probed, SealJob, Sealed, UnsealJob, Unsealed};
+use crate::control::{ProbeJob, Probed, ResealJob, Resealed, SealJob, Sealed, UnsealJob, Unsealed};
 use crate::rules::{Moment, Refusal};
 use crate::sealing::open_seal;
 
@@ -68,6 +69,15 @@ impl Provider {
         self.ask(job.path.tenant.clone(), outcome, |outcome, asked| {
             let (outcome, denied_by) = told(outcome);
             Input::Sealed(Sealed { job, outcome, asked, denied_by })
+        });
+    }
+
+    pub(super) fn reseal(&self, job: ResealJob) {
+        let (roots, asked) = (self.roots.clone(), job.clone());
+        let outcome = async move { reseal(&roots, &asked).await };
+        self.ask(job.path.tenant.clone(), outcome, |outcome, _| {
+            let (outcome, denied_by) = told(outcome);
+            Input::Resealed(Resealed { job, outcome, denied_by })
         });
     }
 
@@ -191,6 +201,42 @@ async fn seal(roots: &Roots, job: &SealJob) -> Result<Vec<Seal>, Refused> {
         }
     }
     if seals.is_empty() { Err(refusal.into()) } else { Ok(seals) }
+}
+
+/// Seals to each root, and has it open that again: only then is there a seal that can be relied on.
+async fn reseal(roots: &Roots, job: &ResealJob) -> Result<Vec<Seal>, Refused> {
+    let mut seals = Vec::new();
+    let mut refusal = Refusal::HYDRATING;
+    let binding = binding(&job.path, job.sealed.version);
+    for root in &job.roots {
+        match prove_seal(roots, root, &binding, &job.key).await {
+            Ok(ciphertext) => seals.push(Seal { by: SealedBy::Root(root.clone()), ciphertext }),
+            Err(error) => {
+                log(&job.path, root, &error);
+                refusal = refuse(&error);
+                if matches!(error, RootError::Denied { .. }) {
+                    return Err(Refused { refusal, denied_by: Some(root.clone()) });
+                }
+            }
+        }
+    }
+    if seals.is_empty() { Err(refusal.into()) } else { Ok(seals) }
+}
+
+async fn prove_seal(
+    roots: &Roots,
+    root: &RootRef,
+    binding: &Binding,
+    key: &SecretKey,
+) -> Result<String, RootError> {
+    let ciphertext = BASE64.encode(roots.seal(root, binding, key).await?);
+    let opened = open_seal(roots, root, binding, &ciphertext).await?;
+    match verify_slices_are_equal(opened.expose(), key.expose()) {
+        Ok(()) => Ok(ciphertext),
+        Err(_) => {
+            Err(RootError::Unopenable { reason: "it opens what it has just sealed as another key".into() })
+        }
+    }
 }
 
 fn binding(path: &SystemPath, version: VersionId) -> Binding {

@@ -21,8 +21,8 @@ use super::lease::Taken;
 use super::slices::Slice;
 use super::versions::Received;
 use super::{
-    APPLIED, Applied, DEFINITIONS, Held, LAST, LINKS, TENANTS, definition_key, lease, manifest, purge,
-    versions,
+    APPLIED, Applied, DEFINITIONS, Held, LAST, LINKS, TENANTS, definition_key, lease, manifest, owners,
+    purge, versions,
 };
 
 /// The highest counter that is believed of a peer: far beyond any honest rotation, and far below
@@ -143,6 +143,7 @@ fn merge_one(
                 lease::told_anew(tx, &fact.tenant)?;
             }
             TENANTS.put(tx, key, &Held { revision, fact: fact.clone() })?;
+            owners::hear(tx, &fact.tenant)?;
             Ok(changes.tenant(true, &fact.tenant))
         }
         Event::KeyDefine(fact) => {
@@ -220,6 +221,7 @@ fn refer(
     if !meet(held, (revision, fact)).replaces() {
         return Ok(false);
     }
+    owners::hear_once(tx, &fact.tenant)?;
     if fact.state == LinkState::Unlinked {
         // What its gate was told at once is also what a restart finds: this epoch is over.
         link.revoked = link.revoked.max(Some(fact.epoch));
@@ -231,6 +233,7 @@ fn refer(
     sums.link(link.reference.as_ref(), (revision, fact));
     link.reference = Some(Held { revision, fact: fact.clone() });
     LINKS.put(tx, fact.tenant.as_str(), &link)?;
+    owners::hear(tx, &fact.tenant)?;
     Ok(true)
 }
 
@@ -247,6 +250,7 @@ fn revoke(tx: &mut dyn Write, fact: &L1Revoke) -> Result<bool, StoreError> {
     }
     link.revoked = Some(fact.epoch);
     LINKS.put(tx, fact.tenant.as_str(), &link)?;
+    owners::hear(tx, &fact.tenant)?;
     Ok(true)
 }
 

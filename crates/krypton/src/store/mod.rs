@@ -9,6 +9,7 @@ mod digests;
 pub mod lease;
 mod listing;
 pub mod manifest;
+pub mod owners;
 pub mod purge;
 mod recount;
 mod slices;
@@ -55,6 +56,8 @@ pub const SPACES: &[Space] = &[
     L2_VERSIONS.space(),
     L3_VERSIONS.space(),
     versions::RESEALS.space(),
+    owners::OWNERS.space(),
+    owners::AWAITED.space(),
     APPLIED.space(),
     manifest::TOLD.space(),
     manifest::AWAITED.space(),

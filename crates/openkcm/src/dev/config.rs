@@ -23,6 +23,14 @@ struct File {
     lease: GivenLeases,
     probe: Probes,
     purge: Purges,
+    l1: Changes,
+}
+
+/// `[l1]` of every Core: as in a Core's own file, but that nothing is waited for unless it is told to be.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a section with keys of its own")]
+struct Changes {
+    change_wait: Option<Period>,
 }
 
 /// `[purge]` of every Core; as in a Core's own file, but that none waits unless it is told to: what is tried out is not
@@ -57,6 +65,7 @@ pub(super) struct Configured {
     pub(super) roots: ConfiguredRoots,
     pub(super) leases: LeaseTerms,
     pub(super) purges: PurgePolicy,
+    pub(super) change_wait: Duration,
     pub(super) probed_every: Duration,
 }
 
@@ -94,5 +103,6 @@ pub(super) fn read(arguments: &DevArguments, home: &Home) -> anyhow::Result<Conf
         None => "the flags are no configuration of dev".to_owned(),
     })?;
     let roots = ConfiguredRoots { config, directory };
-    Ok(Configured { roots, leases, purges, probed_every: file.probe.every.duration() })
+    let change_wait = file.l1.change_wait.map_or(Duration::ZERO, Period::duration);
+    Ok(Configured { roots, leases, purges, change_wait, probed_every: file.probe.every.duration() })
 }

@@ -188,6 +188,7 @@ impl Common<'_> {
             leases: LeasePolicy::default(),
             purge: self.parts.configured.purges,
             probed_every: self.parts.configured.probed_every,
+            change_wait: self.parts.configured.change_wait,
         };
         let surroundings =
             openkcm_krypton::Surroundings { roots: self.roots.clone(), common: self.surroundings(signer) };

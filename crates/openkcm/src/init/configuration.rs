@@ -43,6 +43,11 @@ minimum_wait = "24h"
 brake_percent = 10
 brake_least = 16
 brake_window = "24h"
+
+# A root that comes into a tenant's link later, without the signature of the tenant's owner: nothing is sealed to it for so
+# long, in which this Core runs.
+[l1]
+change_wait = "72h"
 "#;
 
 fn head(component: &Component, common: &Common<'_>) -> String {

@@ -58,6 +58,7 @@ impl Input {
             Self::Told(letters) => format!("{} letter(s) told", letters.len()),
             Self::Answer(Answer::Unsealed(_)) => "an answer to an unseal".into(),
             Self::Answer(Answer::Sealed(_)) => "an answer to a seal".into(),
+            Self::Answer(Answer::Resealed(_)) => "an answer to a seal to further roots".into(),
             Self::Answer(Answer::Probed(answer)) => format!("an answer to a probe of {}", answer.job.tenant),
             Self::Hydrated => "hydrated".into(),
             Self::Demand(path) => format!("a demand for {path}"),
@@ -251,6 +252,9 @@ impl CoreNode {
             Input::Answer(Answer::Sealed(answer)) => {
                 self.step(around, |core, view, now| core.sealed(view, answer, now))
             }
+            Input::Answer(Answer::Resealed(answer)) => {
+                self.step(around, |core, view, now| core.resealed(view, answer, now))
+            }
             Input::Answer(Answer::Probed(answer)) => self.take_probed(answer, around),
             Input::Hydrated => self.step(around, Core::hydrated),
             Input::Demand(path) => self.step(around, |core, _, now| {
@@ -429,6 +433,7 @@ impl CoreNode {
         around.provider.seen.extend(effects.seal.iter().map(|job| *job.key.expose()));
         let unseals = effects.unseal.drain(..).map(Question::Unseal);
         let questions = unseals.chain(effects.seal.drain(..).map(Question::Seal));
+        let questions = questions.chain(effects.reseal_l2.drain(..).map(Question::Reseal));
         let questions = questions.chain(effects.probe.drain(..).map(Question::Probe));
         let (core, life) = (self.index, self.life);
         around.provider.waiting.extend(questions.map(|question| Job { core, life, question }));

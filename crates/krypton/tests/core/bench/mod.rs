@@ -6,6 +6,7 @@
 mod attacks;
 mod failures;
 mod orders;
+mod owners;
 mod replaced;
 mod reseal;
 mod shares;
@@ -17,10 +18,10 @@ use std::time::Duration;
 
 use openkcm_contracts::v1::{KeySealed, Seal, SealedBy, SovereignLease};
 use openkcm_contracts::{
-    Audience, Event, KeyPath, Lane, Period, RegionId, Revision, Role, Timestamp, VersionId,
+    Audience, Event, KeyPath, Lane, Period, RegionId, Revision, Role, RootRef, Timestamp, VersionId,
 };
 use openkcm_host::{BootInstant, Entropy, ManualClock, SeededEntropy, random_array};
-use openkcm_krypton::control::{Core, Effects, SealJob, Sealed, UnsealJob, Unsealed};
+use openkcm_krypton::control::{Core, Effects, ResealJob, Resealed, SealJob, Sealed, UnsealJob, Unsealed};
 use openkcm_krypton::data::{DataPlane, Decrypted, Encrypted};
 use openkcm_krypton::keyring::Keyring;
 use openkcm_krypton::rules::{Moment, Refusal};
@@ -44,6 +45,7 @@ pub(crate) struct Bench {
     /// Questions to the provider that are not answered yet.
     pub(crate) unseal: Vec<UnsealJob>,
     pub(crate) seal: Vec<SealJob>,
+    pub(crate) reseal: Vec<ResealJob>,
     region: String,
     entropy: Arc<dyn Entropy>,
 }
@@ -87,6 +89,7 @@ impl Bench {
             now,
             unseal: Vec::new(),
             seal: Vec::new(),
+            reseal: Vec::new(),
             region: name.into(),
             entropy,
         }
@@ -121,6 +124,7 @@ impl Bench {
         loop {
             self.unseal.append(&mut effects.unseal);
             self.seal.append(&mut effects.seal);
+            self.reseal.append(&mut effects.reseal_l2);
             let (resealed, now) = (std::mem::take(&mut effects.reseal), self.now);
             let kept: Result<(), StoreError> = self.store.write(|tx| store::reseal(tx, &resealed, now));
             kept.expect("memory does not fail");
@@ -212,13 +216,18 @@ impl Bench {
 
     /// The provider answers everything that it was asked, and what it is asked for that.
     pub(crate) fn answers(&mut self) {
-        while !(self.unseal.is_empty() && self.seal.is_empty()) {
+        while !(self.unseal.is_empty() && self.seal.is_empty() && self.reseal.is_empty()) {
             let jobs = std::mem::take(&mut self.unseal).into_iter();
             let answers = jobs.map(|job| unsealed(unseal(&job), job)).collect();
             self.step(|core, view, now| core.unsealed_together(view, answers, now));
             for job in std::mem::take(&mut self.seal) {
                 let outcome = Ok(seal(&job));
                 self.step(|core, view, now| core.sealed(view, sealed(outcome, job), now));
+            }
+            for job in std::mem::take(&mut self.reseal) {
+                let seals = seal_to(&job.roots, &format!("{}|{}", job.path, job.sealed.version), &job.key);
+                let answer = Resealed { job, outcome: Ok(seals), denied_by: None };
+                self.step(|core, view, now| core.resealed(view, answer, now));
             }
         }
     }
@@ -291,6 +300,20 @@ impl Bench {
         (l2.expect("memory does not fail"), l3.expect("memory does not fail"))
     }
 
+    /// So long the Core runs, on its purge clock; what is waited for so long is trusted, with a wait of `wait`.
+    pub(crate) fn runs(&mut self, time: Duration, wait: Duration) {
+        let (region, now) = (region(&self.region), self.now);
+        let policy = openkcm_krypton::PurgePolicy::default();
+        let trusted: Result<_, StoreError> = self.store.write(|tx| {
+            store::purge::advance(tx, &region, &policy, time, now)?;
+            store::owners::advance(tx, wait)
+        });
+        let tenants = trusted.expect("memory does not fail").into_iter().collect();
+        let changes = Changes { tenants, ..Changes::default() };
+        self.step(|core, view, now| core.settle(view, &changes, now));
+        self.answers();
+    }
+
     /// A caller has a key rotated; the provider answers, and the mesh takes what is told of it.
     pub(crate) fn rotates(&mut self, key: &str) -> VersionId {
         let path: KeyPath = key.parse().expect("a key's name");
@@ -334,9 +357,13 @@ fn at_start() -> Moment {
 
 /// What the provider of the bench seals: the key itself, which only it can read; it stays on the bench.
 fn seal(job: &SealJob) -> Vec<Seal> {
-    let hex: String = job.key.expose().iter().map(|byte| format!("{byte:02x}")).collect();
-    let ciphertext = format!("{}|{}|{hex}", job.path, job.version);
-    job.roots
+    seal_to(&job.roots, &format!("{}|{}", job.path, job.version), &job.key)
+}
+
+fn seal_to(roots: &[RootRef], name: &str, key: &SecretKey) -> Vec<Seal> {
+    let hex: String = key.expose().iter().map(|byte| format!("{byte:02x}")).collect();
+    let ciphertext = format!("{name}|{hex}");
+    roots
         .iter()
         .map(|root| Seal { by: SealedBy::Root(root.clone()), ciphertext: ciphertext.clone() })
         .collect()

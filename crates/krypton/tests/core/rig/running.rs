@@ -72,7 +72,9 @@ impl Running {
     ) -> Self {
         let access = Access::Token(Token::new(TOKEN).expect("a token"));
         let (leases, probed_every) = (LeasePolicy::default(), PROBED_EVERY);
-        let options = Options { data_dir, region: region(name), access, leases, purge, probed_every };
+        let change_wait = openkcm_krypton::CHANGE_WAIT;
+        let options =
+            Options { data_dir, region: region(name), access, leases, purge, probed_every, change_wait };
         let service = eventually("the lock of the one before", async || {
             match Service::start(options.clone(), surroundings.clone()).await {
                 Ok(service) => Some(service),

@@ -51,6 +51,7 @@ pub(super) fn check(file: File, layers: Layers) -> Result<Config, ConfigError> {
         lease_terms: file.lease_terms,
         lease_policy: file.lease_policy,
         purge,
+        change_wait: file.change_wait.duration(),
         probed_every: file.probed_every.duration(),
         directory,
         shown: layers.table,

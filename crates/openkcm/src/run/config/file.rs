@@ -10,7 +10,7 @@ use std::time::Duration;
 use openkcm_cmk::LeaseTerms;
 use openkcm_contracts::{Period, RegionId, Role};
 use openkcm_http::SpiffeId;
-use openkcm_krypton::{LeasePolicy, PurgePolicy};
+use openkcm_krypton::{CHANGE_WAIT, LeasePolicy, PurgePolicy};
 use openkcm_orbital::nats::Storage;
 use openkcm_roots::RootsConfig;
 use serde::de::{DeserializeOwned, Error as _};
@@ -33,6 +33,7 @@ pub(super) struct File {
     /// Of a Core.
     pub(super) lease_policy: LeasePolicy,
     pub(super) purge: Purge,
+    pub(super) change_wait: Period,
     /// Of both.
     pub(super) probed_every: Period,
 }
@@ -76,6 +77,8 @@ struct Krypton {
     purge: Purge,
     #[serde(default)]
     probe: Probes,
+    #[serde(default)]
+    l1: Changes,
 }
 
 /// `[lease]` of the CMK Server.
@@ -133,6 +136,19 @@ impl Default for Purge {
             brake_least: brake.least,
             brake_window: period(brake.window),
         }
+    }
+}
+
+/// `[l1]`, of a Core: how a root that comes into a tenant's link later is dealt with.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a section with keys of its own")]
+pub(super) struct Changes {
+    pub(super) change_wait: Period,
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self { change_wait: Period::from_secs(CHANGE_WAIT.as_secs()).expect("three days are a period") }
     }
 }
 
@@ -240,9 +256,11 @@ pub(super) fn of(role: Role, layers: &Layers) -> Result<File, ConfigError> {
             }
         }
         Role::Krypton => {
-            let Krypton { data_dir, region, listen, orbital, roots, lease, purge, probe } = shaped(layers)?;
+            let Krypton { data_dir, region, listen, orbital, roots, lease, purge, probe, l1 } =
+                shaped(layers)?;
             File {
                 roots,
+                change_wait: l1.change_wait,
                 lease_policy: lease.into(),
                 probed_every: probe.every,
                 purge,
@@ -272,6 +290,7 @@ impl File {
             lease_policy: LeasePolicy::default(),
             probed_every: Probes::default().every,
             purge: Purge::default(),
+            change_wait: Changes::default().change_wait,
         }
     }
 }
