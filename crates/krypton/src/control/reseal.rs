@@ -1,5 +1,5 @@
-//! Sealing anew: every L3 version of a system comes to be sealed under the L2 that seals new ones. What begins it also
-//! has the L2 sealed to the roots that it lacks (`reseal_l2.rs`).
+//! Sealing anew: every L3 version of a system comes to be sealed under the L2 that seals new ones. When
+//! the L2 itself is sealed to further roots is kept here too (`reseal_l2.rs`).
 //!
 //! What is to be done is read off what is held (a version that is open here, and has no seal under that L2 or a newer
 //! one), so that a crash forgets nothing. It is done in shares, between which other inputs come, and stops nobody: the
@@ -35,6 +35,9 @@ const AT_ONCE: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Resealing {
     due: Agenda,
+    /// Those whose L2 lacks a seal to a root. Apart: a root that does not answer for a day must not have all services of
+    /// its systems gone through every half minute.
+    roots_due: Agenda,
     came_to: HashMap<SystemPath, CameTo>,
     /// Those of which more was found while they were gone through: it may lie in a part that was.
     again: BTreeSet<SystemPath>,
@@ -49,31 +52,43 @@ struct CameTo {
 
 impl Resealing {
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        self.due.next_due()
+        self.due.next_due().into_iter().chain(self.roots_due.next_due()).min()
     }
 
-    /// Has a system gone through again.
-    pub(super) fn retry(&mut self, path: &SystemPath, at: Timestamp) {
-        self.due.at_latest(KeyPath::System(path.clone()), at);
+    /// Has a system's L2 sealed to the roots that it lacks, no later than then.
+    pub(super) fn look_at_roots(&mut self, path: &SystemPath, at: Timestamp) {
+        self.roots_due.at_latest(KeyPath::System(path.clone()), at);
     }
 }
 
 impl Core {
     /// Has a system gone through, from its beginning, when it is this region's turn; once more where it is under way.
     pub(super) fn reseal_later(&mut self, served: &Served, path: &SystemPath, now: Timestamp) {
-        let rank = served.tenant.regions.iter().position(|region| *region == self.region);
-        let Some(rank) = rank.and_then(|rank| u32::try_from(rank).ok()) else { return };
+        let Some(at) = self.turn(served, now) else { return };
         if self.resealing.came_to.contains_key(path) {
             self.resealing.again.insert(path.clone());
             return;
         }
-        let at = now.after(RESEAL_PATIENCE.saturating_mul(rank));
         self.resealing.due.at_latest(KeyPath::System(path.clone()), at);
+    }
+
+    /// When it is this region's turn to seal anew what is found now; never where it is none of the tenant's.
+    pub(super) fn turn(&self, served: &Served, now: Timestamp) -> Option<Timestamp> {
+        let rank = served.tenant.regions.iter().position(|region| *region == self.region)?;
+        Some(now.after(RESEAL_PATIENCE.saturating_mul(u32::try_from(rank).ok()?)))
     }
 
     /// Goes on with what is due, a share of it. After all else of a step, which may have found more.
     pub(super) fn reseal_due(&mut self, step: &mut Step<'_>) -> Result<(), StoreError> {
         let mut looks = 0;
+        while looks < self.share
+            && let Some(KeyPath::System(path)) = self.resealing.roots_due.take_due(step.now, 1).pop_first()
+        {
+            looks += 1;
+            if let Some(served) = self.open(step, &path.tenant)? {
+                self.reseal_to_roots(step, &served, &path)?;
+            }
+        }
         while looks < self.share && step.effects.reseal.len() < AT_ONCE {
             let Some(KeyPath::System(path)) = self.resealing.due.take_due(step.now, 1).pop_first() else {
                 return Ok(());
@@ -85,10 +100,15 @@ impl Core {
 
     /// New seals could not be committed: the systems are gone through again.
     pub fn not_resealed(&mut self, resealed: &[KeySealed], now: Timestamp) {
-        let systems: BTreeSet<_> = resealed.iter().map(system_of).collect();
-        for path in systems {
-            self.resealing.came_to.remove(&path);
-            self.resealing.due.at_latest(KeyPath::System(path), now.after(KEEP_RETRY));
+        let at = now.after(KEEP_RETRY);
+        for sealed in resealed {
+            let path = system_of(sealed);
+            if sealed.service.is_none() {
+                self.resealing.look_at_roots(&path, at);
+            } else {
+                self.resealing.came_to.remove(&path);
+                self.resealing.due.at_latest(KeyPath::System(path), at);
+            }
         }
     }
 
@@ -100,13 +120,9 @@ impl Core {
         path: &SystemPath,
         looks: &mut usize,
     ) -> Result<(), StoreError> {
-        let from = self.resealing.came_to.remove(path);
+        let from = self.resealing.came_to.remove(path).unwrap_or_default();
         *looks += 1;
         let Some(served) = self.open(step, &path.tenant)? else { return Ok(()) };
-        if from.is_none() {
-            self.reseal_to_roots(step, &served, path)?;
-        }
-        let from = from.unwrap_or_default();
         let limit = self.share;
         let services = store::services_of(step.view, path, from.after.as_ref(), limit)?;
         let mut came_to = from;

@@ -22,7 +22,7 @@ use crate::store;
 const RETRY: Duration = Duration::from_secs(30);
 
 impl Core {
-    /// Has a system gone through when a version of its L2 lacks a seal.
+    /// Has the L2 of a system looked at when it is this region's turn, where a version of it lacks a seal.
     pub(super) fn note_lacking_roots(
         &mut self,
         view: &dyn Read,
@@ -34,8 +34,10 @@ impl Core {
             return Ok(());
         }
         let KeyPath::System(path) = definition.path() else { return Ok(()) };
-        if !self.lacking(view, served, &path, system)?.is_empty() {
-            self.reseal_later(served, &path, now);
+        if !self.lacking(view, served, &path, system)?.is_empty()
+            && let Some(at) = self.turn(served, now)
+        {
+            self.resealing.look_at_roots(&path, at);
         }
         Ok(())
     }
@@ -119,7 +121,7 @@ impl Core {
         system.resealing.remove(&sealed.version);
         let seals = outcome.unwrap_or_default();
         if seals.len() < roots.len() {
-            self.resealing.retry(&path, now.after(RETRY));
+            self.resealing.look_at_roots(&path, now.after(RETRY));
         }
         self.step(view, now, |core, step| {
             if let Some(root) = denied_by {

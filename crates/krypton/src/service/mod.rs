@@ -115,8 +115,7 @@ impl Service {
             .with_probes(probed_every);
         let core = Arc::new(Mutex::new(core));
         let (inputs, queue) = mpsc::channel(MAX_WAITING_INPUTS);
-        let (settled_sender, settled) = watch::channel(0);
-        let traffic = Traffic::default();
+        let ((settled_sender, settled), traffic) = (watch::channel(0), Traffic::default());
         let mut control = ControlLoop {
             core: core.clone(),
             store: store.clone(),
@@ -134,8 +133,8 @@ impl Service {
         control.start().await?;
         let answers = answers(&store, &region, &common);
         let (receiving, telling) = (inputs.clone(), answers.clone());
-        let receiver = MeshReceiver { keyring: keyring.clone(), inputs: receiving, answers: telling };
-        let receiver = Arc::new(receiver);
+        let receiver =
+            Arc::new(MeshReceiver { keyring: keyring.clone(), inputs: receiving, answers: telling });
         let mesh = Mesh::start(plan(&store, &region, receiver, traffic), &common);
         let mut tasks = JoinSet::new();
         tasks.spawn(control.run());
@@ -149,8 +148,7 @@ impl Service {
             inputs: inputs.clone(),
             shown: purges::Shown::default(),
         };
-        let purges_shown = purges.shown.clone();
-        tasks.spawn(purges.run());
+        let purges_shown = start_purges(purges, &mut tasks);
         tasks.spawn(answers.recount());
         tasks.spawn(tell_when_hydrated(mesh.handle(), inputs.clone()));
         let handle = Handle {
@@ -199,6 +197,13 @@ impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Service").field("region", &self.handle.region).finish_non_exhaustive()
     }
+}
+
+/// Starts what destroys. Gives what is to be seen of it.
+fn start_purges(purges: Purges, tasks: &mut JoinSet<()>) -> purges::Shown {
+    let shown = purges.shown.clone();
+    tasks.spawn(purges.run());
+    shown
 }
 
 /// What answers authorities, and recounts.
