@@ -15,6 +15,7 @@ mod lease;
 mod manifests;
 mod mesh;
 mod statistics;
+mod tier3;
 mod unlink;
 mod usable;
 
@@ -50,6 +51,8 @@ enum Scenario {
     Lease(lease::Arguments),
     /// A new Core takes in a million definitions, while it serves what it has
     Hydrate(hydrate::Arguments),
+    /// A region is lost with its disk, and failed over to one that held nothing: how soon its tenants are served there
+    Tier3(tier3::Arguments),
     /// Ten million definitions: a manifest, and ten differences found and healed
     Manifests(manifests::Arguments),
 }
@@ -70,6 +73,7 @@ async fn main() -> anyhow::Result<()> {
         }
         Scenario::Chaos(arguments) => chaos::run(&program, &arguments).await,
         Scenario::Lease(arguments) => lease::run(&program, &arguments).await,
+        Scenario::Tier3(arguments) => tier3::run(&program, &arguments).await,
         Scenario::Across(arguments) => across::run(&program, &arguments).await,
         Scenario::Usable(arguments) => usable::run(&program, &arguments).await,
         Scenario::Kill(arguments) => kill::run(&program, &arguments).await,

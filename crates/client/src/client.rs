@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openkcm_contracts::problem::Code;
-use openkcm_contracts::{RegionId, Revision};
+use openkcm_contracts::{RegionId, Revision, placement};
 use openkcm_host::{BootInstant, Clock, Entropy};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MATCH, RETRY_AFTER};
 use reqwest::{Response, Url};
@@ -17,6 +17,7 @@ use crate::call::{Answer, Call, Component, Resource};
 use crate::credential::Credential;
 use crate::distrust;
 use crate::error::{ClientError, ProblemDocument};
+use crate::failover::{Budget, Exchanged, Health};
 use crate::landscape::{Landscape, LandscapeError, Region};
 use crate::patience::Patience;
 
@@ -36,12 +37,15 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
+    health: Arc<Health>,
     patience: Patience,
 }
 
 struct Inner {
     http: reqwest::Client,
     landscape: Landscape,
+    /// The names of the landscape's regions, in its order.
+    regions: Vec<RegionId>,
     authorization: Option<HeaderValue>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -70,14 +74,26 @@ impl Client {
             .tls_backend_preconfigured(tls)
             .build()
             .map_err(|source| LandscapeError::Setup { source })?;
-        let inner = Inner { http, landscape: landscape.clone(), authorization, clock, entropy };
-        Ok(Self { inner: Arc::new(inner), patience: Patience::NONE })
+        let health = Health::new(Budget::default(), clock.clone(), entropy.clone());
+        let landscape = landscape.clone();
+        let regions = landscape.regions.iter().map(|region| region.name.clone()).collect();
+        let inner = Inner { http, landscape, regions, authorization, clock, entropy };
+        Ok(Self { inner: Arc::new(inner), health: Arc::new(health), patience: Patience::NONE })
     }
 
     /// The same client with more or less patience.
     #[must_use]
     pub fn with_patience(&self, patience: Patience) -> Self {
         Self { patience, ..self.clone() }
+    }
+
+    /// The same client with another budget of further attempts, which it does not share with this one; nor what this
+    /// one has learned of regions and tenants.
+    #[must_use]
+    pub fn with_budget(&self, budget: Budget) -> Self {
+        let Inner { clock, entropy, .. } = &*self.inner;
+        let health = Health::new(budget, clock.clone(), entropy.clone());
+        Self { health: Arc::new(health), ..self.clone() }
     }
 
     /// Where this client's components are.
@@ -145,7 +161,15 @@ impl Client {
 
     /// Reads a call's answer as a type.
     pub(crate) async fn typed<T: DeserializeOwned>(&self, call: &Call) -> Result<T, ClientError> {
-        let answer = self.call(call).await?;
+        self.read_as(call, &self.call(call).await?)
+    }
+
+    /// Reads an answer as a type.
+    pub(crate) fn read_as<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        answer: &Answer,
+    ) -> Result<T, ClientError> {
         answer.json().map_err(|error| {
             // serde's own words may repeat a plaintext; its place does not.
             let place = format!("line {}, column {}", error.line(), error.column());
@@ -169,6 +193,20 @@ impl Client {
     }
 
     async fn once(&self, call: &Call) -> Result<Answer, ClientError> {
+        self.read(call, self.send(call, None).await?).await
+    }
+
+    /// Sends a call once, and gives up after so much time, where there is a limit shorter than for all calls.
+    pub(crate) async fn exchange(&self, call: &Call, within: Option<Duration>) -> Exchanged<Answer> {
+        let response = match self.send(call, within).await {
+            Ok(response) => response,
+            Err(error) => return Exchanged { result: Err(error), regions: None },
+        };
+        let regions = text_of(response.headers(), placement::HEADER).and_then(placement::read);
+        Exchanged { result: self.read(call, response).await, regions: regions.map(Arc::from) }
+    }
+
+    async fn send(&self, call: &Call, within: Option<Duration>) -> Result<Response, ClientError> {
         let mut url = self.url(call)?;
         if !call.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&call.query);
@@ -184,8 +222,10 @@ impl Client {
             let body = Bytes::from_owner(body.clone());
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
-        let response = request.send().await.map_err(|error| self.no_answer(call, error))?;
-        self.read(call, response).await
+        if let Some(within) = within {
+            request = request.timeout(within);
+        }
+        request.send().await.map_err(|error| self.no_answer(call, error))
     }
 
     async fn read(&self, call: &Call, mut response: Response) -> Result<Answer, ClientError> {
@@ -210,6 +250,27 @@ impl Client {
             Some(problem) => Err(ClientError::Problem(Box::new(problem))),
             None => Err(self.protocol(call, format!("HTTP {} and no problem document", status.as_u16()))),
         }
+    }
+
+    pub(crate) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.inner.clock
+    }
+
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        &*self.inner.entropy
+    }
+
+    /// The names of the landscape's regions, in its order.
+    pub(crate) fn regions(&self) -> &[RegionId] {
+        &self.inner.regions
     }
 
     /// That the landscape has this region: nothing is found in one that there is not.

@@ -1,10 +1,11 @@
 //! A Core's routes: the data plane, and what a Core shows of its keys.
 //!
-//! Encrypt, decrypt and data keys change nothing and work in any region of the tenant, so they may go to
-//! the next region when one can't be reached. Only then: a region that answers has answered, and its
-//! refusal may be the tenant's will.
+//! Encrypt, decrypt and data keys change nothing and work in any region of the tenant, so they go to the next region
+//! when one can't be reached, or refuses for a reason of its own. What the tenant, its provider or the Registry has
+//! ended is ended everywhere: no other region is asked. What changes something, or depends on what a region has heard
+//! (rotate, rewrap), stays in the region that was chosen.
 
-use openkcm_contracts::{KeyPath, RegionId, ServicePath, VersionId};
+use openkcm_contracts::{KeyPath, RegionId, ServicePath, TenantId, VersionId};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,16 +16,19 @@ use crate::base64::{AsBase64, bytes};
 use crate::call::{Call, Component, Resource};
 use crate::client::Client;
 use crate::error::ClientError;
+use crate::failover::{Failover, Said, Wanted};
 
 /// Which Core is asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Route {
-    /// The landscape's first region; the others, in order, when it can't be reached.
+    /// The tenant's regions in their order, as far as they are known, then the landscape's. For what only one region is
+    /// asked for, the landscape's first.
     #[default]
     First,
-    /// This region; the others, in order, when it can't be reached.
+    /// This region where it is one of the tenant's, such as the nearest one; then as [`Route::First`]. For what only one
+    /// region is asked for, this one.
     Prefer(RegionId),
-    /// This region and no other.
+    /// This region and no other, whatever is known of it.
     Only(RegionId),
 }
 
@@ -41,6 +45,8 @@ pub struct Served<T> {
     pub region: RegionId,
     /// What it answered.
     pub answer: T,
+    /// What the regions said that this call asked before, in this order. Mostly nothing.
+    pub passed_over: Vec<Said>,
 }
 
 /// A ciphertext, of encrypt or rewrap.
@@ -108,7 +114,7 @@ struct OpenRequest<'a> {
 }
 
 impl Client {
-    /// The Cores of the landscape, asked in this order.
+    /// The Cores of the landscape, asked by this route.
     pub fn core(&self, route: Route) -> Core<'_> {
         Core { client: self, route }
     }
@@ -126,7 +132,7 @@ impl Core<'_> {
         let request = EncryptRequest { plaintext: AsBase64(plaintext), aad: aad.map(AsBase64) };
         let text_bytes =
             request.plaintext.encoded_len() + request.aad.as_ref().map_or(0, AsBase64::encoded_len);
-        self.anywhere(|core| post(core, key, "encrypt").json_with(&request, text_bytes)).await
+        self.anywhere(&key.tenant, |core| post(core, key, "encrypt").json_with(&request, text_bytes)).await
     }
 
     /// Decrypts what was encrypted with the same `aad`.
@@ -137,16 +143,17 @@ impl Core<'_> {
         aad: Option<&[u8]>,
     ) -> Result<Served<Decrypted>, ClientError> {
         let request = OpenRequest { ciphertext, aad: aad.map(AsBase64) };
-        self.anywhere(|core| post(core, key, "decrypt").json(&request)).await
+        self.anywhere(&key.tenant, |core| post(core, key, "decrypt").json(&request)).await
     }
 
     /// Makes a data key of so many bytes.
     pub async fn datakey(&self, key: &ServicePath, bytes: usize) -> Result<Served<DataKey>, ClientError> {
-        self.anywhere(|core| post(core, key, "datakey").json(&json!({ "bytes": bytes }))).await
+        self.anywhere(&key.tenant, |core| post(core, key, "datakey").json(&json!({ "bytes": bytes }))).await
     }
 
     /// Encrypts with the newest version what an older, or a compromised, one holds. The plaintext stays in
-    /// the Core. Only the first region of the route is asked.
+    /// the Core. Only one region is asked: another may not have heard that a version is compromised,
+    /// and encrypt with that one.
     pub async fn rewrap(
         &self,
         key: &ServicePath,
@@ -157,18 +164,18 @@ impl Core<'_> {
         self.here(|core| post(core, key, "rewrap").json(&request)).await
     }
 
-    /// Makes a new version of an L2 or L3. Only the first region of the route is asked.
+    /// Makes a new version of an L2 or L3. Only one region is asked.
     pub async fn rotate(&self, key: &KeyPath) -> Result<Served<Rotated>, ClientError> {
         let path = format!("{}/rotate", key_path(key));
         self.here(|core| Call::new(core, Method::POST, path.clone()).json(&json!({}))).await
     }
 
-    /// The versions of an L2 or L3 and their states. Only the first region of the route is asked.
+    /// The versions of an L2 or L3 and their states. Only one region is asked.
     pub async fn key(&self, key: &KeyPath) -> Result<Served<Resource>, ClientError> {
         self.show(key_path(key)).await
     }
 
-    /// The Core's lease, mesh, outbox and tenants. Only the first region of the route is asked.
+    /// The Core's lease, mesh, outbox and tenants. Only one region is asked.
     pub async fn status(&self) -> Result<Served<Resource>, ClientError> {
         self.show("/v1/status".to_owned()).await
     }
@@ -176,7 +183,7 @@ impl Core<'_> {
     async fn show(&self, path: String) -> Result<Served<Resource>, ClientError> {
         let region = self.first()?;
         let call = Call::get(Component::Core(region.clone()), path);
-        Ok(Served { answer: self.client.resource(&call).await?, region })
+        Ok(Served { answer: self.client.resource(&call).await?, region, passed_over: Vec::new() })
     }
 
     /// Asks the first region of the route.
@@ -186,42 +193,36 @@ impl Core<'_> {
     ) -> Result<Served<T>, ClientError> {
         let region = self.first()?;
         let answer = self.client.typed(&call(Component::Core(region.clone()))).await?;
-        Ok(Served { region, answer })
+        Ok(Served { region, answer, passed_over: Vec::new() })
     }
 
-    /// Asks the regions of the route one after the other until one can be reached.
+    /// Asks the regions of the tenant one after the other until one serves, or refuses for good.
     async fn anywhere<T: DeserializeOwned>(
         &self,
+        tenant: &TenantId,
         call: impl Fn(Component) -> Call,
     ) -> Result<Served<T>, ClientError> {
-        let mut unreachable = None;
-        for region in self.order()? {
-            match self.client.typed(&call(Component::Core(region.clone()))).await {
-                Ok(answer) => return Ok(Served { region, answer }),
-                Err(error) if error.never_arrived() => unreachable = Some(error),
-                Err(error) => return Err(error),
-            }
-        }
-        Err(unreachable.unwrap_or_else(|| self.client.no_such_region("")))
-    }
-
-    fn first(&self) -> Result<RegionId, ClientError> {
-        self.order()?.into_iter().next().ok_or_else(|| self.client.no_such_region(""))
-    }
-
-    /// The regions to ask, in order.
-    fn order(&self) -> Result<Vec<RegionId>, ClientError> {
-        let mut order: Vec<RegionId> =
-            self.client.landscape().regions.iter().map(|region| region.name.clone()).collect();
-        let (Route::Prefer(name) | Route::Only(name)) = &self.route else { return Ok(order) };
-        let Some(at) = order.iter().position(|region| region == name) else {
-            return Err(self.client.no_such_region(name.as_str()));
+        let preferred = match &self.route {
+            Route::First => None,
+            Route::Prefer(region) => Some(region),
+            Route::Only(_) => return self.here(call).await,
         };
-        order[..=at].rotate_right(1);
-        if matches!(self.route, Route::Only(_)) {
-            order.truncate(1);
+        if let Some(region) = preferred {
+            self.client.check_region(region)?;
         }
-        Ok(order)
+        let wanted = Wanted { tenant, preferred, regions: self.client.regions() };
+        Failover::begin(self.client, wanted).run(call).await
+    }
+
+    /// The region that is asked for what no other one may do in its place.
+    fn first(&self) -> Result<RegionId, ClientError> {
+        let region = match &self.route {
+            Route::First => self.client.regions().first(),
+            Route::Prefer(region) | Route::Only(region) => Some(region),
+        };
+        let region = region.ok_or_else(|| self.client.no_such_region(""))?;
+        self.client.check_region(region)?;
+        Ok(region.clone())
     }
 }
 

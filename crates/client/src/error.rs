@@ -11,6 +11,7 @@ use openkcm_contracts::problem::Code;
 use serde::Deserialize;
 
 use crate::call::Component;
+use crate::failover::NoRegion;
 
 /// Why a call gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +70,9 @@ pub enum ClientError {
         /// The names that there are.
         known: String,
     },
+    /// Several regions were asked, or failed lately, and none served: what each of them said.
+    #[error(transparent)]
+    NoRegionServes(NoRegion),
 }
 
 impl ClientError {
@@ -77,15 +81,16 @@ impl ClientError {
         self.problem().and_then(|problem| problem.code)
     }
 
-    /// Whether it is certain that the component has not had the request, so that another one may.
+    /// Whether it is certain that the component has not had the request. Of several regions that is not said.
     pub fn never_arrived(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Distrust { .. })
     }
 
-    /// The refusal, if it is one.
+    /// The refusal, if it is one; of those of several regions the most useful.
     pub fn problem(&self) -> Option<&ProblemDocument> {
         match self {
             Self::Problem(problem) => Some(problem),
+            Self::NoRegionServes(none) => none.problem(),
             _ => None,
         }
     }

@@ -6,7 +6,8 @@
 //!
 //! What always holds: the credential goes only to the addresses of the landscape, over loopback or over TLS
 //! that trusts the landscape's CA alone, past no proxy and along no redirect. Plaintexts are wiped when dropped. What a component refuses
-//! for now is tried again within the caller's [`Patience`]; what a tenant has withdrawn is not.
+//! for now is tried again within the caller's [`Patience`]; what a tenant has withdrawn is not. What changes nothing goes
+//! on in another region where the refusal is of one region alone, within a [`Budget`]: `docs/client.md`, ADR 0023.
 //!
 //! Not here: what a refusal means to a person (see `docs/errors.md`), and printing.
 
@@ -19,6 +20,7 @@ mod credential;
 mod distrust;
 mod drift;
 mod error;
+mod failover;
 mod landscape;
 mod listing;
 mod patience;
@@ -31,6 +33,7 @@ pub use client::Client;
 pub use cmk::{Cmk, L1Spec};
 pub use core::{Core, DataKey, Decrypted, Encrypted, Rotated, Route, Served};
 pub use error::{ClientError, ProblemDocument};
+pub use failover::{Budget, NoRegion, Said};
 pub use landscape::{Landscape, LandscapeError, Region};
 pub use listing::Listing;
 pub use patience::Patience;
@@ -41,3 +44,8 @@ pub use registry::{KeySpec, Registry, TenantSpec};
 pub use reqwest::Method;
 /// The addresses in a [`Landscape`].
 pub use reqwest::Url;
+
+/// The example of the guide is compiled with the code that it is about.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/client.md")]
+struct Guide;

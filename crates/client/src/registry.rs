@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use openkcm_contracts::{KeyPath, RegionId, SystemPath, TenantId, VersionId};
+use openkcm_contracts::{KeyPath, RegionId, Revision, SystemPath, TenantId, VersionId};
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::json;
@@ -121,10 +121,43 @@ impl<'c> Registry<'c> {
         self.client.resource(&call(Method::GET, "/v1/regions".to_owned())).await
     }
 
-    /// Moves the tenants of a region that is lost to another one.
-    pub async fn failover(&self, from: &RegionId, to: &RegionId) -> Result<Resource, ClientError> {
-        let path = format!("/v1/regions/{from}/failover");
-        self.client.resource(&call(Method::POST, path).json(&json!({ "to": to }))).await
+    /// Has what a region claims keep no tombstone from being told any more.
+    pub async fn overrule(&self, region: &RegionId) -> Result<Resource, ClientError> {
+        self.client.resource(&call(Method::POST, format!("/v1/regions/{region}/overrule"))).await
+    }
+
+    /// Moves the tenants of a region that is lost to another one. `seen`: the revision of its failover that is meant,
+    /// where it was failed over before.
+    pub async fn failover(
+        &self,
+        from: &RegionId,
+        to: &RegionId,
+        seen: Option<Revision>,
+    ) -> Result<Resource, ClientError> {
+        let call = call(Method::POST, failover_path(from)).json(&json!({ "to": to }));
+        self.client.resource(&call.if_match(seen)).await
+    }
+
+    /// What a failover would move.
+    pub async fn failover_survey(&self, from: &RegionId, to: &RegionId) -> Result<Resource, ClientError> {
+        let call = call(Method::POST, failover_path(from)).json(&json!({ "to": to, "dry_run": true }));
+        self.client.resource(&call).await
+    }
+
+    /// The last failover of a region.
+    pub async fn failover_of(&self, from: &RegionId) -> Result<Resource, ClientError> {
+        self.client.resource(&call(Method::GET, failover_path(from))).await
+    }
+
+    /// The tenants that the failover of a region moved.
+    pub fn moved_tenants(&self, from: &RegionId) -> Listing<'c> {
+        Listing::new(self.client, call(Method::GET, format!("{}/tenants", failover_path(from))))
+    }
+
+    /// Gives the tenants of a region back. `seen`: the revision of the failover that is meant.
+    pub async fn failback(&self, from: &RegionId, seen: Option<Revision>) -> Result<Resource, ClientError> {
+        let call = call(Method::POST, format!("/v1/regions/{from}/failback"));
+        self.client.resource(&call.if_match(seen)).await
     }
 }
 
@@ -138,6 +171,10 @@ fn delete(path: String, purge_after: Option<&str>) -> Call {
 
 fn undelete(path: &str) -> Call {
     call(Method::POST, format!("{path}/undelete"))
+}
+
+fn failover_path(region: &RegionId) -> String {
+    format!("/v1/regions/{region}/failover")
 }
 
 fn tenant_path(tenant: &TenantId) -> String {

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use crate::commands::{Outcome, Records, carry_out};
 use crate::cores;
 use crate::metrics::Metrics;
-use crate::rules::{self, Landscape};
+use crate::rules::{self, Held, Landscape};
 use crate::store::{self, UnlinkReason};
 use crate::words;
 
@@ -69,6 +69,7 @@ fn define(
         tracing::warn!(tenant = %fact.tenant, %revision, "the tenant was held with other content; replaced");
     }
     if let Some(tenant) = &heard.tenant {
+        note_moves(tx, &records.held(landscape), (revision, fact), now)?;
         store::save_tenant(tx, tenant)?;
         if records.is_stale() {
             store::note_untold(tx, &fact.tenant)?;
@@ -79,6 +80,26 @@ fn define(
     let ended = outcome.filter(Outcome::changed).and_then(|outcome| outcome.into_inner().unlinked);
     let unlinked = ended.map(|ended| ended.reason);
     Ok(Applied::Tenant { meeting: heard.meeting, unlinked })
+}
+
+/// Notes to which regions a tenant with a pointer has come, and which it has left: until they have heard of it, they
+/// differ from what they are to hold for good reason.
+fn note_moves(
+    tx: &mut dyn Write,
+    held: &Held<'_>,
+    (revision, fact): (Revision, &TenantDefine),
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let Some(pointer) = held.pointer else { return Ok(()) };
+    let before = held.tenant.map_or(&[][..], |tenant| &tenant.fact.regions);
+    let came = fact.regions.iter().filter(|region| !before.contains(region));
+    let left = before.iter().filter(|region| !fact.regions.contains(region));
+    let came = came.map(|region| (region, Some(store::digest(pointer))));
+    for (region, came) in came.chain(left.map(|region| (region, None))) {
+        let noted = store::moves::Move { tenant: fact.tenant.clone(), came };
+        store::moves::note(tx, region, &noted, (revision, now))?;
+    }
+    Ok(())
 }
 
 /// The streams that the CMK Server reads.

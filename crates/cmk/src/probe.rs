@@ -154,7 +154,7 @@ fn throwaway_of(tenant: &TenantId) -> Binding {
 pub(crate) fn outcome_of(error: &RootError) -> Option<ProbeOutcome> {
     match error {
         RootError::Denied { .. } => Some(ProbeOutcome::Denied),
-        RootError::Unreachable { .. } => Some(ProbeOutcome::Unreachable),
+        RootError::Unreachable { .. } | RootError::Throttled { .. } => Some(ProbeOutcome::Unreachable),
         // A root that gives back something else than it sealed is none that anything may rely on.
         RootError::Misconfigured { .. } | RootError::Unopenable { .. } => Some(ProbeOutcome::Misconfigured),
         RootError::LockedMemory(_) => None,

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openkcm_component::{Mesh, MeshHandle, Plan, Running, StartError, Traffic, http_options, open_store};
+use openkcm_component::{
+    Mesh, MeshHandle, Plan, Running, StartError, Traffic, drift, http_options, open_store,
+};
 use openkcm_contracts::{Lane, RegionId, Role};
 use openkcm_http::{Access, metrics_registry};
 use openkcm_orbital::Words;
@@ -87,7 +89,13 @@ impl Service {
         let store = open_store(&options.data_dir, COMPONENT, None, store::SPACES)?;
         let (rebuild, now) = (options.rebuild, common.clock.now());
         // Before any request: what is accepted from now on is known to be newer than what the mesh may know.
-        store.write(move |tx| words::begin(tx, rebuild, now)).await?;
+        let regions = options.regions.clone();
+        store
+            .write(move |tx| {
+                store::forget_claims_beyond(tx, &regions)?;
+                words::begin(tx, rebuild, now)
+            })
+            .await?;
         let own = Words {
             author: Role::Cmk,
             streams: Layout::new(options.regions.iter().cloned()).words_of(Role::Cmk),
@@ -129,6 +137,8 @@ impl Service {
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(prober.run(common.entropy.clone()));
+        let drift = drift::Gauges::register(store.clone(), &mut registry);
+        tasks.spawn(drift.run());
         let http = http_options(COMPONENT, options.access, common.clock.clone(), &handle, registry);
         let context = Context {
             store,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use openkcm_component::{Applied, AuthorityStatus, MeshHandle, MeshStatus};
+use openkcm_component::{Applied, AuthorityStatus, MeshHandle, MeshStatus, drift};
 use openkcm_contracts::Revision;
 use openkcm_store::{Store, StoreError};
 use serde::Serialize;
@@ -23,6 +23,8 @@ pub struct Status {
     pub revision: Option<Revision>,
     /// Whether it is as new as its own last words.
     pub authority: AuthorityStatus,
+    /// Where regions were found to hold something else than they are to, and not healed yet; `/v1/drift` lists it.
+    pub drift_open: u64,
     /// The mesh, as the CMK Server sees it.
     pub mesh: MeshStatus,
     /// How many tenants' roots were last found in which state: `ok`, `denied`, `unreachable`, `misconfigured`. Those that
@@ -47,7 +49,8 @@ impl Observer {
             .read(move |view| {
                 let (revision, applied) = (store::revision(view)?, Applied::read(view)?);
                 let authority = AuthorityStatus::read(view)?;
-                Ok(Status { revision, authority, mesh: mesh.status(view, applied)?, health })
+                let (drift_open, mesh) = (drift::open_everywhere(view)?, mesh.status(view, applied)?);
+                Ok(Status { revision, authority, drift_open, mesh, health })
             })
             .await
     }

@@ -40,6 +40,8 @@ pub enum Step {
     Tell(Option<String>),
     /// To forget what was found.
     Forget,
+    /// To tell regions of links whose tenants came to them while no link could be told.
+    CatchUp,
 }
 
 /// Begins a start, which rebuilds the store from the mesh if that is asked for. To be committed before any
@@ -106,7 +108,8 @@ pub fn conclude(
         (Step::Take(after), Some(lost)) => take(tx, after, lost, now).map(Some),
         (Step::Tell(after), Some(lost)) => tell(tx, landscape, after, lost, now).map(Some),
         (Step::Forget, Some(_)) if found::forget_some(tx)? => Ok(Some(Step::Forget)),
-        (Step::Forget, Some(_)) => finish(tx, landscape, now).map(|()| None),
+        (Step::Forget, Some(_)) => finish(tx).map(Some),
+        (Step::CatchUp, None) => catch_up(tx, landscape, now),
         _ => draw_conclusion(tx, landscape, standing, now),
     }
 }
@@ -124,7 +127,8 @@ fn draw_conclusion(
         return Ok(Some(Step::Take(None)));
     }
     words::compared(tx)?;
-    Ok(None)
+    // What an earlier start did not come to is told now.
+    Ok(standing.lost().is_none().then_some(Step::CatchUp))
 }
 
 /// Whether the store holds this word of this revision, or a newer one about its pointer.
@@ -304,16 +308,22 @@ fn region(audience: Audience) -> Option<RegionId> {
 
 /// The rebuild is done. Tenants that were heard of while it went on may have come to regions that were not
 /// told then.
-fn finish(tx: &mut dyn Write, landscape: &Landscape, now: Timestamp) -> Result<(), StoreError> {
+fn finish(tx: &mut dyn Write) -> Result<Step, StoreError> {
     let (report, last) = (words::report(tx.as_read())?, last_revision(tx.as_read())?);
     let words::Rebuild { words, taken, dropped, told, .. } = report.rebuild.unwrap_or_default();
     tracing::info!(words, taken, dropped, told, revision = %last, "the store was rebuilt from the mesh");
     words::rebuilt(tx, last)?;
-    for tenant in store::take_untold(tx)? {
-        let records = Records::load(tx.as_read(), &tenant)?;
+    Ok(Step::CatchUp)
+}
+
+/// Tells of links whose tenants came to regions while none could be told: of some of them at once.
+fn catch_up(tx: &mut dyn Write, landscape: &Landscape, now: Timestamp) -> Result<Option<Step>, StoreError> {
+    let untold = store::take_untold(tx, AT_ONCE)?;
+    for tenant in &untold {
+        let records = Records::load(tx.as_read(), tenant)?;
         if let Some(decision) = rules::catch_up(&records.held(landscape), now) {
             carry_out(tx, decision)?;
         }
     }
-    Ok(())
+    Ok((untold.len() == AT_ONCE).then_some(Step::CatchUp))
 }

@@ -138,6 +138,11 @@ impl MeshHandle {
         all_read(self.hydrated.clone(), &self.shown.reads).await;
     }
 
+    /// As [`hydrated`](Self::hydrated), for these streams alone.
+    pub async fn read(&self, streams: &[Stream]) {
+        all_read(self.hydrated.clone(), streams).await;
+    }
+
     /// Waits until every stream was read to its end once since the start, or those that were not are out of reach
     /// for so long. Says whether all were read.
     pub async fn read_or_away(&self, patience: Duration, limit: Duration) -> bool {

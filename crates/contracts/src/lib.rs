@@ -11,6 +11,7 @@ mod definition;
 mod id;
 mod lifecycle;
 mod merge;
+pub mod placement;
 pub mod problem;
 mod revision;
 mod root;

@@ -94,6 +94,10 @@ codes! {
     UndeleteTooLate => "undelete_too_late", 409, "The waiting period is over", retry: false;
     /// The landscape has no such region.
     UnknownRegion => "unknown_region", 422, "The landscape has no such region", retry: false;
+    /// The region was never failed over.
+    NotFailedOver => "not_failed_over", 404, "The region was not failed over", retry: false;
+    /// Another failover stands in the way.
+    FailoverInForce => "failover_in_force", 409, "Another failover is in force", retry: false;
 
     /// The tenant was never linked.
     NotLinked => "not_linked", 404, "The tenant has no L1 pointer", retry: false;

@@ -17,7 +17,7 @@ mod sum;
 mod unit;
 
 pub use changes::Changes;
-pub use look::{Difference, MOST_LISTED, Narrowed, bucket_of, lies_in};
+pub use look::{Difference, MOST_LISTED, Narrowed, bucket_of, bucket_of_node, lies_in};
 pub use shelf::{BUCKETS, Buckets, BucketsError, EVERY_VIEW, Shelf};
 pub use sum::Sum;
 pub use unit::Unit;

@@ -11,9 +11,21 @@ use crate::{Shelf, Sum};
 /// Units, or things, that are listed at once; where there are more, smaller nodes are.
 pub const MOST_LISTED: usize = 64;
 
+/// The longest name of a unit that is looked into, in bytes: longer than any that there is.
+const MAX_UNIT_LEN: usize = 256;
+
 /// The bucket that a unit lies in.
 pub fn bucket_of(unit: &str) -> u8 {
     place_of(unit)[0]
+}
+
+/// The bucket that a node is, or lies in.
+pub fn bucket_of_node(node: &Node) -> u8 {
+    match node {
+        Node::Bucket(bucket) => *bucket,
+        Node::Place(place) => place.to_be_bytes()[0],
+        Node::Unit(unit) | Node::Part { unit, .. } => bucket_of(unit),
+    }
 }
 
 /// Whether a thing of a unit lies in a node.
@@ -82,11 +94,14 @@ impl Shelf {
             (node, _) => self.look(store, view, node, things)?.contents,
         };
         Ok(match (&theirs.contents, ours) {
-            (Contents::Nodes(theirs), Contents::Nodes(ours)) => {
-                Narrowed { nodes: differing_nodes(theirs, &ours), things: Vec::new() }
+            (Contents::Nodes(listed), Contents::Nodes(ours)) => {
+                let mut nodes = differing_nodes(listed, &ours);
+                // What lies elsewhere was not asked for; so each answer leads to smaller nodes, and to an end.
+                nodes.retain(|node| is_part(&theirs.node, node));
+                Narrowed { nodes, things: Vec::new() }
             }
-            (Contents::Things(theirs), Contents::Things(ours)) => {
-                Narrowed { nodes: BTreeSet::new(), things: differing_things(theirs, &ours) }
+            (Contents::Things(listed), Contents::Things(ours)) => {
+                Narrowed { nodes: BTreeSet::new(), things: differing_things(listed, &ours) }
             }
             // A place holds units, and a part things: whoever says otherwise is not understood, and asked no more.
             _ => Narrowed::default(),
@@ -100,6 +115,18 @@ impl Shelf {
             *total = total.plus(sum);
         }
         Ok(nodes(places.into_iter().map(|(place, sum)| (Node::Place(place), sum))))
+    }
+}
+
+/// Whether a node is a smaller one within another.
+fn is_part(of: &Node, node: &Node) -> bool {
+    match (of, node) {
+        (Node::Bucket(bucket), Node::Place(place)) => place.to_be_bytes()[0] == *bucket,
+        (Node::Bucket(_) | Node::Place(_), Node::Unit(unit)) => {
+            unit.len() <= MAX_UNIT_LEN && lies_in(of, unit, "")
+        }
+        (Node::Unit(of), Node::Part { unit, .. }) => unit == of,
+        _ => false,
     }
 }
 

@@ -4,6 +4,7 @@
 //! only where the tenants' roots open it, so that is tried before anything is put in its place.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use openkcm_contracts::v1::{KeySealed, LinkState, SealedBy};
 use openkcm_contracts::{RootRef, TenantId};
@@ -17,6 +18,11 @@ use crate::store::{LINKS, first_l2_versions, lease};
 
 /// Tenants whose roots are asked at once.
 const AT_ONCE: usize = 16;
+
+/// How long is waited before a root that limits the rate is asked again: twice as long each time, about two minutes in
+/// all.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Versions of one tenant that are tried: one that opens is enough.
 const TRIED: usize = 4;
@@ -111,11 +117,30 @@ pub async fn prove(roots: &Roots, questions: Vec<Question>, told: impl Fn()) -> 
 async fn ask(roots: &Roots, question: &Question) -> Result<(), RootError> {
     let mut last = RootError::Unopenable { reason: "nothing is sealed under it".into() };
     for (root, binding, ciphertext) in &question.seals {
-        match open_seal(roots, root, binding, ciphertext).await {
-            Ok(_) => return Ok(()),
+        match open_patiently(roots, root, binding, ciphertext).await {
+            Ok(()) => return Ok(()),
             Err(error @ RootError::Denied { .. }) => return Err(error),
             Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+/// Asks again, after longer and longer pauses, while the provider limits the rate: that says nothing of the backup.
+async fn open_patiently(
+    roots: &Roots,
+    root: &RootRef,
+    binding: &Binding,
+    ciphertext: &str,
+) -> Result<(), RootError> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match open_seal(roots, root, binding, ciphertext).await {
+            Err(RootError::Throttled { retry_after, .. }) if pause <= LONGEST_PAUSE => {
+                tokio::time::sleep(retry_after.unwrap_or(pause).min(LONGEST_PAUSE)).await;
+                pause *= 2;
+            }
+            opened => return opened.map(drop),
+        }
+    }
 }

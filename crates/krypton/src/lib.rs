@@ -20,5 +20,5 @@ pub mod store;
 
 pub use api::openapi;
 pub use openkcm_component::StartError;
-pub use rules::{Brake, LeasePolicy, PROBED_EVERY, PurgePolicy};
+pub use rules::{Brake, LeasePolicy, PROBED_EVERY, PacePolicy, PurgePolicy};
 pub use service::{CHANGE_WAIT, Handle, Options, Service, Surroundings};

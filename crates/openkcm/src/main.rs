@@ -6,6 +6,7 @@ mod backup;
 mod cli;
 mod component;
 mod dev;
+mod drill;
 mod files;
 mod init;
 mod process;

@@ -10,7 +10,7 @@ use openkcm_store::{Read, StoreError, Table, Write};
 
 use crate::{Letter, MAX_BODY_LEN};
 
-/// The letters that wait, by lane and audience, in the order in which they were written.
+/// The letters that wait, by lane and audience, in the order in which they are told.
 pub const LETTERS: Table<Letter> = Table::new("outbox");
 /// For each lane, audience and subject the number of the letter that waits; and the next number.
 pub const LATEST: Table<u64> = Table::new("outbox_latest");
@@ -39,12 +39,27 @@ pub const COUNT_LIMIT: usize = 100_000;
 /// Not a lane's prefix, so never a letter's key.
 const NEXT: &str = "next";
 
+/// What the numbers of letters begin at that let all others of their lane and audience go first.
+const LAST: u64 = 1 << 63;
+
 /// Puts a letter into the outbox, in the place of an earlier one about the same thing.
 ///
 /// # Errors
 /// When the store can't be written, or the letter is longer than any receiver reads: what could
 /// never be told must not be committed.
 pub fn put(tx: &mut dyn Write, letter: &Letter) -> Result<(), StoreError> {
+    put_from(tx, letter, 0)
+}
+
+/// As [`put`], and it is told after all those that were put so, however late: what can wait, and may be a great many.
+///
+/// # Errors
+/// As there.
+pub fn put_last(tx: &mut dyn Write, letter: &Letter) -> Result<(), StoreError> {
+    put_from(tx, letter, LAST)
+}
+
+fn put_from(tx: &mut dyn Write, letter: &Letter, first: u64) -> Result<(), StoreError> {
     if letter.body.len() > MAX_BODY_LEN {
         return Err(StoreError::TooLong {
             space: LETTERS.space().0,
@@ -62,11 +77,12 @@ pub fn put(tx: &mut dyn Write, letter: &Letter) -> Result<(), StoreError> {
     // a newer one with it.
     let number = LATEST.get(tx.as_read(), NEXT)?.unwrap_or(1);
     LATEST.put(tx, NEXT, &(number + 1))?;
+    let number = first | number;
     LATEST.put(tx, &latest, &number)?;
     LETTERS.put(tx, &letter_key(lane, &letter.audience, number), letter)
 }
 
-/// The letters of a lane that wait, by audience, the oldest of each first.
+/// The letters of a lane that wait, by audience, in the order in which they are told: the oldest first.
 ///
 /// # Errors
 /// When the store can't be read.
@@ -156,9 +172,12 @@ pub fn depth(store: &dyn Read, lane: Lane) -> Result<Depth, StoreError> {
     let prefix = lane_prefix(lane);
     let mut oldest: Option<u64> = None;
     for audience in audiences(store, lane)? {
-        let first = waiting_for(store, lane, &audience, 1)?;
-        let written = first.first().map(|waiting| waiting.letter.written_at.as_millis());
-        oldest = oldest.into_iter().chain(written).min();
+        let of_audience = audience_prefix(lane, &audience);
+        let before_last = letter_key(lane, &audience, LAST);
+        for after in [None, Some(before_last.as_str())] {
+            let first = LETTERS.list(store, &of_audience, after, 1)?.pop();
+            oldest = oldest.into_iter().chain(first.map(|(_, letter)| letter.written_at.as_millis())).min();
+        }
     }
     let scan = openkcm_store::Scan { prefix: prefix.as_bytes(), after: None, limit: COUNT_LIMIT };
     Ok(Depth { letters: store.scan(LETTERS.space(), scan)?.len(), oldest_millis: oldest })

@@ -18,6 +18,7 @@ pub mod doubts;
 pub mod inbox;
 pub mod manifests;
 mod metrics;
+mod moving;
 mod purging;
 pub mod queries;
 pub mod reconcile;

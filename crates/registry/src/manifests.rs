@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::rules::doubt::Doubt;
 use crate::rules::purge::before;
+use crate::store::Failover;
 use crate::{doubts, reconcile, store};
 
 const HEARD: Table<Heard> = Table::new("manifests");
@@ -57,6 +58,8 @@ pub struct Region {
     pub doubt: Doubt,
     /// Whether it holds each tombstone that there is now, by its last manifest.
     pub holds_tombstones: bool,
+    /// Its last failover; none when it never was failed over.
+    pub failover: Option<Failover>,
 }
 
 /// Takes a manifest, unless a later one was heard, and does what follows from it.
@@ -86,10 +89,13 @@ pub fn hear(
     if heard.as_ref().is_some_and(|heard| (heard.incarnation, heard.sequence) >= order) {
         return Ok(());
     }
-    if let Err(error) = Buckets::from_text(definitions) {
-        tracing::warn!(region = key, %error, "a manifest was not taken");
-        return Ok(());
-    }
+    let told = match Buckets::from_text(definitions) {
+        Ok(told) => told,
+        Err(error) => {
+            tracing::warn!(region = key, %error, "a manifest was not taken");
+            return Ok(());
+        }
+    };
     let earlier = heard.filter(|heard| heard.incarnation == manifest.incarnation);
     let purged = purged_up_to(tx.as_read(), purges)?.or(earlier.and_then(|earlier| earlier.purged));
     let heard = Heard {
@@ -102,8 +108,9 @@ pub fn hear(
         definitions: definitions.clone(),
     };
     HEARD.put(tx, key, &heard)?;
-    reconcile::heard(tx, &manifest.region, &heard, (now, entropy))?;
-    doubts::heard(tx, &manifest.region, heard.applied)
+    let differing = told.differing(&store::buckets(tx.as_read(), &manifest.region)?);
+    reconcile::heard(tx, &manifest.region, (&heard, &differing), (now, entropy))?;
+    doubts::heard(tx, &manifest.region, heard.applied, &differing)
 }
 
 /// Up to which revision a region has destroyed all; nothing where it does not hold the tombstones that there are, and
@@ -150,5 +157,6 @@ pub fn region(view: &dyn Read, region: &RegionId, now: Timestamp) -> Result<Regi
     let holds_tombstones = heard.as_ref().is_some_and(|heard| heard.purges.digest == all);
     let drift = drift::counts(view, region)?;
     let doubt = doubts::of(view, region, now)?;
-    Ok(Region { region: region.clone(), heard, differing, drift, doubt, holds_tombstones })
+    let failover = store::failovers::of(view, region)?;
+    Ok(Region { region: region.clone(), heard, differing, drift, doubt, holds_tombstones, failover })
 }

@@ -19,6 +19,7 @@ struct ChangeLabels {
 pub(crate) struct Metrics {
     changes: Family<ChangeLabels, Counter>,
     purges: Counter,
+    moved: Counter,
 }
 
 impl Metrics {
@@ -26,7 +27,14 @@ impl Metrics {
         let metrics = Self::default();
         registry.register("definition_changes", "Definitions changed, by kind", metrics.changes.clone());
         registry.register("purges_told", "Keys whose destruction was told", metrics.purges.clone());
+        let help = "Tenants moved by failovers, or given back";
+        registry.register("failover_tenants_moved", help, metrics.moved.clone());
         metrics
+    }
+
+    /// Counts tenants that failovers moved, or gave back.
+    pub(crate) fn count_moved(&self, tenants: u64) {
+        self.moved.inc_by(tenants);
     }
 
     /// Counts keys whose destruction was told.

@@ -10,7 +10,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use openkcm_component::drift::Records;
+use openkcm_component::drift::{self, Records};
 use openkcm_component::quarantine::Quarantine;
 use openkcm_component::{
     Applied, AuthorityStatus, Holds, Mesh, MeshHandle, MeshStatus, Plan, Running, StartError, Surroundings,
@@ -23,20 +23,21 @@ use openkcm_orbital::nats::layout::Layout;
 use openkcm_orbital::{Connection, Words};
 use openkcm_store::{Read, Store, Write};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::api;
-use crate::commands::{Failure, words};
+use crate::commands::{Failure, check_fail_over, words};
 use crate::doubts;
 use crate::inbox::{Inbox, streams};
 use crate::manifests;
 use crate::metrics::Metrics;
+use crate::moving::Moving;
 use crate::purging::Purging;
 use crate::queries::{self, Shown};
 use crate::rules::doubt::Doubt;
 use crate::rules::{Landscape, Level, Outcome};
-use crate::store::{self, KeyRecord, TenantRecord};
+use crate::store::{self, Failover, KeyRecord, TenantRecord};
 
 /// The component's name in metrics, and its store's identity.
 const COMPONENT: &str = "registry";
@@ -98,6 +99,7 @@ impl Service {
             clock: surroundings.clock.clone(),
             mesh: mesh.handle(),
             metrics: Metrics::register(&mut registry),
+            failover_said: Arc::default(),
         };
         let purging = Purging {
             store: handle.store.clone(),
@@ -105,10 +107,19 @@ impl Service {
             clock: handle.clock.clone(),
             metrics: handle.metrics.clone(),
         };
+        let moving = Moving {
+            store: handle.store.clone(),
+            clock: handle.clock.clone(),
+            metrics: handle.metrics.clone(),
+            said: handle.failover_said.clone(),
+        };
         let (router, document) = api::router(handle.clone());
+        let drift = drift::Gauges::register(handle.store.clone(), &mut registry);
         let http = http_options(COMPONENT, options.access, surroundings.clock, &handle.mesh, registry);
         let mut tasks = JoinSet::new();
         tasks.spawn(purging.run());
+        tasks.spawn(moving.run());
+        tasks.spawn(drift.run());
         let running = Running::new((router, &document), http, mesh, tasks);
         Ok(Self { handle, running })
     }
@@ -147,8 +158,12 @@ pub struct Status {
     pub revision: Revision,
     /// Whether it is as new as its own last words.
     pub authority: AuthorityStatus,
+    /// Drift records that are not healed, of all regions.
+    pub drift_open: u64,
     /// The regions for which it tells no tombstones now, and why.
     pub withholding: Vec<(RegionId, Doubt)>,
+    /// The failovers that run or are in force.
+    pub failovers: Vec<Failover>,
     /// The mesh, as the Registry sees it.
     pub mesh: MeshStatus,
 }
@@ -161,6 +176,7 @@ pub struct Handle {
     clock: Arc<dyn Clock>,
     mesh: MeshHandle,
     metrics: Metrics,
+    failover_said: Arc<Notify>,
 }
 
 impl Handle {
@@ -205,6 +221,35 @@ impl Handle {
         Ok((outcome, shown))
     }
 
+    /// Runs a command about the failover of a region in a transaction of its own; it is synced to disk when this
+    /// answers. What it says is begun with at once.
+    ///
+    /// # Errors
+    /// What the command fails with, or the store.
+    pub async fn change_failover(
+        &self,
+        command: impl FnOnce(&mut dyn Write, &Landscape, Timestamp) -> Result<Outcome<Failover>, Failure>
+        + Send
+        + 'static,
+    ) -> Result<Outcome<Failover>, Failure> {
+        let (landscape, clock) = (self.landscape(), self.clock.clone());
+        let outcome = self.store.write(move |tx| command(tx, &landscape, clock.now())).await?;
+        if let Some(Failover { from, to, phase, .. }) = outcome.to_save() {
+            tracing::warn!(%from, %to, ?phase, "an operator fails a region over, or has its tenants given back");
+            self.failover_said.notify_one();
+        }
+        Ok(outcome)
+    }
+
+    /// Whether a region can be failed over to another one now.
+    ///
+    /// # Errors
+    /// What [`fail_over`](crate::commands::fail_over) would be refused with, or the store.
+    pub async fn check_failover(&self, from: RegionId, to: RegionId) -> Result<(), Failure> {
+        let landscape = self.landscape();
+        self.ask(move |view| check_fail_over(view, &landscape, (&from, &to))).await
+    }
+
     /// Asks a consistent view of the store.
     ///
     /// # Errors
@@ -225,8 +270,11 @@ impl Handle {
         self.ask(move |view| {
             let (revision, mesh) = (store::last_revision(view)?, mesh.status(view, Applied::default())?);
             let withholding = doubts::withholding(view, &landscape, now)?;
-            let regions = landscape.regions.clone();
-            Ok(Status { regions, revision, authority: AuthorityStatus::read(view)?, withholding, mesh })
+            let (regions, authority) = (landscape.regions.clone(), AuthorityStatus::read(view)?);
+            let drift_open = drift::open_everywhere(view)?;
+            let mut failovers = store::failovers::all(view)?;
+            failovers.retain(|failover| failover.is_running() || failover.is_in_force());
+            Ok(Status { regions, revision, authority, drift_open, withholding, failovers, mesh })
         })
         .await
     }

@@ -24,6 +24,15 @@ pub enum RootError {
         /// When to try again, at the earliest.
         retry_after: Duration,
     },
+    /// The provider is there, and asks for fewer questions: it has refused this one for its rate alone, which
+    /// says nothing of the key and nothing of the provider's health.
+    #[error("the root limits the rate of requests: {reason}")]
+    Throttled {
+        /// Who limits, and what to raise if it stays so.
+        reason: String,
+        /// When to try again at the earliest, where the provider says so.
+        retry_after: Option<Duration>,
+    },
     /// Our own reference, credential or configuration is wrong. It will not work until an operator has
     /// changed it.
     #[error("the root is not set up: {reason}")]
@@ -45,7 +54,7 @@ pub enum RootError {
 impl RootError {
     /// When to try again where the provider does not say: soon, since somebody is waiting, and not so soon
     /// that many tenants together keep a provider down.
-    pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(5);
+    pub const RETRY_AFTER: Duration = Duration::from_secs(5);
 
     pub(crate) fn denied(reason: impl Into<String>) -> Self {
         Self::Denied { reason: reason.into() }

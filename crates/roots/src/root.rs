@@ -12,6 +12,7 @@
 //! | our credential is no good, or there is none | `Misconfigured` |
 //! | the key can't bind what it seals to a tenant, or the reference names no key | `Misconfigured` |
 //! | the ciphertext is not this key's, or is bound to something else, or was altered | `Unopenable` |
+//! | it limits the rate of requests, and refused this one for that alone | `Throttled` |
 //! | it is sealed, overloaded, broken; or says nothing, or nothing we understand | `Unreachable` |
 //!
 //! `Denied` is the owner's word and ends serving at once, so it is only said when the provider itself, over

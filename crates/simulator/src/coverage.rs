@@ -29,6 +29,10 @@ reached! {
     UnlinkWhileCutOff => "an unlink while a core of the tenant is cut off",
     /// A tenant was linked again after an Unlink.
     RelinkAfterUnlink => "a relink after an unlink",
+    /// An operator failed a region over.
+    FailedOver => "a region is failed over",
+    /// An operator gave the tenants of a region back.
+    FailedBack => "the tenants of a region are given back",
     /// A tenant's roots were put into another order: another epoch without an Unlink.
     RootsReordered => "a link with its roots in another order",
     /// A component crashed while letters waited in its outbox.

@@ -19,6 +19,8 @@ use crate::world::World;
 pub(crate) enum Action {
     OperateRegistry,
     OperateCmk,
+    OperateFailover,
+    MoveTenants,
     Encrypt(usize),
     Decrypt(usize),
     Rewrap(usize),
@@ -113,6 +115,9 @@ impl World {
         if let Some(index) = self.mesh.late(&silent) {
             enabled.push((3, Action::LandLate(index)));
         }
+        if self.may_move() {
+            enabled.push((8, Action::MoveTenants));
+        }
         if self.may_purge() {
             enabled.push((8, Action::PurgeDue));
         }
@@ -130,6 +135,7 @@ impl World {
         };
         if self.registry.up {
             enabled.push((6 * in_doubt(Who::Registry), Action::OperateRegistry));
+            enabled.push((2, Action::OperateFailover));
         }
         if self.cmk.up {
             enabled.push((5 * in_doubt(Who::Cmk), Action::OperateCmk));
@@ -178,7 +184,9 @@ impl World {
     /// What happens to an authority's disk, and what its operator does about it.
     fn add_faults_of_disks(&self, who: Who, enabled: &mut Vec<(usize, Action)>) {
         if self.disks_fail {
-            enabled.extend([(1, Action::CopyDisk(who)), (1, Action::PutBack(who))]);
+            // A bug that only such a fault shows has more of them to be shown by.
+            let weight = if self.bug.is_some_and(Bug::is_of_disks) { 3 } else { 1 };
+            enabled.extend([(weight, Action::CopyDisk(who)), (weight, Action::PutBack(who))]);
         }
         if self.lives.get(&who).is_some_and(Life::has_accepted_uncompared) {
             enabled.push((12, Action::Crash(who)));
@@ -193,6 +201,8 @@ impl World {
         match action {
             Action::OperateRegistry => self.operate_registry(),
             Action::OperateCmk => self.operate_cmk(),
+            Action::OperateFailover => self.operate_failover(),
+            Action::MoveTenants => self.move_tenants(),
             Action::Encrypt(index) => self.call_encrypt(index),
             Action::Decrypt(index) => self.call_decrypt(index),
             Action::Rewrap(index) => self.call_rewrap(index),

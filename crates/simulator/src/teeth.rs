@@ -102,4 +102,17 @@ impl Bug {
         Self::SkipRecount,
         Self::CorrectNothing,
     ];
+
+    /// Whether it shows only where an authority's disk was put back, or lost.
+    pub(crate) fn is_of_disks(self) -> bool {
+        matches!(
+            self,
+            Self::SpeakBeforeComparing
+                | Self::LinkWhileStale
+                | Self::KeepTerm
+                | Self::CompareCounters
+                | Self::ForgetBase
+                | Self::RebuildByOverwriting
+        )
+    }
 }

@@ -99,7 +99,8 @@ impl World {
             unknown: BTreeMap::new(),
         };
         world.calm = *world.dice.pick(&[1, 4, 4, 12]);
-        world.disks_fail = world.dice.percent(50);
+        // Drawn in any case, so that a bug leaves the rest of a history as it is.
+        world.disks_fail = world.dice.percent(50) || bug.is_some_and(Bug::is_of_disks);
         let ttl = *world.dice.pick(&[20, 120, 3_600, 86_400]);
         world.lease_ttl = Period::from_secs(ttl).expect("a period");
         world.restless_owners = *world.dice.pick(&[2, 2, 2, 12]);

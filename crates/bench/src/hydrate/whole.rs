@@ -94,6 +94,7 @@ async fn start(
         purge,
         probed_every: PROBED_EVERY,
         change_wait: openkcm_krypton::CHANGE_WAIT,
+        pace: openkcm_krypton::PacePolicy::default(),
     };
     let begun = elapsed();
     loop {

@@ -40,6 +40,15 @@ pub(crate) async fn component_with(routes: Router, access: Access) -> SocketAddr
 
 /// A client whose Registry and CMK Server are both at `authorities`, with these regions.
 pub(crate) fn client_of(authorities: SocketAddr, regions: &[(&str, SocketAddr)]) -> Client {
+    client_in_time(&clock(), authorities, regions)
+}
+
+/// As [`client_of`], on this clock.
+pub(crate) fn client_in_time(
+    clock: &ManualClock,
+    authorities: SocketAddr,
+    regions: &[(&str, SocketAddr)],
+) -> Client {
     let folder = tempfile::tempdir().unwrap();
     let credential = folder.path().join("admin.token");
     std::fs::write(&credential, format!("{TOKEN}\n")).unwrap();
@@ -48,12 +57,17 @@ pub(crate) fn client_of(authorities: SocketAddr, regions: &[(&str, SocketAddr)])
         regions.iter().map(|(name, addr)| Region { name: name.parse().unwrap(), url: url(addr) }).collect();
     let landscape =
         Landscape { registry: url(&authorities), cmk: url(&authorities), regions, credential, ca: None };
-    client_in(&landscape)
+    client_on(clock, &landscape)
 }
 
 /// A client of this landscape.
 pub(crate) fn client_in(landscape: &Landscape) -> Client {
-    Client::new(landscape, Arc::new(clock()), Arc::new(SeededEntropy::new(1))).unwrap()
+    client_on(&clock(), landscape)
+}
+
+/// A client of this landscape, whose time goes by this clock.
+pub(crate) fn client_on(clock: &ManualClock, landscape: &Landscape) -> Client {
+    Client::new(landscape, Arc::new(clock.clone()), Arc::new(SeededEntropy::new(1))).unwrap()
 }
 
 /// As [`client_of`], with patience that outlasts every test.
@@ -61,7 +75,8 @@ pub(crate) fn patient(authorities: SocketAddr) -> Client {
     client_of(authorities, &[]).with_patience(Patience::INTERACTIVE)
 }
 
-fn clock() -> ManualClock {
+/// Clocks that stand still.
+pub(crate) fn clock() -> ManualClock {
     ManualClock::new(Timestamp::from_millis(0), BootInstant::from_nanos(0))
 }
 

@@ -5,6 +5,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod answers;
+mod budget;
+mod cores;
+mod failback;
+mod failover;
 mod harness;
 mod regions;
 mod retries;

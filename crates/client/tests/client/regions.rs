@@ -1,15 +1,14 @@
-//! The data plane goes on in another region when one can't be reached, and only then.
+//! The data plane of a region: what it answers, and who is asked when one can't be reached or is named alone.
 
 use std::net::SocketAddr;
 
 use axum::Router;
 use axum::routing::post;
 use openkcm_client::{ClientError, Route};
-use openkcm_contracts::problem::Code;
-use openkcm_http::{Answer, Base64, Body, WipedJson};
+use openkcm_http::{Base64, Body, WipedJson};
 use serde_json::{Value, json};
 
-use crate::harness::{Count, client_of, component, key, nobody, refusal};
+use crate::harness::{client_of, component, key, nobody};
 
 const VERSION: &str = "0e4fd0b1-8f3a-4f1e-9a57-0c6d8ab6a0f5";
 
@@ -61,26 +60,6 @@ async fn a_region_that_was_named_alone_is_asked_alone() {
     let error = client.core(Route::Only("a".parse().unwrap())).encrypt(&key(), b"x", None).await.unwrap_err();
     assert!(matches!(error, ClientError::Unreachable { .. }));
     assert!(error.to_string().starts_with("the Core of region a at http://127.0.0.1:"), "{error}");
-}
-
-#[tokio::test]
-async fn a_refusal_is_an_answer_and_no_other_region_is_asked() {
-    for code in [Code::TenantUnlinked, Code::L1Denied, Code::LeaseExpired] {
-        let asked = Count::default();
-        let refuse = async move || -> Answer<()> { Err(refusal(code)) };
-        let count = {
-            let asked = asked.clone();
-            async move || {
-                asked.one();
-            }
-        };
-        let path = "/v1/keys/acme/hr/payroll/datakey";
-        let a = component(Router::new().route(path, post(refuse))).await;
-        let b = component(Router::new().route(path, post(count))).await;
-        let client = client_of(nobody().await, &[("a", a), ("b", b)]);
-        let error = client.core(Route::First).datakey(&key(), 32).await.unwrap_err();
-        assert_eq!((error.code(), asked.get()), (Some(code), 0));
-    }
 }
 
 #[tokio::test]

@@ -27,8 +27,9 @@ pub struct CoreBody {
     /// The region.
     #[schema(value_type = String, example = "eu-1")]
     pub region: RegionId,
-    /// `leased`: it agrees on all links, or on all but some; `silent`: no manifest was heard; `not-leased`: one was
-    /// heard, and not answered; `superseded`: who spoke last is an earlier start than the latest, which alone is leased.
+    /// `leased`: it agrees on all links, or on all but some; `lapsed`: it was leased, was not heard since, and its lease
+    /// has run out; `silent`: no manifest was heard; `not-leased`: one was heard, and not answered; `superseded`: who
+    /// spoke last is an earlier start than the latest, which alone is leased.
     #[schema(example = "leased")]
     pub state: &'static str,
     /// When it was heard last; absent when never.
@@ -47,7 +48,9 @@ pub struct CoreBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub lease: Option<LeaseBody>,
-    /// When the lease that it has runs out, as it said last.
+    /// Until when it may serve at the latest, if it is not heard any more: when the lease that it was given last has run
+    /// out, counted from when it was given, and no earlier than what the Core said of its own last. A Core counts from
+    /// when it told the manifest that was answered, a moment before.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     pub lease_until: Option<Timestamp>,
@@ -121,10 +124,11 @@ pub(super) async fn list(
         Some(region) => [context.known_region(region)?].into(),
         None => context.landscape.borrow().regions.clone(),
     };
+    let now = context.clock.now();
     let found = context.store.read(move |view| {
         let cores = regions.into_iter().map(|region| {
             let core = store::core(view, &region)?;
-            Ok(CoreBody::new(region, core))
+            Ok(CoreBody::new(region, core, now))
         });
         cores.collect::<Result<Vec<_>, openkcm_store::StoreError>>()
     });
@@ -155,7 +159,7 @@ pub(super) async fn forget(
     let core = core.map_err(|error: openkcm_store::StoreError| {
         Problem::store_unavailable("forgetting the starts of a Core", &error)
     })?;
-    Ok(Json(CoreBody::new(region, core)))
+    Ok(Json(CoreBody::new(region, core, context.clock.now())))
 }
 
 impl Context {
@@ -170,7 +174,7 @@ impl Context {
 }
 
 impl CoreBody {
-    fn new(region: RegionId, core: Core) -> Self {
+    fn new(region: RegionId, core: Core, now: Timestamp) -> Self {
         let heard = core.heard.as_ref().map(|heard| (heard.incarnation, heard.sequence));
         let answered = core.lease.as_ref().map(|lease| (lease.incarnation, lease.sequence));
         let latest = core.incarnations.keys().next_back().copied();
@@ -179,19 +183,25 @@ impl CoreBody {
             let spoke_at = one.spoke_again.or(is_superseded(*number).then_some(one.spoke_at))?;
             Some(SupersededBody { incarnation: *number, spoke_at, is_twin: one.spoke_again.is_some() })
         });
+        let given_until = core.lease.as_ref().map(|lease| lease.at.after(lease.ttl.duration()));
+        let said_until = core.heard.as_ref().and_then(|heard| heard.lease_until);
+        let lease_until = given_until.max(said_until);
         Self {
             region,
             state: match heard {
                 None => "silent",
                 Some(_) if core.spoke_last.is_some_and(is_superseded) => "superseded",
-                Some(_) if heard <= answered && core.claims.is_none() => "leased",
+                Some(_) if heard <= answered && core.claims.is_none() => match lease_until <= Some(now) {
+                    true => "lapsed",
+                    false => "leased",
+                },
                 Some(_) => "not-leased",
             },
             superseded: spoke_after.collect(),
             heard_at: core.heard.as_ref().map(|heard| heard.at),
             incarnation: core.heard.as_ref().map(|heard| heard.incarnation),
             applied: core.heard.as_ref().and_then(|heard| heard.applied),
-            lease_until: core.heard.as_ref().and_then(|heard| heard.lease_until),
+            lease_until,
             lease: core.lease.map(|lease| LeaseBody {
                 given_at: lease.at,
                 ttl: lease.ttl,
@@ -201,5 +211,36 @@ impl CoreBody {
             disputed: core.differences.into_keys().take(MOST_SHOWN).collect(),
             claims: core.claims,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openkcm_contracts::Period;
+
+    use super::*;
+    use crate::store::{Given, Heard};
+
+    #[test]
+    fn a_core_is_leased_until_its_last_lease_has_run_out_and_not_until_the_one_before() {
+        let at = Timestamp::from_millis;
+        let heard = Heard {
+            incarnation: 7,
+            sequence: 3,
+            nonce: "n".into(),
+            at: at(1_000),
+            applied: None,
+            lease_until: Some(at(9_000)),
+            links: String::new(),
+        };
+        let ttl = Period::from_secs(10).expect("a period");
+        let lease = Given { incarnation: 7, sequence: 3, at: at(1_002), ttl, disputes: 0, unsettled: 0 };
+        let core = Core { heard: Some(heard), lease: Some(lease), ..Core::default() };
+        let shown = |now| {
+            let body = CoreBody::new(RegionId::new("a").expect("a label"), core.clone(), at(now));
+            (body.state, body.lease_until)
+        };
+        assert_eq!(shown(9_500), ("leased", Some(at(11_002))));
+        assert_eq!(shown(11_002), ("lapsed", Some(at(11_002))));
     }
 }

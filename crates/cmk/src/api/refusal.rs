@@ -44,6 +44,8 @@ pub(super) fn of_root(Unusable { index, error }: &Unusable) -> Problem {
         RootError::Unreachable { reason, retry_after } => {
             Problem::new(Code::L1Unreachable, reason.clone()).retry_after(*retry_after)
         }
+        RootError::Throttled { reason, retry_after } => Problem::new(Code::L1Unreachable, reason.clone())
+            .retry_after(retry_after.unwrap_or(RootError::RETRY_AFTER)),
         RootError::Misconfigured { reason } | RootError::Unopenable { reason } => {
             Problem::new(Code::L1Misconfigured, reason.clone())
         }

@@ -14,13 +14,17 @@ use openkcm_store::{StoreError, Write};
 use super::{Answered, ITSELF, has_region};
 use crate::rules::lease::Agreement;
 use crate::rules::{self, letters};
-use crate::store::{self, Asked, Core, Difference, Heard, Pointer};
+use crate::store::{self, Asked, Core, Difference, Heard, Pointer, moves};
 
 /// Nodes that are asked for at once.
 const MOST_NODES: usize = 64;
 
 /// How long what differs is taken for a word that is on its way.
 const ON_ITS_WAY: Duration = Duration::from_secs(2);
+
+/// How long a region in which tenants move is not asked what differs, for as long as they do: what is found there would
+/// be words on their way, and told twice.
+const MOVES_FOR: Duration = Duration::from_secs(60);
 
 /// How long a question is waited for before it is asked again.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
@@ -38,7 +42,13 @@ pub(super) fn ask(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let has_heard_all = heard.applied >= store::told(tx.as_read(), region)?;
-    let waited = core.unsettled_since.is_some_and(|since| now.since(since) >= ON_ITS_WAY);
+    let unsettled_for = core.unsettled_since.map_or(Duration::ZERO, |since| now.since(since));
+    let moves_since = moves::before(now, u64::try_from(ON_ITS_WAY.as_millis()).unwrap_or(u64::MAX));
+    let moves = !moves::since(tx.as_read(), region, moves_since, 1)?.is_empty();
+    if moves && unsettled_for < MOVES_FOR {
+        return Ok(());
+    }
+    let waited = unsettled_for >= ON_ITS_WAY;
     let is_asked = core.asked.as_ref().is_some_and(|asked| now.since(asked.at) < ANSWER_PATIENCE);
     if agreement.unsettled.is_empty() || is_asked || !(has_heard_all || waited) {
         return Ok(());

@@ -22,7 +22,7 @@ use openkcm_store::{Read, StoreError, Write};
 
 use crate::rules::lease::{self, Agreement, Differences};
 use crate::rules::{self, Landscape};
-use crate::store::{self, Core, Given, Heard};
+use crate::store::{self, Core, Given, Heard, moves};
 use look::{ask, heal, look};
 use speakers::{Speaker, is_far_ahead, listen};
 
@@ -33,6 +33,13 @@ const ITSELF: &str = "cmk";
 
 /// How long ago a pointer has changed lately: the first of these within which not too many have.
 const CHANGED_LATELY_MILLIS: [u64; 3] = [60_000, 10_000, 1_000];
+
+/// How long ago a tenant has moved lately: the first of these within which not too many have. Down to what a word takes
+/// when ten thousand of them are on their way, some hundred milliseconds.
+const MOVED_LATELY_MILLIS: [u64; 6] = [moves::REMEMBERED_MILLIS, 10_000, 3_000, 1_000, 500, 250];
+
+/// Most arrivals that a manifest is compared with: 2 µs each. What came after so many is looked into.
+const MOST_ARRIVALS: usize = 100_000;
 
 /// What a manifest led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -197,7 +204,8 @@ fn agreement(
     for (id, difference) in &core.differences {
         known.insert(id.clone(), (difference.theirs.clone(), expected(view, region, id)?));
     }
-    let agreement = lease::compare(&told, &store::buckets(view, region)?, &known);
+    let came = arrivals(view, region, now)?;
+    let agreement = lease::compare(&told, &store::buckets(view, region)?, &known, &came);
     // Where nothing explains a bucket, those who were found to differ in it stay suspected until it is looked into.
     let differs = |id: &TenantId| known.get(id).is_some_and(|(theirs, ours)| theirs != ours);
     core.differences.retain(|id, _| {
@@ -209,6 +217,17 @@ fn agreement(
         false => core.unsettled_since.or(Some(now)),
     };
     Ok(Some(agreement))
+}
+
+/// The links that came to a region lately with their tenants, the last one first.
+fn arrivals(
+    view: &dyn Read,
+    region: &RegionId,
+    now: Timestamp,
+) -> Result<Vec<(TenantId, String)>, StoreError> {
+    let since = moves::before(now, moves::REMEMBERED_MILLIS);
+    let moved = moves::since(view, region, since, MOST_ARRIVALS)?.into_iter().rev();
+    Ok(moved.filter_map(|noted| Some((noted.tenant, noted.came?))).collect())
 }
 
 /// What is said of buckets that nothing explains.
@@ -225,8 +244,9 @@ fn unsettled(
     Ok(lease::narrow(&store::buckets(view, region)?, unsettled, &suspects))
 }
 
-/// Who may make the difference in buckets that nothing explains: whose pointer has changed a moment ago, so that the
-/// word of it may be on its way, and who was found to differ when it was last looked at.
+/// Who may make the difference in buckets that nothing explains: whose pointer has changed a moment ago, or who has come
+/// to the region or left it, so that the word of it may be on its way, and who was found to differ when it was last looked
+/// at.
 fn suspects(
     view: &dyn Read,
     (region, core): (&RegionId, &Core),
@@ -240,6 +260,13 @@ fn suspects(
         let changed = store::changed_since(view, since, lease::MOST_SUSPECTS + 1)?;
         if changed.len() <= lease::MOST_SUSPECTS {
             found.extend(changed);
+            break;
+        }
+    }
+    for millis in MOVED_LATELY_MILLIS {
+        let moved = moves::since(view, region, moves::before(now, millis), lease::MOST_SUSPECTS + 1)?;
+        if moved.len() <= lease::MOST_SUSPECTS {
+            found.extend(moved.into_iter().map(|noted| noted.tenant));
             break;
         }
     }

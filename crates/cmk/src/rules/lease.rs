@@ -54,8 +54,18 @@ pub struct Agreement {
     pub unsettled: BTreeSet<u8>,
 }
 
-/// Compares what a manifest says with what the region is to hold, given what is known to differ.
-pub fn compare(told: &Buckets, expected: &Buckets, known: &Differences) -> Agreement {
+/// Compares what a manifest says with what the region is to hold, given what is known to differ, and which links came to
+/// the region lately with their tenants, the last one first.
+///
+/// These are told in order. So a bucket in which the last few are missing, and all else is as it is to be, is agreed on:
+/// what is missing is on its way, and who serves less than it may is in dispute with nobody. The lease covers what the
+/// manifest told of, and no link that arrives after it.
+pub fn compare(
+    told: &Buckets,
+    expected: &Buckets,
+    known: &Differences,
+    came: &[(TenantId, String)],
+) -> Agreement {
     let differing: BTreeSet<u8> = told.differing(expected).into_iter().collect();
     let known: Vec<_> = known
         .iter()
@@ -66,6 +76,16 @@ pub fn compare(told: &Buckets, expected: &Buckets, known: &Differences) -> Agree
         explained.replace(id.as_str(), ours.as_deref(), theirs.as_deref());
     }
     let mut unsettled: BTreeSet<u8> = told.differing(&explained).into_iter().collect();
+    let is_known: BTreeSet<&TenantId> = known.iter().map(|(id, _)| *id).collect();
+    for (id, digest) in came.iter().filter(|(id, _)| !is_known.contains(id)) {
+        let bucket = bucket_of(id.as_str());
+        if unsettled.contains(&bucket) {
+            explained.replace(id.as_str(), Some(digest), None);
+            if explained.digest(bucket) == told.digest(bucket) {
+                unsettled.remove(&bucket);
+            }
+        }
+    }
     let mut disputed: BTreeSet<TenantId> = known.into_iter().map(|(id, _)| id.clone()).collect();
     if disputed.len() > MOST_DISPUTES {
         unsettled.extend(disputed.iter().map(|id| bucket_of(id.as_str())));
@@ -143,23 +163,57 @@ mod tests {
         differences.iter().map(entry).collect()
     }
 
+    /// Links that came, the last one first.
+    fn came(links: &[(&str, u64)]) -> Vec<(TenantId, String)> {
+        links.iter().rev().map(|(name, counter)| (id(name), digest(name, *counter))).collect()
+    }
+
+    #[test]
+    fn what_came_last_may_be_on_its_way_and_disputes_nothing() {
+        let all: Vec<String> = (0..2_000).map(|number| format!("t{number}")).collect();
+        let all: Vec<(&str, u64)> = all.iter().map(|name| (name.as_str(), 7)).collect();
+        let expected = holding(&[&[("acme", 1)], &all[..]].concat());
+        for arrived in [0, 1, 900, 2_000] {
+            let told = holding(&[&[("acme", 1)], &all[..arrived]].concat());
+            assert_eq!(
+                compare(&told, &expected, &known(&[]), &came(&all)),
+                Agreement::default(),
+                "{arrived}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_missing_out_of_order_or_is_held_otherwise_is_not_explained_by_what_came() {
+        let links = [("acme", 1), ("gekko", 2)];
+        assert_eq!(bucket_of("acme"), bucket_of("gekko"));
+        let open = BTreeSet::from([bucket_of("acme")]);
+        let unsettled = |told: &[(&str, u64)]| {
+            compare(&holding(told), &holding(&links), &known(&[]), &came(&links)).unsettled
+        };
+        assert_eq!(unsettled(&[("gekko", 2)]), open, "the later one is here, and the earlier is not");
+        assert_eq!(unsettled(&[("acme", 1), ("gekko", 9)]), open, "it holds another link");
+        assert_eq!(unsettled(&[("acme", 9)]), open, "what came before is another one");
+        assert_eq!(unsettled(&[("acme", 1)]), BTreeSet::new());
+    }
+
     #[test]
     fn the_same_links_are_agreed_on_whatever_was_known_before() {
         let both = holding(&[("acme", 1), ("beta", 2)]);
-        assert_eq!(compare(&both, &both, &known(&[])), Agreement::default());
+        assert_eq!(compare(&both, &both, &known(&[]), &[]), Agreement::default());
         let healed = known(&[("acme", Some(7), Some(1))]);
-        assert_eq!(compare(&both, &both, &healed), Agreement::default());
+        assert_eq!(compare(&both, &both, &healed, &[]), Agreement::default());
     }
 
     #[test]
     fn a_bucket_is_settled_when_what_is_known_explains_it_exactly() {
         let (theirs, ours) = (holding(&[("acme", 1), ("beta", 2)]), holding(&[("acme", 3), ("beta", 2)]));
         let bucket = bucket_of("acme");
-        let unknown = compare(&theirs, &ours, &known(&[]));
+        let unknown = compare(&theirs, &ours, &known(&[]), &[]);
         assert_eq!((unknown.disputed, unknown.unsettled), ([].into(), [bucket].into()));
-        let explained = compare(&theirs, &ours, &known(&[("acme", Some(1), Some(3))]));
+        let explained = compare(&theirs, &ours, &known(&[("acme", Some(1), Some(3))]), &[]);
         assert_eq!((explained.disputed, explained.unsettled), ([id("acme")].into(), [].into()));
-        let another = compare(&theirs, &ours, &known(&[("acme", Some(9), Some(3))]));
+        let another = compare(&theirs, &ours, &known(&[("acme", Some(9), Some(3))]), &[]);
         assert_eq!(
             (another.disputed, another.unsettled),
             ([].into(), [bucket].into()),
@@ -171,7 +225,7 @@ mod tests {
     fn what_either_side_lacks_can_be_known_too() {
         let (theirs, ours) = (holding(&[("acme", 1)]), holding(&[("beta", 2)]));
         let all = known(&[("acme", Some(1), None), ("beta", None, Some(2))]);
-        let agreement = compare(&theirs, &ours, &all);
+        let agreement = compare(&theirs, &ours, &all, &[]);
         assert_eq!((agreement.disputed, agreement.unsettled), ([id("acme"), id("beta")].into(), [].into()));
     }
 

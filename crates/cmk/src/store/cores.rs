@@ -1,6 +1,6 @@
 //! What is known of each region's Core: what it told last, what it was leased, where it differs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openkcm_contracts::v1::Node;
 use openkcm_contracts::{Period, RegionId, Revision, TenantId, Timestamp};
@@ -154,6 +154,19 @@ pub(crate) fn forget_claims(tx: &mut dyn Write) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Believes none of the claims of regions that are not of the landscape any more: an operator took them out.
+pub(crate) fn forget_claims_beyond(
+    tx: &mut dyn Write,
+    landscape: &BTreeSet<RegionId>,
+) -> Result<(), StoreError> {
+    for (region, core) in cores(tx.as_read())? {
+        if core.claims.is_some() && !landscape.contains(&region) {
+            save_core(tx, &region, &Core { claims: None, ..core })?;
+        }
+    }
+    Ok(())
+}
+
 /// Keeps what is known of a region's Core.
 pub(crate) fn save_core(tx: &mut dyn Write, region: &RegionId, core: &Core) -> Result<(), StoreError> {
     CORES.put(tx, region.as_str(), core)
@@ -176,4 +189,26 @@ pub(super) fn note_told<'a>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use openkcm_store::Memory;
+
+    use super::*;
+
+    #[test]
+    fn what_a_region_claimed_counts_no_more_when_it_was_taken_out_of_the_landscape() {
+        let region = |name: &str| RegionId::new(name).expect("a label");
+        let mut store = Memory::default();
+        let claimed = Some(Revision::new(9, 1));
+        let change = |tx: &mut dyn Write| {
+            for name in ["a", "gone"] {
+                save_core(tx, &region(name), &Core { claims: claimed, ..Core::default() })?;
+            }
+            forget_claims_beyond(tx, &[region("a")].into())
+        };
+        store.write(change).expect("memory");
+        assert_eq!(claims(&store).expect("memory"), [(region("a"), Revision::new(9, 1))]);
+    }
 }

@@ -5,6 +5,7 @@
 
 mod cores;
 mod digests;
+pub(crate) mod moves;
 mod v1;
 
 use openkcm_component::drift;
@@ -12,7 +13,7 @@ use openkcm_contracts::{Revision, TenantId, Timestamp};
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 
 pub use cores::{Asked, Core, Difference, Given, Heard, Incarnation, Offer, claims, core, cores};
-pub(crate) use cores::{forget_claims, save_core, told};
+pub(crate) use cores::{forget_claims, forget_claims_beyond, save_core, told};
 pub use digests::{buckets, digest, narrow};
 pub use v1::{Health, Pointer, ProbeOutcome, Proof, Proofs, Tenant, UnlinkReason, Unlinked};
 
@@ -26,6 +27,7 @@ pub const SPACES: &[Space] = &[
     CHANGED.space(),
     cores::CORES.space(),
     cores::TOLD.space(),
+    moves::MOVES.space(),
     drift::SPACES[0],
     drift::SPACES[1],
     digests::SPACES[0],
@@ -127,9 +129,9 @@ pub(crate) fn note_untold(tx: &mut dyn Write, tenant: &TenantId) -> Result<(), S
     UNTOLD.put(tx, tenant.as_str(), tenant)
 }
 
-/// The tenants that were heard of while no link could be told; they are forgotten with this.
-pub(crate) fn take_untold(tx: &mut dyn Write) -> Result<Vec<TenantId>, StoreError> {
-    let untold = UNTOLD.list(tx.as_read(), "", None, usize::MAX)?;
+/// Some of the tenants that were heard of while no link could be told; they are forgotten with this.
+pub(crate) fn take_untold(tx: &mut dyn Write, limit: usize) -> Result<Vec<TenantId>, StoreError> {
+    let untold = UNTOLD.list(tx.as_read(), "", None, limit)?;
     untold.iter().try_for_each(|(key, _)| UNTOLD.delete(tx, key))?;
     Ok(untold.into_iter().map(|(_, tenant)| tenant).collect())
 }

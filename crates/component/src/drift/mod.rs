@@ -4,24 +4,29 @@
 //! is found, and what is done; that is each authority's own. What always holds: of a thing in a region there is one
 //! open record at most; a healed one is never opened again, another is.
 
+mod counts;
 mod documents;
+mod metrics;
 mod routes;
 
 use openkcm_contracts::{RegionId, Revision, Timestamp};
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 use serde::{Deserialize, Serialize};
 
+use self::counts::Counted;
+
+pub use counts::{Counts, counts, open_everywhere};
+pub use metrics::Gauges;
 pub use routes::{Records, routes};
 
 /// By region and state: `a/open/key.acme.hr`, `a/healed/000000000000002a`.
 const RECORDS: Table<Record> = Table::new("drift");
-/// By region.
-const COUNTS: Table<Counted> = Table::new("drift_counts");
 
 /// The spaces of an authority's drift records.
-pub const SPACES: [Space; 2] = [RECORDS.space(), COUNTS.space()];
+pub const SPACES: [Space; 2] = [RECORDS.space(), counts::SPACE];
 
-/// Open records of a region. What is found beyond is acted on all the same, and shown when there is room again.
+/// Open records of a region; as many again of those that show the authority to be behind, by which it goes. What is found
+/// beyond is acted on all the same, and shown when there is room again.
 pub const MOST_OPEN: u64 = 10_000;
 
 /// Healed records of a region: the last ones are kept.
@@ -61,6 +66,10 @@ pub enum Action {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Missing, Self::Behind, Self::Differs, Self::Unknown, Self::StaleAuthority];
+
     /// Its name in documents.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -119,25 +128,6 @@ pub struct Record {
     pub healed: Option<Timestamp>,
 }
 
-/// How many records a region has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Not healed yet.
-    pub open: u64,
-    /// Healed, ever.
-    pub healed: u64,
-    /// Of the open ones, those that show the authority to be behind.
-    pub stale: u64,
-}
-
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-struct Counted {
-    open: u64,
-    healed: u64,
-    #[serde(default)]
-    stale: u64,
-}
-
 /// Which records are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wanted {
@@ -160,21 +150,20 @@ pub fn note(tx: &mut dyn Write, found: Found, now: Timestamp) -> Result<bool, St
     if let Some(held) = RECORDS.get(tx.as_read(), &key)? {
         let is_news = held.found.kind != found.kind;
         if is_news {
-            let mut counted = counted(tx.as_read(), &found.region)?;
-            counted.stale = counted.stale.saturating_sub(is_stale(&held.found)) + is_stale(&found);
-            COUNTS.put(tx, found.region.as_str(), &counted)?;
+            let mut counted = Counted::read(tx.as_read(), &found.region)?;
+            counted.change(held.found.kind, found.kind);
+            counted.write(tx, &found.region)?;
         }
         let times = held.times + 1;
         RECORDS.put(tx, &key, &Record { found, acted_at: now, times, ..held })?;
         return Ok(is_news);
     }
-    let mut counted = counted(tx.as_read(), &found.region)?;
-    if counted.open >= MOST_OPEN {
+    let mut counted = Counted::read(tx.as_read(), &found.region)?;
+    if !counted.has_room_for(found.kind) {
         return Ok(false);
     }
-    counted.open += 1;
-    counted.stale += is_stale(&found);
-    COUNTS.put(tx, found.region.as_str(), &counted)?;
+    counted.open(found.kind);
+    counted.write(tx, &found.region)?;
     let Found { region, subject, kind, action, .. } = &found;
     tracing::warn!(%region, subject, kind = kind.as_str(), action = action.as_str(), "drift was found");
     RECORDS.put(tx, &key, &Record { found, since: now, acted_at: now, times: 1, healed: None })?;
@@ -199,7 +188,7 @@ pub fn heal(
     now: Timestamp,
     mut is_healed: impl FnMut(&Found) -> bool,
 ) -> Result<u64, StoreError> {
-    let mut counted = counted(tx.as_read(), region)?;
+    let mut counted = Counted::read(tx.as_read(), region)?;
     if counted.open == 0 {
         return Ok(0);
     }
@@ -215,25 +204,20 @@ pub fn heal(
             if let Some(oldest) = counted.healed.checked_sub(MOST_HEALED) {
                 RECORDS.delete(tx, &healed_key(region, oldest))?;
             }
-            counted.healed += 1;
-            counted.open = counted.open.saturating_sub(1);
-            counted.stale = counted.stale.saturating_sub(is_stale(&healed.found));
+            counted.heal(healed.found.kind);
             tracing::info!(%region, subject = healed.found.subject, "drift is healed");
         }
     }
     if counted.healed > before {
-        COUNTS.put(tx, region.as_str(), &counted)?;
+        counted.write(tx, region)?;
     }
     Ok(counted.healed - before)
 }
 
-/// How many records a region has.
-///
-/// # Errors
-/// When the store can't be read.
-pub fn counts(view: &dyn Read, region: &RegionId) -> Result<Counts, StoreError> {
-    let Counted { open, healed, stale } = counted(view, region)?;
-    Ok(Counts { open, healed, stale })
+/// The open records of a region.
+fn open_of(view: &dyn Read, region: &str) -> Result<impl Iterator<Item = Record>, StoreError> {
+    let most = usize::try_from(2 * MOST_OPEN).unwrap_or(usize::MAX);
+    Ok(RECORDS.list(view, &format!("{region}/open/"), None, most)?.into_iter().map(|(_, record)| record))
 }
 
 /// Records in the order of region, state and subject, and the place to go on after, if there may be more.
@@ -263,14 +247,6 @@ pub fn list(view: &dyn Read, wanted: &Wanted) -> Result<(Vec<Record>, Option<Str
             }
         }
     }
-}
-
-fn counted(view: &dyn Read, region: &RegionId) -> Result<Counted, StoreError> {
-    Ok(COUNTS.get(view, region.as_str())?.unwrap_or_default())
-}
-
-fn is_stale(found: &Found) -> u64 {
-    u64::from(found.kind == Kind::StaleAuthority)
 }
 
 fn open_key(region: &RegionId, subject: &str) -> String {
@@ -338,6 +314,41 @@ mod tests {
         for (kind, count) in [(stale, 1), (stale, 1), (behind, 0), (stale, 1), (None, 0), (behind, 0)] {
             expect(kind, count);
         }
+    }
+
+    #[test]
+    fn a_later_word_of_a_region_is_recorded_however_much_else_is_open_there() {
+        let mut store = Memory::default();
+        let a = found("a", "tenant.acme").region;
+        let fill = |tx: &mut dyn Write| {
+            (0..=MOST_OPEN).try_for_each(|n| note(tx, found("a", &format!("tenant.t{n}")), at(1)).map(drop))
+        };
+        store.write(fill).expect("memory");
+        let stale = Found { kind: Kind::StaleAuthority, ..found("a", "tenant.acme") };
+        assert!(store.write(|tx| note(tx, stale, at(1))).expect("memory"), "it is news");
+        let expected = Counts { open: MOST_OPEN + 1, healed: 0, stale: 1 };
+        assert_eq!(counts(&store, &a).expect("memory"), expected);
+    }
+
+    #[test]
+    fn what_was_counted_before_kinds_were_is_counted_by_the_records() {
+        #[derive(Clone, Serialize, Deserialize)]
+        struct Before {
+            open: u64,
+            healed: u64,
+        }
+        let before: Table<Before> = Table::new("drift_counts");
+        let mut store = Memory::default();
+        let a = found("a", "tenant.acme").region;
+        let change = |tx: &mut dyn Write| {
+            note(tx, Found { kind: Kind::StaleAuthority, ..found("a", "tenant.acme") }, at(1))?;
+            note(tx, found("a", "tenant.other"), at(1))?;
+            before.put(tx, "a", &Before { open: 2, healed: 7 })
+        };
+        store.write(change).expect("memory");
+        assert_eq!(counts(&store, &a).expect("memory"), Counts { open: 2, healed: 7, stale: 1 });
+        store.write(|tx| heal(tx, &a, at(2), |_| true)).expect("memory");
+        assert_eq!(counts(&store, &a).expect("memory"), Counts { open: 0, healed: 9, stale: 0 });
     }
 
     #[test]

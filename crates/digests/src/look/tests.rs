@@ -205,3 +205,38 @@ fn what_lies_in_every_view_counts_in_each_of_them_and_is_found_there() {
     let everywhere = Sum::of("everywhere", Revision::new(1, 1), b"x");
     assert_eq!(SHELF.sum_of_every_view(&ours).expect("memory"), everywhere);
 }
+
+#[test]
+fn what_is_listed_of_elsewhere_leads_nowhere() {
+    let ours = Side::default();
+    let bucket = bucket_of("acme");
+    let digest = Sum::of("x", Revision::new(1, 1), b"x").digest();
+    let listed = |of: Node, node: Node| Listed {
+        node: of,
+        contents: Contents::Nodes(vec![NodeDigest { node, digest: digest.clone() }]),
+    };
+    let narrowed = |of: Node, node: Node| {
+        let listed = listed(of, node);
+        SHELF.narrow(&ours.store, "v", &listed, |unit| Ok(ours.things(unit))).expect("memory").nodes
+    };
+    let unit = |name: &str| Node::Unit(name.to_owned());
+    let place = u16::from_be_bytes(place_of("acme"));
+    for within in [unit("acme"), Node::Place(place)] {
+        assert_eq!(narrowed(Node::Bucket(bucket), within.clone()), [within].into());
+    }
+    let part = Node::Part { unit: "acme".into(), part: 3 };
+    assert_eq!(narrowed(unit("acme"), part.clone()), [part.clone()].into());
+    let (whole, other) = (Node::Bucket(bucket), bucket.wrapping_add(1));
+    let long = (0..).map(|n| format!("{}{n}", "x".repeat(300))).find(|name| bucket_of(name) == bucket);
+    for (of, node) in [
+        (whole.clone(), whole.clone()),
+        (whole.clone(), Node::Place(u16::from_be_bytes([other, 0]))),
+        (Node::Bucket(other), unit("acme")),
+        (whole, unit(&long.expect("one of many"))),
+        (Node::Place(place), Node::Place(place)),
+        (unit("other"), part),
+        (unit("acme"), unit("acme")),
+    ] {
+        assert_eq!(narrowed(of.clone(), node.clone()), BTreeSet::new(), "{node:?} of {of:?}");
+    }
+}

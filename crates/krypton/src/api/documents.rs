@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::control::LeaseView;
 use crate::rules::Refusal;
+use crate::service::LineView;
 
 /// What is to be encrypted.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -177,6 +178,8 @@ pub(crate) struct Tenant {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     pub(crate) lease_deadline: Option<Timestamp>,
+    /// Versions of its keys whose sealed form would be lost with this Core's disk.
+    pub(crate) versions_at_risk: usize,
     /// Roots of the link that nothing is sealed to yet: they came into it later, and the tenant's owner has not signed for
     /// them.
     pub(crate) awaited_roots: Vec<AwaitedRoot>,
@@ -226,11 +229,68 @@ pub(crate) struct CoreStatus {
     pub(crate) tenants: Tenants,
     /// Versions whose sealed form would be lost with this Core's disk.
     pub(crate) versions_at_risk: usize,
+    /// The tenants that have the most of them, 100 at most.
+    pub(crate) tenants_at_risk: Vec<TenantAtRisk>,
+    /// How far the region has come with opening keys.
+    pub(crate) warm_up: WarmUp,
+    /// How much is to be asked of each L1 provider that is configured.
+    pub(crate) providers: Vec<Provider>,
     pub(crate) purges: PurgeCounts,
     /// Tenants with a root in their link that nothing is sealed to yet: its owner has not signed for it, and the wait is
     /// not over.
     pub(crate) roots_awaited: usize,
     pub(crate) locked_memory: LockedMemory,
+}
+
+/// A tenant with versions whose sealed form would be lost with this Core's disk.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TenantAtRisk {
+    pub(crate) tenant: String,
+    pub(crate) versions: usize,
+}
+
+/// How far the region has come with opening keys. A system is opened by its tenant's L1 provider, its services with it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WarmUp {
+    /// Systems of tenants that are served of which a version of the L2 is open.
+    pub(crate) systems_open: usize,
+    /// All systems of tenants that are served that have a version, open here or not.
+    pub(crate) systems: usize,
+    /// Tenants whose systems were not counted yet, or not all.
+    pub(crate) tenants_left: usize,
+}
+
+/// How much is to be asked of an L1 provider.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Provider {
+    #[schema(example = "openbao")]
+    pub(crate) provider: String,
+    pub(crate) waiting: Waiting,
+    /// Unseals and seals that are under way.
+    pub(crate) under_way: usize,
+    /// Questions in a second that are asked at most, at present: fewer than configured while the provider limits the
+    /// rate.
+    pub(crate) per_second: u64,
+    /// Questions that were refused for their rate alone since the start; they were, or will be, asked again.
+    pub(crate) throttled: u64,
+}
+
+/// Questions that wait for their turn, by what they wait as.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Waiting {
+    /// About systems that a caller waits for: these come first.
+    pub(crate) demanded: usize,
+    /// Whether roots may be used still.
+    pub(crate) probes: usize,
+    /// All other unseals and seals.
+    pub(crate) rest: usize,
+}
+
+impl From<(String, LineView)> for Provider {
+    fn from((provider, view): (String, LineView)) -> Self {
+        let LineView { demanded, probes, rest, under_way, per_second, asked: _, throttled } = view;
+        Self { provider, waiting: Waiting { demanded, probes, rest }, under_way, per_second, throttled }
+    }
 }
 
 /// Tenants that are not served for what their L1 says.
@@ -264,6 +324,9 @@ pub(crate) struct Lease {
     pub(crate) waiting: usize,
     /// Tenants that the CMK Server does not renew at present, since it does not agree on them.
     pub(crate) in_dispute: usize,
+    /// Whether nobody is served yet, lease or none, since the Core had none when it started, and reads first what was said
+    /// meanwhile.
+    pub(crate) reads_first: bool,
 }
 
 impl From<LeaseView> for Lease {
@@ -273,8 +336,8 @@ impl From<LeaseView> for Lease {
             Some(used) if used >= 100 => "expired",
             Some(_) => "held",
         };
-        let LeaseView { until: deadline, ttl, used_percent, waiting, apart: in_dispute } = view;
-        Self { state, deadline, ttl, used_percent, waiting, in_dispute }
+        let LeaseView { until: deadline, ttl, used_percent, waiting, apart: in_dispute, reads_first } = view;
+        Self { state, deadline, ttl, used_percent, waiting, in_dispute, reads_first }
     }
 }
 

@@ -5,11 +5,13 @@
 
 mod documents;
 mod keys;
+mod placement;
 mod purges;
 mod status;
 mod use_keys;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use openkcm_contracts::problem::Code;
 use openkcm_http::Problem;
 use openkcm_store::StoreError;
@@ -25,12 +27,15 @@ const TITLE: &str = "OpenKCM Krypton Core";
 const DESCRIPTION: &str = "\
 The Builder, one for each region: encrypts and decrypts with the keys that it makes, rotates them, and shows them. \
 It serves what it holds, whether or not any other component can be reached. \
-`l1_unreachable`, `lease_expired`, `material_not_here` and `hydrating` are worth another try.";
+`l1_unreachable`, `lease_expired`, `material_not_here` and `hydrating` are worth another try, in another region at once: \
+the header `openkcm-regions` of an answer and of a 503 tells the tenant's regions in order of preference, as this one has \
+heard.";
 
 /// The routes, and the document that describes them.
 pub(crate) fn router(handle: Handle) -> (Router, OpenApi) {
     let (router, document) = routes().split_for_parts();
-    (router.with_state(handle), openkcm_http::describe(document, TITLE, DESCRIPTION))
+    let router = router.with_state(handle.clone()).layer(from_fn_with_state(handle, placement::tell));
+    (router, openkcm_http::describe(document, TITLE, DESCRIPTION))
 }
 
 /// The OpenAPI 3.1 document of this interface.

@@ -6,7 +6,8 @@ use openkcm_contracts::TenantId;
 use openkcm_http::{Answer, Names};
 
 use super::documents::{
-    AwaitedRoot, CoreStatus, L1, Link, LockedMemory, PurgeCounts, Reason, Tenant, Tenants,
+    AwaitedRoot, CoreStatus, L1, Link, LockedMemory, Provider, PurgeCounts, Reason, Tenant, TenantAtRisk,
+    Tenants, WarmUp,
 };
 use super::{refuse, unreadable};
 use crate::rules::Refusal;
@@ -37,6 +38,7 @@ pub(super) async fn read_tenant(
         refusal: view.standing.err().map(Reason::from),
         lease_deadline: view.leased_until,
         awaited_roots: view.awaited_roots.into_iter().map(AwaitedRoot::from).collect(),
+        versions_at_risk: view.versions_at_risk,
     }))
 }
 
@@ -54,6 +56,17 @@ pub(super) async fn read(State(handle): State<Handle>) -> Answer<Json<CoreStatus
         l1: L1 { denied: status.probes.denied, unreachable: status.probes.unproven },
         tenants: Tenants { serving, known },
         versions_at_risk: status.versions_at_risk,
+        tenants_at_risk: status
+            .tenants_at_risk
+            .into_iter()
+            .map(|(tenant, versions)| TenantAtRisk { tenant: tenant.to_string(), versions })
+            .collect(),
+        warm_up: WarmUp {
+            systems_open: status.warm_up.open,
+            systems: status.warm_up.systems,
+            tenants_left: status.warm_up.tenants_left,
+        },
+        providers: status.lines.into_iter().map(Provider::from).collect(),
         purges: PurgeCounts {
             waiting: status.purges.waiting,
             held: status.purges.held,

@@ -27,7 +27,8 @@ pub(super) fn path_of(Names((tenant, system, service)): ServiceNames) -> Service
     params(("tenant" = String, Path), ("system" = String, Path), ("service" = String, Path)),
     request_body = EncryptRequest,
     responses(
-        (status = 200, description = "The ciphertext.", body = EncryptAnswer),
+        (status = 200, description = "The ciphertext.", body = EncryptAnswer,
+            headers(("openkcm-regions" = String, description = "The tenant's regions in order."))),
         (status = 403, description = "`tenant_unlinked`, `l1_denied`, `key_disabled`: the service does not encrypt.",
             body = openkcm_http::ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`not_yet_known`: this region has not heard of a link yet.",
@@ -52,7 +53,8 @@ pub(super) async fn encrypt(
     params(("tenant" = String, Path), ("system" = String, Path), ("service" = String, Path)),
     request_body = DecryptRequest,
     responses(
-        (status = 200, description = "The plaintext.", body = DecryptAnswer),
+        (status = 200, description = "The plaintext.", body = DecryptAnswer,
+            headers(("openkcm-regions" = String, description = "The tenant's regions in order."))),
         (status = 403, description = "`tenant_unlinked`, `l1_denied`, `key_disabled`, `key_compromised`.",
             body = openkcm_http::ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`not_yet_known`: this region has not heard of a link yet.",
@@ -64,8 +66,10 @@ pub(super) async fn decrypt(
     names: ServiceNames,
     Body(request): Body<DecryptRequest>,
 ) -> Answer<WipedJson<DecryptAnswer>> {
+    let path = path_of(names);
     let aad = aad(request.aad.as_ref())?;
-    let opened = handle.data().decrypt(&path_of(names), &request.ciphertext, aad).map_err(refuse)?;
+    let opened = handle.data().decrypt(&path, &request.ciphertext, aad);
+    let opened = opened.map_err(|refusal| refuse_use(&handle, &path, refusal))?;
     Ok(WipedJson(DecryptAnswer {
         plaintext: Base64::from(opened.plaintext),
         version: opened.version.to_string(),
@@ -80,7 +84,8 @@ pub(super) async fn decrypt(
     params(("tenant" = String, Path), ("system" = String, Path), ("service" = String, Path)),
     request_body = DataKeyRequest,
     responses(
-        (status = 200, description = "The data key, plain and sealed.", body = DataKeyAnswer),
+        (status = 200, description = "The data key, plain and sealed.", body = DataKeyAnswer,
+            headers(("openkcm-regions" = String, description = "The tenant's regions in order."))),
         (status = 403, description = "`tenant_unlinked`, `l1_denied`, `key_disabled`: the service does not encrypt.",
             body = openkcm_http::ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`not_yet_known`: this region has not heard of a link yet.",
@@ -160,5 +165,14 @@ fn refuse_encryption(handle: &Handle, path: &ServicePath, refusal: Refusal) -> P
     if refusal.code == Code::Hydrating {
         handle.demand(path);
     }
-    refuse(refusal)
+    refuse_use(handle, path, refusal)
+}
+
+/// A key that is wanted and on its way is opened before others, and the caller told when that may be.
+fn refuse_use(handle: &Handle, path: &ServicePath, refusal: Refusal) -> Problem {
+    if refusal.code != Code::Hydrating {
+        return refuse(refusal);
+    }
+    handle.wait_for(path);
+    refuse(refusal).retry_after(handle.wait(&path.tenant))
 }

@@ -1,9 +1,10 @@
 //! What the control asks for, and how it is answered.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use openkcm_contracts::v1::{KeySealed, Seal};
 use openkcm_contracts::{Generation, LinkEpoch, RootRef, SystemPath, TenantId, Timestamp, VersionId};
+use openkcm_host::BootInstant;
 use openkcm_secrets::{LockedMemoryError, SecretKey};
 use openkcm_store::StoreError;
 
@@ -42,8 +43,32 @@ impl Effects {
     }
 }
 
+/// Held by who waits for answers: with it ends that anybody wants them.
+#[derive(Debug, Default)]
+pub(crate) struct Ticket(Arc<()>);
+
+impl Ticket {
+    /// What goes along with a question.
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted(Some(Arc::downgrade(&self.0)))
+    }
+}
+
+/// Whether the answer to a question is waited for still. By default it is for ever.
+///
+/// What was withdrawn, deleted or unlinked while its question waited for its turn is so told from what is to be asked.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted(Option<Weak<()>>);
+
+impl Wanted {
+    /// Whether it is.
+    pub fn is_so(&self) -> bool {
+        self.0.as_ref().is_none_or(|ticket| ticket.strong_count() > 0)
+    }
+}
+
 /// An L2 version for the provider to open: by any of these seals, the preferred root's first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct UnsealJob {
     /// Whose L2.
     pub path: SystemPath,
@@ -55,6 +80,8 @@ pub struct UnsealJob {
     pub version: VersionId,
     /// Roots and what they sealed (base64).
     pub seals: Vec<(RootRef, String)>,
+    /// Whether it is to be opened still.
+    pub wanted: Wanted,
 }
 
 /// The answer to an [`UnsealJob`].
@@ -89,6 +116,8 @@ pub struct SealJob {
     pub key: Arc<SecretKey>,
     /// The roots, the preferred one first.
     pub roots: Vec<RootRef>,
+    /// Whether it is to be sealed still.
+    pub wanted: Wanted,
 }
 
 /// The answer to a [`SealJob`].
@@ -117,6 +146,8 @@ pub struct ResealJob {
     pub key: Arc<SecretKey>,
     /// The roots.
     pub roots: Vec<RootRef>,
+    /// Whether it is to be sealed still.
+    pub wanted: Wanted,
 }
 
 /// The answer to a [`ResealJob`].
@@ -131,7 +162,7 @@ pub struct Resealed {
 }
 
 /// A tenant whose roots are to prove that they may be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ProbeJob {
     /// Whose roots.
     pub tenant: TenantId,
@@ -141,6 +172,10 @@ pub struct ProbeJob {
     pub number: u64,
     /// What they are asked; each is answered.
     pub questions: Vec<ProbeQuestion>,
+    /// From when on serving is about to end for want of an answer.
+    pub urgent: BootInstant,
+    /// Whether they are to be asked still.
+    pub wanted: Wanted,
 }
 
 /// What one root is asked: to open something that it sealed; a throwaway, where there is nothing that it opens.
@@ -153,7 +188,7 @@ pub struct ProbeQuestion {
 }
 
 /// The answer to a [`ProbeJob`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Probed {
     /// What was asked.
     pub job: ProbeJob,

@@ -9,6 +9,7 @@ use openkcm_contracts::v1::{KeyDefine, KeySealed, SealedBy};
 use openkcm_contracts::{Generation, LinkEpoch, RootRef, SystemPath, Timestamp, VersionId};
 use openkcm_secrets::SecretKey;
 
+use super::effects::Ticket;
 use super::reseal::Resealer;
 use super::{Core, Effects, UnsealJob};
 use crate::rules::{Candidate, Refusal, choose_active};
@@ -36,6 +37,10 @@ pub(super) struct System {
     pub(super) resealer: Resealer,
     /// The versions that are with the provider to be sealed to further roots.
     pub(super) resealing: BTreeSet<VersionId>,
+    /// As what it counts among those that are to be open: whether it is, if there is a version.
+    pub(super) counted: Option<bool>,
+    /// Ends with this, and with it what the provider is still to be asked.
+    pub(super) ticket: Ticket,
 }
 
 /// One version of an L2.
@@ -107,6 +112,8 @@ impl System {
             seals: false,
             resealer: Resealer::default(),
             resealing: BTreeSet::new(),
+            counted: None,
+            ticket: Ticket::default(),
         }
     }
 
@@ -187,7 +194,8 @@ pub(super) fn open_version(
         L2State::Failed(Failure::after(before, OTHER_ROOT, now))
     } else {
         let (epoch, generation, version) = (system.epoch, system.generation, sealed.version);
-        effects.unseal.push(UnsealJob { path: path.clone(), epoch, generation, version, seals });
+        let wanted = system.ticket.wanted();
+        effects.unseal.push(UnsealJob { path: path.clone(), epoch, generation, version, seals, wanted });
         L2State::Opening(before)
     };
     system.versions.insert(sealed.version, L2 { counter: sealed.counter, made_at: sealed.made_at, state });

@@ -6,11 +6,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use openkcm_contracts::problem::Code;
 use openkcm_contracts::{Period, Revision, TenantId, Timestamp};
 use openkcm_store::{Read, StoreError};
 
-use super::Core;
 use super::step::Step;
+use super::{Core, Effects};
 use crate::rules::{Deadline, Grant, LeasePolicy, Moment, Refusal, Standing, moment_standing};
 use crate::store::{self, LinkRecord};
 
@@ -20,8 +21,14 @@ const RENEWALS: u32 = 4;
 /// Manifests are told no less often than this, whatever the leases are.
 const RENEWED_AFTER: Duration = Duration::from_secs(60);
 
-/// How often a Core without a lease asks for one.
+/// How often a Core without a lease asks for one, or with tenants that wait for one.
 const ASKED_AFTER: Duration = Duration::from_secs(5);
+
+/// What may have ended long ago is not served before that was looked up.
+const READS_FIRST: Refusal = Refusal::new(
+    Code::Hydrating,
+    "this Core had no lease when it started: it reads from the mesh what was said meanwhile before it serves",
+);
 
 /// What decides over a link's lease.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +68,8 @@ pub struct LeaseView {
     pub waiting: usize,
     /// Tenants that the CMK Server does not renew at present.
     pub apart: usize,
+    /// Whether nobody is served before the mesh was read, lease or none.
+    pub reads_first: bool,
 }
 
 impl Core {
@@ -78,10 +87,12 @@ impl Core {
             until.is_some_and(|until| !until.has_come(&now))
         });
         let of_region = grant.map(|grant| self.leasing.longest(grant.ttl));
-        match self.leasing.shortest.into_iter().chain(of_region).min() {
+        let renewed = match self.leasing.shortest.into_iter().chain(of_region).min() {
             Some(shortest) => (shortest.duration() / RENEWALS).min(RENEWED_AFTER),
             None => ASKED_AFTER,
-        }
+        };
+        // A tenant whose own lease is short may have lost it to one late answer: it waits for no ordinary renewal.
+        if self.leasing.waiting.is_empty() { renewed } else { renewed.min(ASKED_AFTER) }
     }
 
     /// The region's lease.
@@ -97,6 +108,7 @@ impl Core {
             used_percent: grant.map(|grant| grant.used_percent(policy, &now)),
             waiting: waiting.len(),
             apart: held.apart.len(),
+            reads_first: held.reads_first,
         }
     }
 
@@ -106,15 +118,55 @@ impl Core {
         Ok(())
     }
 
+    /// What ends things was read to its end on the mesh since the start: what is held is as new as anywhere.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn caught_up(&mut self, view: &dyn Read, now: Timestamp) -> Result<Effects, StoreError> {
+        self.step(view, now, Self::settle_leases)
+    }
+
+    /// Whether the mesh is to be read before anything is served.
+    pub fn reads_first(&self) -> bool {
+        self.leasing.held.reads_first
+    }
+
     /// There is another lease: whoever is served goes on with it, or ends; whoever waited is looked at again.
     pub(super) fn settle_leases(&mut self, step: &mut Step<'_>) -> Result<(), StoreError> {
+        let before = self.leasing.held.grant;
         self.load_leases(step.view)?;
-        let ended = self.renew(&Moment::of(&**self.keyring.clock()));
+        let now = Moment::of(&**self.keyring.clock());
+        self.tell_of_return(before, &now);
+        let ended = self.renew(&now);
         for id in ended {
             self.settle_tenant(step, &id, None)?;
         }
         let waiting = std::mem::take(&mut self.leasing.waiting);
         waiting.iter().try_for_each(|id| self.settle_tenant(step, id, None))
+    }
+
+    /// Says that there is a lease where there was none: serving resumes by itself, and nobody is to guess when.
+    fn tell_of_return(&self, before: Option<Grant>, now: &Moment) {
+        if self.leasing.held.reads_first {
+            return;
+        }
+        let policy = &self.leasing.policy;
+        let end_of = |grant: Option<Grant>| grant.and_then(|grant| grant.own_deadline(policy, now.boot_id));
+        let Some(until) = end_of(self.leasing.held.grant).filter(|until| !until.has_come(now)) else {
+            return;
+        };
+        let (region, until, tenants) = (&self.region, until.wall, self.leasing.waiting.len());
+        match end_of(before) {
+            None => tracing::info!(%region, %until, tenants,
+                "there is a first lease of the CMK Server: the tenants that waited for it are served"),
+            Some(end) if end.has_come(now) => {
+                // It ended when the first of both clocks said so.
+                let without = now.boot.since(end.boot).max(now.wall.since(end.wall));
+                tracing::info!(%region, %until, tenants, without_seconds = without.as_secs(),
+                    "there is a lease of the CMK Server again: the tenants that waited for it are served");
+            }
+            Some(_) => {}
+        }
     }
 
     /// Gives everyone who is served their present deadline. Says who has none any more.
@@ -141,7 +193,8 @@ impl Core {
         let now = Moment::of(&**self.keyring.clock());
         if moment_standing(self.leasing.latest.as_ref(), &now) == Standing::PutBack {
             tracing::error!("the machine's clocks were put back together: no earlier lease holds");
-            self.leasing.held = store::Leases::default();
+            let reads_first = self.leasing.held.reads_first;
+            self.leasing.held = store::Leases { reads_first, ..store::Leases::default() };
             self.leasing.first_end = Some(Deadline::PAST);
         }
         self.leasing.latest = Some(now);
@@ -225,6 +278,9 @@ impl Leasing {
             Some(before) => of(*before),
             None => of(present),
         };
+        if deadline.is_some() && self.held.reads_first {
+            return Err(READS_FIRST);
+        }
         deadline.ok_or_else(|| {
             let is_leased = present.and_then(|grant| grant.own_deadline(&self.policy, now.boot_id));
             match is_leased.is_some_and(|until| !until.has_come(now)) {

@@ -55,6 +55,7 @@ impl Core {
             made_at: now,
             key,
             roots: served.sealable.clone(),
+            wanted: system.ticket.wanted(),
         });
     }
 

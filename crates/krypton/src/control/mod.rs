@@ -21,6 +21,7 @@
 
 mod agenda;
 mod answers;
+mod at_risk;
 mod effects;
 mod held;
 mod l2;
@@ -39,23 +40,27 @@ mod systems;
 mod tenant;
 mod view;
 
+#[cfg(test)]
+pub(crate) use effects::Ticket;
+
 pub use agenda::{Agenda, Thing};
 pub use effects::{
     Effects, ProbeAnswer, ProbeJob, ProbeQuestion, Probed, ResealJob, Resealed, RotateError, SealJob, Sealed,
-    UnsealJob, Unsealed,
+    UnsealJob, Unsealed, Wanted,
 };
 pub use lease::LeaseView;
 pub use probe::ProbeView;
 pub use reseal::RESEAL_PATIENCE;
+pub use systems::WarmUp;
 pub use view::VersionView;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use openkcm_contracts::v1::KeySealed;
 use openkcm_contracts::{
-    Event, EventType, KeyPath, Lane, RegionId, ServicePath, SystemPath, TenantId, Timestamp, VersionId,
+    Event, EventType, KeyPath, Lane, RegionId, ServicePath, SystemPath, TenantId, Timestamp,
 };
 use openkcm_host::Entropy;
 use openkcm_orbital::outbox::{self, Waiting};
@@ -63,6 +68,7 @@ use openkcm_store::{Read, StoreError};
 
 use crate::keyring::Keyring;
 use crate::store::{self, Changes};
+use at_risk::AtRisk;
 use l2::LONGEST_RETRY;
 use lease::Leasing;
 use patience::Patience;
@@ -99,7 +105,7 @@ pub struct Core {
     patience: Patience,
     resealing: Resealing,
     /// Versions whose sealed form is not yet known to be durable on the mesh.
-    at_risk: HashSet<VersionId>,
+    at_risk: AtRisk,
     /// Whether the mesh was read to its end once, or given up on: before that nothing is made, since
     /// what is missing here may only be on its way.
     hydrated: bool,
@@ -127,7 +133,7 @@ impl Core {
             probing: Probing::default(),
             patience: Patience::default(),
             resealing: Resealing::default(),
-            at_risk: HashSet::new(),
+            at_risk: AtRisk::default(),
             hydrated: false,
             postponed: BTreeSet::new(),
             rest: Rest::default(),
@@ -152,7 +158,7 @@ impl Core {
                 && !sealed.seals.is_empty()
                 && store::is_first_word(&letter, &sealed)
             {
-                self.at_risk.insert(sealed.version);
+                self.at_risk.insert(&sealed);
             }
         }
         self.settle_all(view, now)
@@ -204,9 +210,7 @@ impl Core {
 
     fn settle_changes(&mut self, step: &mut Step<'_>, changes: &Changes) -> Result<(), StoreError> {
         let Changes { tenants, systems, l2s, services, dropped, leased, received: _, replayed: _ } = changes;
-        if !dropped.is_empty() {
-            self.at_risk.retain(|version| !dropped.contains(version));
-        }
+        self.at_risk.forget(dropped);
         if *leased {
             self.settle_leases(step)?;
         }
@@ -332,7 +336,7 @@ impl Core {
         let mut changes = Changes::default();
         for sealed in made {
             if store::holds(view, sealed)? {
-                self.at_risk.insert(sealed.version);
+                self.at_risk.insert(sealed);
             }
             if let KeyPath::System(path) = sealed.path()
                 && let Some(system) = self.systems.get_mut(&path)
@@ -383,6 +387,7 @@ impl Core {
     /// A caller asked for a key that has no version here: this region makes one soon, unless another's
     /// arrives first.
     pub fn demand(&mut self, path: &ServicePath, now: Timestamp) {
+        self.wait_for(&path.system_path());
         let at = now.after(DEMAND_PATIENCE);
         for thing in [KeyPath::System(path.system_path()), KeyPath::Service(path.clone())] {
             self.patience.shorten(&thing, at);
@@ -390,8 +395,8 @@ impl Core {
         }
     }
 
-    /// How many versions would be lost with this Core's disk.
-    pub fn versions_at_risk(&self) -> usize {
-        self.at_risk.len()
+    /// A caller waits for a system that is on its way: its tenant comes before others that were not come to yet.
+    pub fn wait_for(&mut self, path: &SystemPath) {
+        self.rest.wait_for(&path.tenant);
     }
 }

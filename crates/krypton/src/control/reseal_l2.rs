@@ -57,8 +57,9 @@ impl Core {
                 && !system.resealing.contains(&sealed.version)
             {
                 let (path, key, epoch) = (path.clone(), key.clone(), system.epoch);
+                let wanted = system.ticket.wanted();
                 begun.push(sealed.version);
-                step.effects.reseal_l2.push(ResealJob { path, epoch, sealed, key, roots });
+                step.effects.reseal_l2.push(ResealJob { path, epoch, sealed, key, roots, wanted });
             }
         }
         if let Some(system) = self.systems.get_mut(path) {

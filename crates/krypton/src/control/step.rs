@@ -5,6 +5,7 @@
 //! ([`Rest`]). A gate that is to be shut is never left: closing costs next to nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use openkcm_contracts::{ServiceId, ServicePath, SystemPath, TenantId, Timestamp};
@@ -58,6 +59,12 @@ pub(super) struct Rest {
     l2s: BTreeSet<SystemPath>,
     systems: BTreeMap<SystemPath, Option<ServiceId>>,
     services: BTreeMap<SystemPath, BTreeSet<ServiceId>>,
+    /// Tenants that callers wait for, of those that were left.
+    waited_for: BTreeSet<TenantId>,
+    /// The tenant that was taken last: the others have their turns before it has another.
+    last: Option<TenantId>,
+    /// Whether that was what was taken last.
+    tenant_was_last: bool,
 }
 
 /// One thing that was left.
@@ -75,8 +82,20 @@ pub(super) enum Left {
 
 impl Rest {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { tenants, l2s, systems, services } = self;
+        let Self { tenants, l2s, systems, services, .. } = self;
         tenants.is_empty() && l2s.is_empty() && systems.is_empty() && services.is_empty()
+    }
+
+    /// Tenants that a later step is to come to.
+    pub(super) fn tenants_left(&self) -> usize {
+        self.tenants.len()
+    }
+
+    /// A caller waits for a tenant: if it was left, it comes first.
+    pub(super) fn wait_for(&mut self, id: &TenantId) {
+        if self.tenants.contains_key(id) {
+            self.waited_for.insert(id.clone());
+        }
     }
 
     /// Leaves a tenant, from after this record on.
@@ -112,9 +131,16 @@ impl Rest {
         self.l2s.contains(path) || self.systems.contains_key(path) || self.services.contains_key(path)
     }
 
-    /// Takes what is next: tenants first, since nothing of theirs is served before.
+    /// Takes what is next. Tenants and keys in turn: nothing of a tenant is served before it was come to, and a tenant
+    /// whose keys are open does not wait until all the others were. A tenant that does not fit into one share goes on
+    /// when the others had theirs.
     pub(super) fn take(&mut self) -> Option<Left> {
-        if let Some((id, after)) = self.tenants.pop_first() {
+        let keys = !(self.l2s.is_empty() && self.systems.is_empty() && self.services.is_empty());
+        if !(keys && std::mem::take(&mut self.tenant_was_last))
+            && let Some(id) = self.next_tenant()
+        {
+            let after = self.tenants.remove(&id).flatten();
+            (self.last, self.tenant_was_last) = (Some(id.clone()), true);
             return Some(Left::Tenant(id, after));
         }
         if let Some(path) = self.l2s.pop_first() {
@@ -124,6 +150,22 @@ impl Rest {
             return Some(Left::System(path, after));
         }
         self.services.pop_first().map(|(path, services)| Left::Services(path, services))
+    }
+
+    /// The next tenant after the one before, of those that callers wait for, or else of all.
+    fn next_tenant(&mut self) -> Option<TenantId> {
+        let Self { tenants, waited_for, last, .. } = self;
+        let after = last.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let next = |of: &BTreeSet<TenantId>| of.range((after, Bound::Unbounded)).chain(of).next().cloned();
+        while let Some(id) = next(waited_for) {
+            if tenants.contains_key(&id) {
+                return Some(id);
+            }
+            // It was settled to its end meanwhile.
+            waited_for.remove(&id);
+        }
+        let next = tenants.range((after, Bound::Unbounded)).chain(tenants.iter()).next();
+        next.map(|(id, _)| id.clone())
     }
 }
 
@@ -155,5 +197,41 @@ mod tests {
         ];
         assert_eq!(taken, expected);
         assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn a_tenant_that_a_caller_waits_for_comes_first_and_one_that_is_long_lets_the_others_by() {
+        let id = |name: &str| TenantId::new(name).expect("valid");
+        let mut rest = Rest::default();
+        for name in ["a", "b", "c", "d"] {
+            rest.leave_tenant(&id(name), None);
+        }
+        rest.wait_for(&id("c"));
+        rest.wait_for(&id("stranger"));
+        let mut taken = Vec::new();
+        for _ in 0..6 {
+            let Some(Left::Tenant(id, _)) = rest.take() else { panic!("tenants are left") };
+            taken.push(id.to_string());
+            if id.as_str() == "d" && taken.len() < 4 {
+                // It did not fit into its share.
+                rest.leave_tenant(&id, Some("d/x".into()));
+            }
+            if rest.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(taken, ["c", "d", "a", "b", "d"]);
+    }
+
+    #[test]
+    fn keys_of_tenants_that_were_come_to_do_not_wait_for_all_the_others() {
+        let mut rest = Rest::default();
+        for name in ["a", "b"] {
+            rest.leave_tenant(&TenantId::new(name).expect("valid"), None);
+        }
+        let path: SystemPath = "z/hr".parse().expect("valid");
+        rest.leave_system(&path, None);
+        let kinds = std::iter::from_fn(|| rest.take()).map(|left| matches!(left, Left::Tenant(..)));
+        assert_eq!(kinds.collect::<Vec<_>>(), [true, false, true]);
     }
 }

@@ -85,12 +85,14 @@ impl Core {
         let served = match self.served(step.view, id)? {
             Ok(served) => served,
             Err(refusal) => {
+                ring.place(&[]);
                 self.unleased(id);
                 self.unwatched(id);
                 self.shut(id, &ring, refusal);
                 return Ok(());
             }
         };
+        ring.place(&served.tenant.regions);
         let epoch = served.link.epoch;
         if let Err(refusal) = self.let_by_l1(step, id, epoch)? {
             self.shut_for_l1(step, id, refusal);

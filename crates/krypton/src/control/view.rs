@@ -1,10 +1,10 @@
-//! What the control shows of an L2.
+//! What the control shows: of an L2, of what it is to open, and of what is at risk.
 
 use openkcm_contracts::v1::{KeyDefine, KeySealed};
-use openkcm_contracts::{RegionId, SystemPath, Timestamp, VersionId, VersionState};
+use openkcm_contracts::{RegionId, SystemPath, TenantId, Timestamp, VersionId, VersionState};
 
-use super::Core;
 use super::held::Members;
+use super::{Core, WarmUp};
 use crate::rules::{Candidate, Refusal, choose_active, state_of};
 
 /// One version of a key, for those who show it.
@@ -74,5 +74,25 @@ impl Core {
                 at_risk: self.at_risk.contains(&sealed.version),
             })
             .collect()
+    }
+
+    /// How many systems of tenants that are served are open, of those that have a version.
+    pub fn warm_up(&self) -> WarmUp {
+        WarmUp { tenants_left: self.rest.tenants_left(), ..self.systems.warm_up() }
+    }
+
+    /// How many versions would be lost with this Core's disk.
+    pub fn versions_at_risk(&self) -> usize {
+        self.at_risk.len()
+    }
+
+    /// How many versions of a tenant would be lost with it.
+    pub fn versions_at_risk_of(&self, tenant: &TenantId) -> usize {
+        self.at_risk.of(tenant)
+    }
+
+    /// How many tenants' versions would be, and of which tenants the most, no more than so many.
+    pub fn tenants_at_risk(&self, most: usize) -> (usize, Vec<(TenantId, usize)>) {
+        (self.at_risk.tenants(), self.at_risk.most(most))
     }
 }

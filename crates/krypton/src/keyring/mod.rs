@@ -8,9 +8,11 @@
 //!
 //! What always holds: once a gate was closed for a link epoch, no ring of that epoch is served again.
 
+mod place;
 mod ring;
 mod tenant;
 
+pub use place::{Place, Pulse};
 pub use ring::{OpenVersion, ServiceRing};
 pub use tenant::{Entered, TenantRing};
 

@@ -39,6 +39,8 @@ pub struct ServiceRing {
     destroyed: Box<[VersionId]>,
     /// Set by the first request that finds no version, so that the control loop is asked once.
     demanded: AtomicBool,
+    /// Set by the first request that finds a version on its way.
+    waited_for: AtomicBool,
 }
 
 impl ServiceRing {
@@ -50,6 +52,7 @@ impl ServiceRing {
             versions: Box::default(),
             destroyed: Box::default(),
             demanded: AtomicBool::new(false),
+            waited_for: AtomicBool::new(false),
         }
     }
 
@@ -57,7 +60,8 @@ impl ServiceRing {
     pub fn serving(versions: Vec<OpenVersion>) -> Self {
         let active = versions.iter().position(|version| version.state == VersionState::Active);
         let (versions, destroyed) = (versions.into(), Box::default());
-        Self { refusal: None, active, versions, destroyed, demanded: AtomicBool::new(false) }
+        let (demanded, waited_for) = Default::default();
+        Self { refusal: None, active, versions, destroyed, demanded, waited_for }
     }
 
     /// The same, which knows of versions that were destroyed.
@@ -106,6 +110,16 @@ impl ServiceRing {
     /// Whether this is the first request that found no version to encrypt with.
     pub fn demand(&self) -> bool {
         !self.demanded.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether this is the first request that found a version on its way.
+    pub fn wait_for(&self) -> bool {
+        !self.waited_for.swap(true, Ordering::Relaxed)
+    }
+
+    /// That could not be handed on: the next request's is the first again.
+    pub fn wait_was_lost(&self) {
+        self.waited_for.store(false, Ordering::Relaxed);
     }
 
     /// The demand could not be handed on: the next request's is the first again.

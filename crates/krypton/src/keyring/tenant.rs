@@ -1,15 +1,16 @@
 //! A tenant's ring: its gate, and its services.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
-use openkcm_contracts::{LinkEpoch, ServiceId, SystemId, Timestamp};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use openkcm_contracts::{LinkEpoch, RegionId, ServiceId, SystemId, Timestamp};
 use openkcm_host::{BootInstant, Clock};
 use rpds::HashTrieMapSync;
 
-use super::ServiceRing;
+use super::{Place, ServiceRing};
 use crate::rules::{Deadline, Refusal};
 
 type Services = HashTrieMapSync<(SystemId, ServiceId), Arc<ServiceRing>>;
@@ -22,7 +23,13 @@ pub struct TenantRing {
     /// Until when the last word of its L1 holds.
     proof: Until,
     clock: Arc<dyn Clock>,
+    /// In the tenant's order; none while it may not be served here.
+    regions: ArcSwap<Arc<[RegionId]>>,
     services: ArcSwap<Services>,
+    /// Where its keys wait to be opened; set when they first do.
+    place: ArcSwapOption<Place>,
+    /// Set by the first request that finds the gate being opened.
+    waited_for: AtomicBool,
     /// Serializes the writers: the control loop, and a revoke that overtakes it.
     epochs: Mutex<Epochs>,
 }
@@ -109,7 +116,10 @@ impl TenantRing {
             lease: Until::default(),
             proof: Until::default(),
             clock,
+            regions: ArcSwap::default(),
             services: ArcSwap::default(),
+            place: ArcSwapOption::empty(),
+            waited_for: AtomicBool::new(false),
             epochs: Mutex::default(),
         }
     }
@@ -132,6 +142,18 @@ impl TenantRing {
             return Err(Refusal::LEASE_EXPIRED);
         }
         if self.proof.stands(boot, wall) { Ok(()) } else { Err(Refusal::L1_UNPROVEN) }
+    }
+
+    /// Where the tenant is, in its order: for callers who look for another region.
+    pub fn regions(&self) -> Arc<[RegionId]> {
+        Arc::clone(&self.regions.load())
+    }
+
+    /// The tenant is in these regions.
+    pub fn place(&self, regions: &[RegionId]) {
+        if ***self.regions.load() != *regions {
+            self.regions.store(Arc::new(regions.into()));
+        }
     }
 
     /// When the lease that it is served under runs out; none while it is not served.
@@ -170,6 +192,26 @@ impl TenantRing {
         self.services.load().get(&(system.clone(), service.clone())).cloned()
     }
 
+    /// Its keys wait there to be opened.
+    pub fn waits_at(&self, place: Arc<Place>) {
+        self.place.store(Some(place));
+    }
+
+    /// How long what callers wait for will take to be opened, as far as that is known.
+    pub fn wait(&self) -> Duration {
+        self.place.load().as_ref().map(|place| place.wait(self.clock.boottime())).unwrap_or_default()
+    }
+
+    /// Whether this is the first request that found the gate being opened.
+    pub fn wait_for(&self) -> bool {
+        !self.waited_for.swap(true, Ordering::Relaxed)
+    }
+
+    /// That could not be handed on, or the gate is shut again: the next request's is the first again.
+    pub fn wait_was_lost(&self) {
+        self.waited_for.store(false, Ordering::Relaxed);
+    }
+
     /// The link epoch that is open.
     pub fn epoch(&self) -> Option<LinkEpoch> {
         self.epochs().open
@@ -183,8 +225,7 @@ impl TenantRing {
             return false;
         }
         if epochs.open != Some(epoch) {
-            self.gate.store(Arc::new(Some(Refusal::HYDRATING)));
-            self.services.store(Arc::default());
+            self.shut(&mut epochs, Refusal::HYDRATING);
             epochs.open = Some(epoch);
         }
         true
@@ -234,6 +275,7 @@ impl TenantRing {
     fn shut(&self, epochs: &mut Epochs, refusal: Refusal) {
         self.gate.store(Arc::new(Some(refusal)));
         self.services.store(Arc::default());
+        self.wait_was_lost();
         epochs.open = None;
     }
 

@@ -3,6 +3,7 @@
 //! Plain functions of what is held and the time. No I/O, no clock, no randomness.
 
 mod lease;
+mod pace;
 mod probe;
 mod purge;
 mod schedule;
@@ -10,6 +11,7 @@ mod standing;
 mod version;
 
 pub use lease::{Deadline, Grant, LeasePolicy, Moment, Standing, standing as moment_standing};
+pub use pace::{Pace, PacePolicy};
 pub use probe::{Denial, PROBED_EVERY, Pause, Said, Verdict, proof_ends, verdict};
 pub use purge::{Brake, LONGEST_TICK, PURGED, PurgePolicy, Ticker, before, is_purged};
 pub use schedule::{FIRST_VERSION_PATIENCE, make_at, rotate_at};

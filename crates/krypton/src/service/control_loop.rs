@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openkcm_component::Traffic;
 use openkcm_contracts::v1::KeySealed;
-use openkcm_contracts::{KeyPath, ServicePath, TenantId, Timestamp, VersionId};
+use openkcm_contracts::{KeyPath, ServicePath, SystemPath, TenantId, Timestamp, VersionId};
 use openkcm_host::Clock;
 use openkcm_orbital::outbox::Waiting;
 use openkcm_store::{Read, Store, StoreError};
@@ -46,7 +46,11 @@ pub(crate) enum Input {
     Resealed(Resealed),
     Probed(Probed),
     Hydrated,
+    CaughtUp,
+    /// A caller wants to encrypt, and there is no version.
     Demand(ServicePath),
+    /// A caller waits for a version that is on its way.
+    WaitFor(SystemPath),
     Rotate(KeyPath, Rotated),
 }
 
@@ -67,6 +71,8 @@ pub(super) struct ControlLoop {
     /// Whether the store failed a step: then memory may lag behind what was committed, and everything
     /// is settled again until that succeeds.
     pub(super) unsettled: bool,
+    /// Whether what ends things was read to its end on the mesh, which is not kept yet.
+    pub(super) to_catch_up: bool,
     /// Whether the first step succeeded: before it, a store that can't be read ends the start.
     pub(super) started: bool,
     /// The latest time at which a step was taken.
@@ -89,6 +95,9 @@ impl ControlLoop {
                 tokio::time::sleep(STORE_RETRY).await;
                 self.unsettled = false;
                 self.settle(Core::settle_all).await;
+            }
+            if std::mem::take(&mut self.to_catch_up) {
+                self.catch_up().await;
             }
             if self.clock_was_set_back() {
                 tracing::warn!(
@@ -180,9 +189,15 @@ impl ControlLoop {
             }
             Input::Probed(answer) => self.take_probed(vec![answer]).await,
             Input::Hydrated => self.settle(Core::hydrated).await,
+            Input::CaughtUp => self.to_catch_up = true,
             Input::Demand(path) => {
                 let now = self.clock.now();
                 self.core.lock().unwrap_or_else(PoisonError::into_inner).demand(&path, now);
+                self.provider.raise(&path.system_path());
+            }
+            Input::WaitFor(path) => {
+                self.core.lock().unwrap_or_else(PoisonError::into_inner).wait_for(&path);
+                self.provider.raise(&path);
             }
             Input::Rotate(path, reply) => self.rotate(path, reply).await,
         }
@@ -220,6 +235,7 @@ impl ControlLoop {
     }
 
     async fn rotate(&mut self, path: KeyPath, reply: Rotated) {
+        let system = SystemPath { tenant: path.tenant().clone(), system: path.system().clone() };
         let rotated = self.read(move |core, view, now| Ok(core.rotate(view, &path, now))).await;
         let (version, effects) = match rotated {
             Ok(Ok(begun)) => begun,
@@ -229,6 +245,7 @@ impl ControlLoop {
         let with_provider = !effects.seal.is_empty();
         if with_provider {
             self.rotations.insert(version, reply);
+            self.provider.raise(&system);
             self.carry_out(effects).await;
             return;
         }
@@ -254,6 +271,26 @@ impl ControlLoop {
         if let Some(reply) = self.rotations.remove(&version) {
             // A caller that went away no longer wants the answer.
             let _ = reply.send(outcome);
+        }
+    }
+
+    /// What is held is served from now on, where it was to be read up first.
+    async fn catch_up(&mut self) {
+        let reads_first = self.core.lock().unwrap_or_else(PoisonError::into_inner).reads_first();
+        if !reads_first {
+            return;
+        }
+        match self.store.write(store::caught_up).await {
+            Ok(()) => {
+                tracing::info!(
+                    "what was said while this Core was away is read: it serves what its lease covers"
+                );
+                self.settle(Core::caught_up).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "it was not kept that the mesh was read; it is tried again");
+                (self.to_catch_up, self.unsettled) = (true, true);
+            }
         }
     }
 

@@ -16,13 +16,17 @@ use openkcm_store::{Read, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::control_loop::Input;
+use super::provider::{LineView, Turns};
 use super::purges::{self, PurgesShown, Shown};
-use crate::control::{Core, LeaseView, ProbeView, VersionView};
+use crate::control::{Core, LeaseView, ProbeView, VersionView, WarmUp};
 use crate::data::DataPlane;
 use crate::keyring::{Keyring, ServiceRing};
 use crate::rules::{PURGED, PurgePolicy, REPLICATION_PATIENCE, Refusal, is_purged, system_standing};
 use crate::store::purge::{Counts, Decision, Stage};
 use crate::store::{self, Held};
+
+/// Tenants whose versions at risk are shown by name.
+const MOST_TENANTS_AT_RISK: usize = 100;
 
 /// Why a key was not rotated.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +54,7 @@ pub struct Handle {
     pub(super) mesh: MeshHandle,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) settled: watch::Receiver<u64>,
+    pub(super) turns: Turns,
     pub(super) purge: PurgePolicy,
     pub(super) change_wait: Duration,
     pub(super) purges_shown: Shown,
@@ -68,6 +73,8 @@ pub struct TenantView {
     pub leased_until: Option<Timestamp>,
     /// Roots of the link that nothing is sealed to yet, and how long that is waited for still.
     pub awaited_roots: Vec<(RootRef, Duration)>,
+    /// Versions of its keys that would be lost with this Core's disk.
+    pub versions_at_risk: usize,
 }
 
 /// An L2, as this Core sees it.
@@ -96,6 +103,12 @@ pub struct Status {
     pub probes: ProbeView,
     /// Versions that would be lost with this Core's disk.
     pub versions_at_risk: usize,
+    /// The tenants that have the most of them, and how many of each.
+    pub tenants_at_risk: Vec<(TenantId, usize)>,
+    /// How far it has come with what it is to open.
+    pub warm_up: WarmUp,
+    /// How much waits for each L1 provider.
+    pub lines: Vec<(String, LineView)>,
     /// Purges, and what they have destroyed.
     pub purges: Counts,
     /// Tenants with a root in their link that is waited for.
@@ -110,6 +123,11 @@ impl Handle {
     /// The region that it serves.
     pub fn region(&self) -> &RegionId {
         &self.region
+    }
+
+    /// A tenant's regions in their order, as this region has heard; none where it may not be served here.
+    pub fn regions_of(&self, tenant: &TenantId) -> Arc<[RegionId]> {
+        self.keyring.tenant(tenant).map(|ring| ring.regions()).unwrap_or_default()
     }
 
     /// The data plane.
@@ -170,7 +188,8 @@ impl Handle {
     /// # Errors
     /// When the store can't be read.
     pub async fn tenant(&self, id: &TenantId) -> Result<Option<TenantView>, StoreError> {
-        let (of, keyring, wait) = (id.clone(), self.keyring.clone(), self.change_wait);
+        let (of, wait) = (id.clone(), self.change_wait);
+        let (keyring, core) = (self.keyring.clone(), self.core.clone());
         self.store
             .read(move |view| {
                 let definition = store::held_tenant(view, &of)?.map(|held| (held.fact, held.revision));
@@ -183,7 +202,16 @@ impl Handle {
                 let standing = ring.as_ref().map_or(Err(Refusal::UNKNOWN), |ring| ring.standing());
                 let leased_until = ring.and_then(|ring| ring.leased_until()).map(|until| until.wall);
                 let awaited_roots = store::owners::awaited(view, &of, wait)?;
-                Ok(Some(TenantView { definition, link, standing, leased_until, awaited_roots }))
+                let core = core.lock().unwrap_or_else(PoisonError::into_inner);
+                let versions_at_risk = core.versions_at_risk_of(&of);
+                Ok(Some(TenantView {
+                    definition,
+                    link,
+                    standing,
+                    leased_until,
+                    awaited_roots,
+                    versions_at_risk,
+                }))
             })
             .await
     }
@@ -234,18 +262,23 @@ impl Handle {
     pub async fn status(&self) -> Result<Status, StoreError> {
         let (core, mesh) = (self.core.clone(), self.mesh.clone());
         // A step may hold the control state for a while: waited for where waiting is fine.
-        let (mesh, versions_at_risk, lease, probes, purges, roots_awaited) = self
+        let (mesh, at_risk, of_core, purges, roots_awaited) = self
             .store
             .read(move |view: &dyn Read| {
                 let core = core.lock().unwrap_or_else(PoisonError::into_inner);
-                let (at_risk, lease, probes) = (core.versions_at_risk(), core.lease(), core.probes());
+                let (_, tenants) = core.tenants_at_risk(MOST_TENANTS_AT_RISK);
+                let at_risk = (core.versions_at_risk(), tenants);
+                let (lease, probes, warm_up) = (core.lease(), core.probes(), core.warm_up());
                 drop(core);
                 let store::Applied { registry, cmk } = store::applied(view)?;
                 let purges = store::purge::counts(view)?;
                 let mesh = mesh.status(view, Applied { registry, cmk })?;
-                Ok::<_, StoreError>((mesh, at_risk, lease, probes, purges, store::owners::waiting(view)?))
+                let roots_awaited = store::owners::waiting(view)?;
+                Ok::<_, StoreError>((mesh, at_risk, (lease, probes, warm_up), purges, roots_awaited))
             })
             .await?;
+        let (lease, probes, warm_up) = of_core;
+        let (versions_at_risk, tenants_at_risk) = at_risk;
         Ok(Status {
             region: self.region.clone(),
             mesh,
@@ -253,6 +286,9 @@ impl Handle {
             lease,
             probes,
             versions_at_risk,
+            tenants_at_risk,
+            warm_up,
+            lines: self.turns.lines(),
             purges,
             roots_awaited,
             locked_memory: openkcm_secrets::usage(),
@@ -274,6 +310,12 @@ impl Handle {
     pub(super) fn lease_readiness(&self) -> Readiness {
         // While a step is under way nothing is known to be wrong; whoever asks asks again.
         let Some((lease, _)) = self.lease() else { return Readiness::ready() };
+        if lease.reads_first && lease.until.is_some() {
+            return Readiness::not_ready(
+                "hydrating: this Core had no lease when it started; it reads from the mesh what was said meanwhile \
+                 before it serves",
+            );
+        }
         match (lease.used_percent, lease.until) {
             (Some(used), _) if used >= 100 => Readiness::not_ready(
                 "lease_expired: the CMK Server's lease has run out; serving resumes with the next one",

@@ -8,11 +8,13 @@ mod answers;
 mod control_loop;
 mod handle;
 mod manifests;
-mod provider;
+pub(crate) mod provider;
 pub(crate) mod purges;
 mod receiver;
+mod warm_up;
 
 pub use handle::{Handle, RotateFailure, Status, SystemView, TenantView};
+pub use provider::LineView;
 
 use std::io;
 use std::path::PathBuf;
@@ -24,7 +26,7 @@ use openkcm_contracts::{Audience, Lane, RegionId};
 use openkcm_http::{Access, Limits, Readiness, metrics_registry};
 use openkcm_orbital::{Receiver, Stream};
 use openkcm_roots::Roots;
-use openkcm_store::Store;
+use openkcm_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -33,7 +35,7 @@ use crate::api;
 use crate::control::Core;
 use crate::data::DataPlane;
 use crate::keyring::Keyring;
-use crate::rules::{LeasePolicy, Moment, PurgePolicy};
+use crate::rules::{LeasePolicy, Moment, PacePolicy, PurgePolicy};
 use crate::store;
 use answers::Answers;
 use control_loop::{ControlLoop, Input};
@@ -78,6 +80,8 @@ pub struct Options {
     /// How long a root that comes into a tenant's link is waited for before anything is sealed to it, where the tenant's
     /// owner has not signed for it.
     pub change_wait: Duration,
+    /// How fast each L1 provider is asked.
+    pub pace: PacePolicy,
 }
 
 /// What the component is handed: the providers, and what every component is.
@@ -102,13 +106,11 @@ impl Service {
     /// # Errors
     /// When the data directory or the store can't be used.
     pub async fn start(options: Options, surroundings: Surroundings) -> Result<Self, StartError> {
-        let Options { data_dir, region, access, leases, purge, probed_every, change_wait } = options;
+        let Options { data_dir, region, access, leases, purge, probed_every, pace, change_wait } = options;
         let Surroundings { roots, common } = surroundings;
         let store = open_store(&data_dir, COMPONENT, Some(&region), store::SPACES)?;
         let now = Moment::of(&*common.clock);
-        for tenant in store.write(move |tx| store::begin(tx, &leases, &now)).await? {
-            tracing::warn!(%tenant, "the link was changed while this Core was not running, by something else");
-        }
+        begin(&store, leases, now).await?;
         let keyring = Arc::new(Keyring::new(common.clock.clone()));
         let core = Core::new(region.clone(), keyring.clone(), common.entropy.clone())
             .with_leases(leases)
@@ -116,17 +118,20 @@ impl Service {
         let core = Arc::new(Mutex::new(core));
         let (inputs, queue) = mpsc::channel(MAX_WAITING_INPUTS);
         let ((settled_sender, settled), traffic) = (watch::channel(0), Traffic::default());
+        let provider = Provider::new(roots, pace, common.clock.clone(), keyring.clone(), inputs.clone());
+        let turns = provider.turns();
         let mut control = ControlLoop {
             core: core.clone(),
             store: store.clone(),
             clock: common.clock.clone(),
-            provider: Provider::new(roots, common.clock.clone(), inputs.clone()),
+            provider,
             queue,
             intakes: std::collections::VecDeque::new(),
             traffic: traffic.clone(),
             settled: settled_sender,
             rotations: std::collections::HashMap::new(),
             unsettled: false,
+            to_catch_up: false,
             started: false,
             seen: common.clock.now(),
         };
@@ -139,18 +144,12 @@ impl Service {
         let mut tasks = JoinSet::new();
         tasks.spawn(control.run());
         tasks.spawn(manifests(&answers, &core).run());
-        let purges = Purges {
-            store: store.clone(),
-            region: region.clone(),
-            policy: purge,
-            change_wait,
-            clock: common.clock.clone(),
-            inputs: inputs.clone(),
-            shown: purges::Shown::default(),
-        };
-        let purges_shown = start_purges(purges, &mut tasks);
+        let purges = purges(&answers, (purge, change_wait), inputs.clone());
+        let purges_shown = purges.shown.clone();
+        tasks.spawn(purges.run());
         tasks.spawn(answers.recount());
         tasks.spawn(tell_when_hydrated(mesh.handle(), inputs.clone()));
+        tasks.spawn(tell_when_caught_up(mesh.handle(), region.clone(), inputs.clone()));
         let handle = Handle {
             region,
             core,
@@ -161,6 +160,7 @@ impl Service {
             mesh: mesh.handle(),
             inputs,
             settled,
+            turns,
             purge,
             change_wait,
             purges_shown,
@@ -199,11 +199,12 @@ impl std::fmt::Debug for Service {
     }
 }
 
-/// Starts what destroys. Gives what is to be seen of it.
-fn start_purges(purges: Purges, tasks: &mut JoinSet<()>) -> purges::Shown {
-    let shown = purges.shown.clone();
-    tasks.spawn(purges.run());
-    shown
+/// Begins a start in the store.
+async fn begin(store: &Store, leases: LeasePolicy, now: Moment) -> Result<(), StoreError> {
+    for tenant in store.write(move |tx| store::begin(tx, &leases, &now)).await? {
+        tracing::warn!(%tenant, "the link was changed while this Core was not running, by something else");
+    }
+    Ok(())
 }
 
 /// What answers authorities, and recounts.
@@ -222,9 +223,24 @@ fn manifests(answers: &Answers, core: &Arc<Mutex<Core>>) -> Manifests {
     Manifests { store, core: core.clone(), region, clock, entropy }
 }
 
+/// What destroys.
+fn purges(
+    answers: &Answers,
+    (policy, change_wait): (PurgePolicy, Duration),
+    inputs: mpsc::Sender<Input>,
+) -> Purges {
+    let Answers { store, region, clock, .. } = answers.clone();
+    Purges { store, region, policy, change_wait, clock, inputs, shown: purges::Shown::default() }
+}
+
+/// What a region hears on a lane of its own.
+fn own_stream(region: &RegionId, lane: Lane) -> Stream {
+    Stream { lane, audience: Audience::Region(region.clone()) }
+}
+
 /// What a Core says and hears.
 fn plan(store: &Store, region: &RegionId, receiver: Arc<dyn Receiver>, traffic: Traffic) -> Plan {
-    let own = |lane| Stream { lane, audience: Audience::Region(region.clone()) };
+    let own = |lane| own_stream(region, lane);
     let peers = Stream { lane: Lane::Sealed, audience: Audience::Cores };
     Plan {
         store: store.clone(),
@@ -244,6 +260,14 @@ async fn tell_when_hydrated(mesh: MeshHandle, inputs: mpsc::Sender<Input>) {
     }
     // The loop has ended: the Core is stopping.
     let _ = inputs.send(Input::Hydrated).await;
+}
+
+/// Lets a Core serve that is to read first: when it has read what ends things, definitions and tombstones, links and revokes.
+async fn tell_when_caught_up(mesh: MeshHandle, region: RegionId, inputs: mpsc::Sender<Input>) {
+    let ends = [Lane::Urgent, Lane::Facts].map(|lane| own_stream(&region, lane));
+    mesh.read(&ends).await;
+    // As above.
+    let _ = inputs.send(Input::CaughtUp).await;
 }
 
 /// A Core is ready while it has a lease, whatever becomes of the mesh.

@@ -18,13 +18,15 @@ pub(super) const SENT: Table<Sent> = Table::new("manifests_sent");
 pub(super) const LEASE: Table<Grant> = Table::new("lease");
 pub(super) const APART: Table<Apart> = Table::new("leases_apart");
 pub(super) const NOTED: Table<Moment> = Table::new("latest_moment");
+/// Since when the mesh is to be read before anything is served.
+pub(super) const READS_FIRST: Table<Moment> = Table::new("reads_first");
 
 /// What a lease is kept in: none of it outlives the store that it was given to.
 pub(crate) fn spaces() -> [Space; 3] {
     [SENT.space(), LEASE.space(), APART.space()]
 }
 
-/// Of [`LEASE`] and [`NOTED`].
+/// Of [`LEASE`], [`NOTED`] and [`READS_FIRST`].
 const THE: &str = "the";
 
 /// Manifests whose answers are waited for: more than are told while a lease is under way.
@@ -52,11 +54,22 @@ pub struct Leases {
     pub grant: Option<Grant>,
     /// Tenants that it does not cover, and which one they have instead.
     pub apart: BTreeMap<TenantId, Option<Grant>>,
+    /// Whether what is held may have ended long ago, and the mesh is to be read before anything is served.
+    pub reads_first: bool,
 }
 
 /// Begins an incarnation at this moment: of manifests before it none is answered any more. Where the machine was
 /// started anew, or put back, no earlier lease holds, as the policy has it.
-pub(super) fn begin(tx: &mut dyn Write, policy: &LeasePolicy, now: &Moment) -> Result<(), StoreError> {
+///
+/// A store that was in use, and has no lease that holds, may be older than it looks: put back from a backup, which has none
+/// ([`spaces`]), or from an image of its disk; or its Core was down for long. It reads what was said meanwhile before it
+/// serves. That keeps nobody waiting who could be served: a Core without a lease needs the mesh for one.
+pub(super) fn begin(
+    tx: &mut dyn Write,
+    had_begun: bool,
+    policy: &LeasePolicy,
+    now: &Moment,
+) -> Result<(), StoreError> {
     forget_sent(tx)?;
     let noted = NOTED.get(tx.as_read(), THE)?;
     let is_void = match moment_standing(noted.as_ref(), now) {
@@ -67,6 +80,10 @@ pub(super) fn begin(tx: &mut dyn Write, policy: &LeasePolicy, now: &Moment) -> R
     if is_void && LEASE.get(tx.as_read(), THE)?.is_some() {
         tracing::warn!("the machine was started anew, or its clocks were put back: no earlier lease holds");
         void(tx)?;
+    }
+    let until = LEASE.get(tx.as_read(), THE)?.and_then(|grant| grant.own_deadline(policy, now.boot_id));
+    if had_begun && until.is_none_or(|until| until.has_come(now)) {
+        READS_FIRST.put(tx, THE, now)?;
     }
     NOTED.put(tx, THE, now)
 }
@@ -94,6 +111,14 @@ pub fn void(tx: &mut dyn Write) -> Result<(), StoreError> {
         APART.delete(tx, &key)?;
     }
     Ok(())
+}
+
+/// What ends things was read to its end on the mesh since the start: what the store holds is what holds now.
+///
+/// # Errors
+/// When the store fails.
+pub fn caught_up(tx: &mut dyn Write) -> Result<(), StoreError> {
+    READS_FIRST.delete(tx, THE)
 }
 
 /// Notes the present moment, so that a later one that is earlier is found out.
@@ -247,5 +272,6 @@ pub fn leases(view: &dyn Read) -> Result<Leases, StoreError> {
     Ok(Leases {
         grant: LEASE.get(view, THE)?,
         apart: apart.map(|(_, apart)| (apart.tenant, apart.grant)).collect(),
+        reads_first: READS_FIRST.get(view, THE)?.is_some(),
     })
 }

@@ -52,8 +52,8 @@ struct Digests {
 /// # Errors
 /// When the store fails.
 pub fn begin(tx: &mut dyn Write, policy: &LeasePolicy, now: &Moment) -> Result<(), StoreError> {
-    lease::begin(tx, policy, now)?;
     let before = TOLD.get(tx.as_read(), LAST)?.map_or(0, |told| told.incarnation);
+    lease::begin(tx, before > 0, policy, now)?;
     let by_clock = u32::try_from(now.wall.as_millis() / 1_000).unwrap_or(u32::MAX);
     let incarnation = by_clock.max(before.saturating_add(1));
     TOLD.put(tx, LAST, &Told { incarnation, sequence: 0, of_digests: 0, said: None })

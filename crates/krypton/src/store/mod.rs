@@ -19,7 +19,7 @@ mod versions;
 pub use absorb::{Changes, MAX_COUNTER, absorb, absorb_slice, ends_at_latest};
 pub use denials::{Denials, denials, keep_denials};
 pub use digests::buckets;
-pub use lease::{Leases, leases};
+pub use lease::{Leases, caught_up, leases};
 pub use listing::{asked, look};
 pub use recount::{Recount, Wrong, recount, recount_links};
 pub use slices::{SLICE, Slice, Slices};
@@ -65,6 +65,7 @@ pub const SPACES: &[Space] = &[
     lease::LEASE.space(),
     lease::APART.space(),
     lease::NOTED.space(),
+    lease::READS_FIRST.space(),
     denials::DENIALS.space(),
     digests::SPACES[0][0],
     digests::SPACES[0][1],

@@ -77,10 +77,21 @@ async fn a_core_that_is_cut_off_from_its_start_makes_what_it_lacks_after_its_pat
     assert_eq!(world.sealed_on_mesh().await, []);
     let status = a.get("/v1/status").await;
     assert_eq!(status.body["versions_at_risk"], 2, "{}", status.text);
+    assert_eq!(status.body["tenants_at_risk"], json!([{"tenant": "acme", "versions": 2}]), "{}", status.text);
+    assert_eq!(a.get("/v1/tenants/acme").await.body["versions_at_risk"], 2);
+    let metrics = a.get("/metrics").await.text;
+    for line in [
+        "openkcm_versions_at_risk{component=\"krypton\"} 2",
+        "openkcm_tenants_at_risk{component=\"krypton\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
     let lanes = &status.body["mesh"]["outbox"]["lanes"];
     assert_eq!((&lanes[0]["lane"], &lanes[0]["letters"]), (&2.into(), &2.into()), "{lanes}");
     way.set(Link::Up);
     a.replicates().await;
+    let status = a.get("/v1/status").await;
+    assert_eq!((&status.body["versions_at_risk"], &status.body["tenants_at_risk"]), (&json!(0), &json!([])));
     let b = world.start("b").await;
     b.opens(SERVICE, &first.field("ciphertext"), b"hello").await;
 }

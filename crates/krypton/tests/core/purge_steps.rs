@@ -138,6 +138,31 @@ fn sealed_under(number: u16, of: u64, l2: &[&KeySealed]) -> KeySealed {
 }
 
 #[test]
+fn what_was_destroyed_while_the_mesh_is_away_is_told_after_what_was_made_since() {
+    let mut core = Core::new(100);
+    core.hear(2, facts::key(SYSTEM, |_| ()));
+    core.keep(5, 3);
+    let told = |core: &Core| {
+        let waiting = outbox::waiting(&core.store, Lane::Sealed, 100).expect("memory does not fail");
+        let sealed = waiting.iter().map(|waiting| {
+            let kind = openkcm_contracts::EventType::KeySealed;
+            match Event::from_body(kind, waiting.letter.body.as_bytes()).expect("its own word") {
+                Event::KeySealed(sealed) => !sealed.seals.is_empty(),
+                other => panic!("{other:?} is no sealed version"),
+            }
+        });
+        sealed.collect::<Vec<_>>()
+    };
+    for number in 0..5 {
+        core.hear(10 + number, facts::purge(&format!("{SYSTEM}/s{number:05}"), 3));
+    }
+    core.run(WAIT + TICK);
+    assert_eq!(told(&core), [false; 5], "they are destroyed");
+    core.keep_all(&[version(7, 3), version(8, 3)]);
+    assert_eq!(told(&core), [true, true, false, false, false, false, false]);
+}
+
+#[test]
 fn a_wait_counts_from_the_tombstone_and_no_sooner_than_all_of_it_is_over() {
     let mut core = Core::new(100);
     core.keep(3, 3);
@@ -305,6 +330,20 @@ fn a_wait_that_was_begun_by_a_definition_which_was_taken_back_does_not_count() {
     core.run(WAIT);
     assert!(core.held(0, 3), "its end counts from the tombstone");
     core.run(TICK);
+    assert!(!core.held(0, 3));
+}
+
+#[test]
+fn an_operators_yes_opens_the_brake_and_shortens_no_wait() {
+    let mut core = Core::new(100);
+    core.keep(1, 3);
+    core.hear(10, facts::purge("acme/hr/s00000", 9));
+    assert_eq!(core.decide(purge::Decision::Hold), 1);
+    assert_eq!(core.decide(purge::Decision::Confirm), 1);
+    core.run(WAIT - TICK);
+    assert_eq!(core.stage("acme/hr/s00000"), Stage::Confirmed);
+    assert!(core.held(0, 3), "the wait goes on from when its end was heard of");
+    core.run(TICK * 2);
     assert!(!core.held(0, 3));
 }
 

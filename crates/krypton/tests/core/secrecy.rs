@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use openkcm_contracts::VersionId;
 use openkcm_host::{Entropy, OsEntropy, SeededEntropy};
 use openkcm_http::encode_base64;
-use openkcm_krypton::control::{SealJob, Sealed, UnsealJob, Unsealed};
+use openkcm_krypton::control::{SealJob, Sealed, UnsealJob, Unsealed, Wanted};
 use openkcm_secrets::SecretKey;
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
@@ -78,9 +78,10 @@ async fn debug_of_whatever_holds_a_key_or_a_plaintext_shows_neither() {
         made_at: openkcm_contracts::Timestamp::from_millis(0),
         key: key.clone(),
         roots: Vec::new(),
+        wanted: Wanted::default(),
     };
-    let unseal =
-        UnsealJob { path: seal.path.clone(), epoch, generation: generation(2), version, seals: Vec::new() };
+    let (path, seals, wanted) = (seal.path.clone(), Vec::new(), Wanted::default());
+    let unseal = UnsealJob { path, epoch, generation: generation(2), version, seals, wanted };
     let asked = openkcm_krypton::rules::Moment::of(&world.clock);
     let shown = [
         format!("{opened:?} {opened:#?}"),

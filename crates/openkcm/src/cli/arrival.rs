@@ -6,6 +6,7 @@
 //! command's exit code: a deletion reassures only when every region refuses.
 
 mod expected;
+mod many;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use super::report::Unseen;
 use super::session::Session;
 
 pub(crate) use self::expected::Expected;
+pub(crate) use self::many::{Awaited, Unserved, until_served};
 
 /// Between the first two looks at a region; then twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);

@@ -18,14 +18,14 @@ pub(crate) struct CoreKeys<'s> {
 
 impl FileKeys for CoreKeys<'_> {
     fn make(&self, key: &ServicePath) -> anyhow::Result<(DataKey, String)> {
-        let made = self.session.in_region(self.region, async |core| core.datakey(key, DATA_KEY_BYTES).await);
-        let Served { region, answer } = self.session.block_on(made)?;
+        let made = self.session.anywhere(self.region, async |core| core.datakey(key, DATA_KEY_BYTES).await);
+        let Served { region, answer, .. } = self.session.block_on(made)?;
         warn_if_at_risk(answer.at_risk, &region);
         Ok((data_key(&answer.plaintext)?, answer.ciphertext))
     }
 
     fn open(&self, key: &ServicePath, sealed: &str) -> anyhow::Result<DataKey> {
-        let opened = self.session.in_region(self.region, async |core| core.decrypt(key, sealed, None).await);
+        let opened = self.session.anywhere(self.region, async |core| core.decrypt(key, sealed, None).await);
         let Served { answer, .. } = self.session.block_on(opened)?;
         data_key(&answer.plaintext)
     }

@@ -82,7 +82,7 @@ fn raw(arguments: &Arguments, session: &Session, input: &mut dyn Read) -> anyhow
     let text = read_small(input, MAX_CIPHERTEXT_BYTES, "no Core makes such a ciphertext")?;
     let text = std::str::from_utf8(&text).ok().map(str::trim).context("the ciphertext is damaged")?;
     let aad = aad.as_deref().map(str::as_bytes);
-    let ask = session.in_region(at.region.as_ref(), async |core| core.decrypt(key, text, aad).await);
+    let ask = session.anywhere(at.region.as_ref(), async |core| core.decrypt(key, text, aad).await);
     let Served { answer, .. } = session.block_on(ask)?;
     let mut output = streams.create(true, true)?;
     output.write_all(&answer.plaintext).and_then(|()| output.flush()).map_err(write_failed)?;

@@ -79,15 +79,13 @@ pub(crate) async fn run(arguments: &Arguments, session: &Session) -> anyhow::Res
         return Err(failures.swap_remove(0));
     }
     output::result(&render::list(session.format, COLUMNS, &items, more))?;
-    for failure in failures {
-        output::note(&format!("{failure:#}"));
-    }
     if more {
         output::note(&format!(
             "there are more than {limit}: raise --limit, or narrow with --region or --state"
         ));
     }
-    Ok(())
+    // What one authority did not say is not known to be nothing.
+    failures.into_iter().next().map_or(Ok(()), Err)
 }
 
 async fn records(

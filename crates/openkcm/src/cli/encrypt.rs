@@ -69,8 +69,8 @@ fn raw(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     let (mut input, _) = streams.open()?;
     let plaintext = read_small(&mut input, MAX_RAW_BYTES, "leave --raw out, and it is encrypted as a file")?;
     let aad = aad.as_deref().map(str::as_bytes);
-    let ask = session.in_region(at.region.as_ref(), async |core| core.encrypt(key, &plaintext, aad).await);
-    let Served { region, answer } = session.block_on(ask)?;
+    let ask = session.anywhere(at.region.as_ref(), async |core| core.encrypt(key, &plaintext, aad).await);
+    let Served { region, answer, .. } = session.block_on(ask)?;
     warn_if_at_risk(answer.at_risk, &region);
     let text = match session.format {
         Format::Table => answer.ciphertext,

@@ -53,7 +53,7 @@ impl Globals {
 /// The flag of commands that use the data plane.
 #[derive(Args)]
 pub(crate) struct InRegion {
-    /// Ask this region and no other [default: the landscape's, in order, until one can serve]
+    /// Ask this region and no other [default: the tenant's, in order, until one serves]
     #[arg(long, value_name = "REGION")]
     pub(crate) region: Option<RegionId>,
 }
@@ -77,7 +77,8 @@ pub(crate) fn parse_pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn parse_span(text: &str) -> Result<Duration, String> {
+/// A span of time, as flags take it.
+pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }

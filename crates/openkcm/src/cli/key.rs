@@ -53,7 +53,12 @@ pub(crate) struct DatakeyArguments {
 }
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  openkcm rewrap acme/hr/payroll < password.kcm > password.new")]
+#[command(after_help = "\
+The first region that knows the key does it, and no other in its place: where that one can't be reached, name another
+with --region.
+
+Example:
+  openkcm rewrap acme/hr/payroll < password.kcm > password.new")]
 pub(crate) struct RewrapArguments {
     /// TENANT/SYSTEM/SERVICE
     key: ServicePath,
@@ -67,7 +72,13 @@ pub(crate) struct RewrapArguments {
 }
 
 #[derive(Args)]
-#[command(after_help = "Examples:\n  openkcm rotate acme/hr/payroll\n  openkcm rotate acme/hr")]
+#[command(after_help = "\
+The first region that knows the key makes the version, and no other in its place: where that one can't be reached, name
+another with --region.
+
+Examples:
+  openkcm rotate acme/hr/payroll
+  openkcm rotate acme/hr")]
 pub(crate) struct RotateArguments {
     /// TENANT/SYSTEM for an L2, TENANT/SYSTEM/SERVICE for an L3
     key: KeyPath,
@@ -131,8 +142,8 @@ fn reason(refusal: &Value) -> Option<String> {
 
 pub(crate) async fn datakey(arguments: &DatakeyArguments, session: &Session) -> anyhow::Result<()> {
     let DatakeyArguments { key, bytes, at } = arguments;
-    let made = session.in_region(at.region.as_ref(), async |core| core.datakey(key, *bytes).await).await;
-    let Served { region, answer } = made.with_context(|| format!("can't make a data key under {key}"))?;
+    let made = session.anywhere(at.region.as_ref(), async |core| core.datakey(key, *bytes).await).await;
+    let Served { region, answer, .. } = made.with_context(|| format!("can't make a data key under {key}"))?;
     warn_if_at_risk(answer.at_risk, &region);
     // Not by way of a JSON value, whose copies nobody wipes.
     let mut clear = Zeroizing::new(String::with_capacity(answer.plaintext.len() * 2));
@@ -161,8 +172,9 @@ pub(crate) async fn rewrap(arguments: &RewrapArguments, session: &Session) -> an
         None => ciphertext_from_stdin()?,
     };
     let (old, aad) = (ciphertext.trim(), aad.as_deref().map(str::as_bytes));
-    let wrapped = session.in_region(at.region.as_ref(), async |core| core.rewrap(key, old, aad).await).await;
-    let Served { region, answer } = wrapped.with_context(|| format!("can't rewrap under {key}"))?;
+    let wrapped =
+        session.where_known(at.region.as_ref(), async |core| core.rewrap(key, old, aad).await).await;
+    let Served { region, answer, .. } = wrapped.with_context(|| format!("can't rewrap under {key}"))?;
     warn_if_at_risk(answer.at_risk, &region);
     output::result(&match session.format {
         Format::Table => answer.ciphertext,
@@ -174,8 +186,8 @@ pub(crate) async fn rewrap(arguments: &RewrapArguments, session: &Session) -> an
 
 pub(crate) async fn rotate(arguments: &RotateArguments, session: &Session) -> anyhow::Result<()> {
     let RotateArguments { key, at } = arguments;
-    let rotated = session.in_region(at.region.as_ref(), async |core| core.rotate(key).await).await;
-    let Served { region, answer } = rotated.with_context(|| format!("can't rotate {key}"))?;
+    let rotated = session.where_known(at.region.as_ref(), async |core| core.rotate(key).await).await;
+    let Served { region, answer, .. } = rotated.with_context(|| format!("can't rotate {key}"))?;
     warn_if_at_risk(answer.at_risk, &region);
     session.show(&json!({ "key": key.to_string(), "version": answer.version, "region": region }))
 }

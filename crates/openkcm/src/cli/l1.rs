@@ -186,7 +186,8 @@ async fn regions_of(session: &Session, tenant: &TenantId, pointer: &Resource) ->
     names(&pointer.value["told"])
 }
 
-fn parse_root(text: &str) -> Result<RootRef, String> {
+/// `PROVIDER:KEY`, as flags take a root.
+pub(crate) fn parse_root(text: &str) -> Result<RootRef, String> {
     match text.split_once(':') {
         Some((provider, key)) if !provider.is_empty() && !key.is_empty() => {
             Ok(RootRef { provider: provider.to_owned(), key: key.to_owned(), options: Default::default() })

@@ -14,6 +14,7 @@ mod cores;
 mod decrypt;
 mod drift;
 mod encrypt;
+mod failover;
 mod files;
 mod globals;
 mod key;
@@ -23,6 +24,7 @@ mod owner_key;
 mod progress;
 mod purge;
 mod quarantine;
+mod regions;
 pub(crate) mod render;
 mod report;
 mod service;
@@ -36,9 +38,10 @@ use openkcm_contracts::Role;
 
 use self::globals::Globals;
 use self::session::Session;
-use crate::{backup, dev, init, run as component};
+use crate::{backup, dev, drill, init, run as component};
 
-pub(crate) use self::globals::parse_pair;
+pub(crate) use self::globals::{parse_pair, parse_span};
+pub(crate) use self::l1::parse_root;
 pub(crate) use self::progress::Progress;
 pub(crate) use self::render::Format;
 pub(crate) use self::report::report;
@@ -50,8 +53,8 @@ Exit codes:
   2  the command was not typed right, or the landscape has no such region
   3  a component refused; its problem code is printed
   4  a component is unreachable
-  5  committed, and not every region was seen to follow in time (--wait): of `l1 unlink`, `tenant offboard`, `delete`
-     and `undelete`
+  5  committed, and not every region was seen to follow in time (--wait): of `l1 unlink`, `tenant offboard`, `delete`,
+     `undelete` and `failover`
 
 A first tour, beside `openkcm dev` in another terminal:
   openkcm tenant define acme --regions a,b
@@ -84,6 +87,8 @@ enum Command {
     Krypton(component::RunArguments),
     Backup(backup::BackupArguments),
     Restore(backup::RestoreArguments),
+    #[command(subcommand)]
+    Drill(drill::Command),
     #[command(subcommand)]
     Mesh(component::MeshCommand),
     #[command(subcommand)]
@@ -122,9 +127,13 @@ enum Command {
     #[command(subcommand)]
     Quarantine(quarantine::Command),
     Drift(drift::Arguments),
+    Failover(failover::Arguments),
     /// Look at the regions' Cores as the CMK Server sees them, and have starts of one forgotten
     #[command(subcommand)]
     Cores(cores::Command),
+    /// Look at the regions as the Registry sees them, and overrule what one claims
+    #[command(subcommand)]
+    Regions(regions::Command),
     /// Show how all components are
     Status(status::Arguments),
 }
@@ -144,6 +153,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Krypton(arguments) => component::run_core(&arguments, format),
         Command::Backup(arguments) => backup::back_up(&arguments, format),
         Command::Restore(arguments) => backup::restore(&arguments, format),
+        Command::Drill(command) => drill::run(&command, globals.landscape, format),
         Command::Mesh(command) => component::run_mesh(&command, format),
         Command::Signer(command) => init::run_signer(&command, format),
         Command::L1(l1::Command::CreateLocal(arguments)) => l1::create_local(&arguments, &globals),
@@ -169,6 +179,8 @@ fn run_in(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Purge(command) => session.block_on(purge::run(command, session)),
         Command::Quarantine(command) => session.block_on(quarantine::run(command, session)),
         Command::Cores(command) => session.block_on(cores::run(command, session)),
+        Command::Failover(arguments) => session.block_on(failover::run(arguments, session)),
+        Command::Regions(command) => session.block_on(regions::run(command, session)),
         Command::Drift(arguments) => session.block_on(drift::run(&arguments, session)),
         Command::Status(arguments) => session.block_on(status::run(&arguments, session)),
         Command::Dev(_)
@@ -178,6 +190,7 @@ fn run_in(command: Command, session: &Session) -> anyhow::Result<()> {
         | Command::Krypton(_)
         | Command::Backup(_)
         | Command::Restore(_)
+        | Command::Drill(_)
         | Command::Mesh(_)
         | Command::Signer(_) => unreachable!("needs no landscape, so `run` has done it"),
     }

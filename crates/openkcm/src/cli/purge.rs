@@ -26,14 +26,20 @@ const COLUMNS: &[Column] = &[
 const REFUSED: &str = "A purged key is refused since its region has heard of it, whatever state its purge is in. Only \
                        its sealed material is still there, until the purge is done.";
 
+/// Where to look for what no region was told to destroy yet.
+const WAITS_ELSEWHERE: &str = "No such purge was told to a region. What is deleted is told when its waiting period is \
+                               over; until then PURGE AT says when that is: openkcm tenant list --state offboarded, \
+                               openkcm system list TENANT --state deleted, openkcm service list TENANT/SYSTEM --state \
+                               deleted.";
+
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// List what the regions are to destroy
     #[command(after_help = REFUSED)]
     List(List),
-    /// Let a region destroy what its brake holds; there is no way back
+    /// Let a region destroy what it holds, once its minimum wait is over; there is no way back
     #[command(after_help = REFUSED)]
-    Confirm(Chosen),
+    Confirm(Confirm),
     /// Keep a region from destroying what waits, until it is confirmed
     #[command(after_help = REFUSED)]
     Hold(Chosen),
@@ -65,10 +71,28 @@ pub(crate) struct Chosen {
     all: bool,
 }
 
+#[derive(Args)]
+pub(crate) struct Confirm {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// Confirm all of them without asking; keys that are named are not asked about
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Purges that are shown before all are confirmed.
+const SHOWN: u32 = 100;
+
 pub(crate) async fn run(command: Command, session: &Session) -> anyhow::Result<()> {
     match command {
         Command::List(arguments) => list(&arguments, session).await,
-        Command::Confirm(chosen) => decide(&chosen, session, true).await,
+        Command::Confirm(Confirm { chosen, yes }) => match yes || agrees(&chosen, session).await? {
+            true => decide(&chosen, session, true).await,
+            false => {
+                output::note("nothing was confirmed");
+                Ok(())
+            }
+        },
         Command::Hold(chosen) => decide(&chosen, session, false).await,
     }
 }
@@ -91,6 +115,9 @@ async fn list(arguments: &List, session: &Session) -> anyhow::Result<()> {
         }
     }
     output::result(&render::list(session.format, COLUMNS, &items, more))?;
+    if items.is_empty() && failed.is_none() && arguments.state.is_none() {
+        output::note(WAITS_ELSEWHERE);
+    }
     if more {
         output::note(&format!(
             "there are more than {limit}: raise --limit, or narrow with --region or --state"
@@ -105,6 +132,16 @@ async fn purges(
     limit: usize,
 ) -> anyhow::Result<(Vec<Value>, bool)> {
     Ok(purges.list(state).up_to(limit).await?)
+}
+
+/// Whether what is held is to be destroyed: whoever names the keys has said so.
+async fn agrees(chosen: &Chosen, session: &Session) -> anyhow::Result<bool> {
+    if !chosen.all {
+        return Ok(true);
+    }
+    let held = List { region: Some(chosen.region.clone()), state: Some("held".into()), limit: SHOWN };
+    list(&held, session).await?;
+    output::agreed(&format!("Destroy all that is held in region {}, for good? [y/N] ", chosen.region))
 }
 
 async fn decide(chosen: &Chosen, session: &Session, confirm: bool) -> anyhow::Result<()> {

@@ -81,6 +81,21 @@ impl std::fmt::Display for Unseen {
 
 impl std::error::Error for Unseen {}
 
+/// What was begun is committed, and goes on; it was not seen to end.
+#[derive(Debug)]
+pub(crate) struct Behind {
+    /// How far it was seen to come.
+    pub(crate) what: String,
+}
+
+impl std::fmt::Display for Behind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "it is committed and goes on by itself: {}", self.what)
+    }
+}
+
+impl std::error::Error for Behind {}
+
 /// Tells a person why a command failed, and its caller by the exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     let (error, format) = match error.downcast_ref::<Failure>() {
@@ -124,6 +139,11 @@ fn tell(error: &anyhow::Error, format: Format) -> String {
 fn lines(error: &anyhow::Error) -> Vec<String> {
     let mut lines = Vec::new();
     for cause in error.chain() {
+        if let Some(ClientError::NoRegionServes(none)) = cause.downcast_ref() {
+            lines.push("no region serves this now".to_owned());
+            lines.extend(none.said().iter().map(ToString::to_string));
+            break;
+        }
         lines.push(cause.to_string());
         let unanswered = matches!(
             cause.downcast_ref(),
@@ -151,13 +171,20 @@ fn what_of(problem: &ProblemDocument) -> Vec<String> {
 fn exit_code(error: &anyhow::Error) -> u8 {
     match client_error(error) {
         Some(ClientError::Problem(_)) => REFUSED,
+        Some(error @ ClientError::NoRegionServes(_)) => {
+            if error.problem().is_some() {
+                REFUSED
+            } else {
+                UNREACHABLE
+            }
+        }
         Some(
             ClientError::Unreachable { .. } | ClientError::Distrust { .. } | ClientError::Interrupted { .. },
         ) => UNREACHABLE,
         Some(ClientError::NoSuchRegion { .. }) => USAGE,
         Some(ClientError::Protocol { .. }) => GENERAL,
         None if is::<Usage>(error) => USAGE,
-        None if is::<Unseen>(error) => UNSEEN,
+        None if is::<Unseen>(error) || is::<Behind>(error) => UNSEEN,
         None => GENERAL,
     }
 }
@@ -179,6 +206,9 @@ fn advice(error: &anyhow::Error) -> Option<&'static str> {
             "they follow by themselves when they hear of it; until then look at `openkcm status --tenant TENANT` and \
              `openkcm key show KEY`",
         );
+    }
+    if is::<Behind>(error) {
+        return Some("wait longer with --wait 2m, or look at `openkcm failover list` and `openkcm status`");
     }
     let landscape = error.chain().find_map(|cause| cause.downcast_ref::<LandscapeError>())?;
     let credential = matches!(
@@ -202,6 +232,7 @@ fn advice_on(code: Code) -> Option<&'static str> {
              show TENANT`"
         }
         Code::UnknownRegion => "`openkcm status` shows the landscape's regions",
+        Code::NotFailedOver | Code::FailoverInForce => "`openkcm failover list` shows the failovers",
         Code::TenantOffboarded => "openkcm tenant undelete TENANT, within its waiting period",
         Code::DefinitionDeleted => "undelete it, or define it again, from the outermost part on",
         Code::NotLinked => "openkcm l1 link TENANT --provider … --key …",

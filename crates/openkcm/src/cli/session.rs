@@ -1,14 +1,16 @@
 //! What a command works in: the landscape's client, a runtime for its calls, how to print, how long to wait.
 //!
-//! What always holds: no request to one component waits for another. A region that answers has answered; another
-//! one is asked only where the first can't be reached or knows no such key.
+//! What always holds: no request to one component waits for another. What a tenant has ended is asked for in one
+//! region; what changes something, in the first that knows the key.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use openkcm_client::{Client, ClientError, Core, Landscape, Listing, Patience, Route};
+use openkcm_client::{
+    Client, ClientError, Core, Landscape, Listing, Patience, ProblemDocument, Route, Said, Served,
+};
 use openkcm_contracts::RegionId;
 use openkcm_contracts::problem::Code;
 use openkcm_host::{BootInstant, Clock, OsEntropy, SystemClock};
@@ -22,8 +24,11 @@ use super::render::{self, Column, Format};
 /// How long a key that no region knows may still be on its way: a definition travels for less than a second.
 const UNKNOWN_KEY_GRACE: Duration = Duration::from_secs(2);
 
-/// Between two rounds through the regions for a key that none of them knows.
-const UNKNOWN_KEY_PAUSE: Duration = Duration::from_millis(100);
+/// Between the first two rounds through the regions for a key that none of them knows; then twice as long each time.
+const FIRST_UNKNOWN_KEY_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest pause between two such rounds.
+const LONGEST_UNKNOWN_KEY_PAUSE: Duration = Duration::from_millis(400);
 
 /// What a command works in.
 pub(crate) struct Session {
@@ -83,40 +88,63 @@ impl Session {
         }
     }
 
-    /// Asks the regions one after the other until one serves. A refusal other than *no such key* ends it: it may
-    /// be the tenant's will.
+    /// Has a region serve what any may: the chosen one, or whichever of the tenant's can. Says on stderr when it was
+    /// not the first of them.
     ///
     /// # Errors
-    /// The refusal that ended it; or that of a region that knows no such key; or that none can be reached.
-    pub(crate) async fn in_region<T>(
+    /// The refusal that is for good; or, when no region serves, what each of them said.
+    pub(crate) async fn anywhere<T>(
+        &self,
+        chosen: Option<&RegionId>,
+        ask: impl AsyncFn(&Core<'_>) -> Result<Served<T>, ClientError>,
+    ) -> Result<Served<T>, ClientError> {
+        let core = self.client.core(chosen.map_or(Route::First, |region| Route::Only(region.clone())));
+        let served = self.once_known(async || ask(&core).await).await?;
+        if let Some(note) = in_the_place_of(&served) {
+            output::note(&note);
+        }
+        Ok(served)
+    }
+
+    /// Asks the first region that knows the key, for what no other one should do in its place.
+    ///
+    /// # Errors
+    /// What that region says, or that it can't be reached; or that no region knows such a key.
+    pub(crate) async fn where_known<T>(
         &self,
         chosen: Option<&RegionId>,
         ask: impl AsyncFn(&Core<'_>) -> Result<T, ClientError>,
     ) -> Result<T, ClientError> {
         let regions = self.regions(chosen);
-        let grace = UNKNOWN_KEY_GRACE.min(self.patience.total);
-        let begun = self.now();
-        loop {
-            let mut unreachable = None;
+        self.once_known(async || {
             let mut unknown = None;
             for region in &regions {
                 match ask(&self.client.core(Route::Only(region.clone()))).await {
-                    Ok(answer) => return Ok(answer),
-                    Err(error) if error.never_arrived() => {
-                        unreachable.get_or_insert(error);
-                    }
                     Err(error) if error.code() == Some(Code::UnknownKey) => {
                         unknown.get_or_insert(error);
                     }
-                    Err(error) => return Err(error),
+                    answered => return answered,
                 }
             }
             let none = || ClientError::NoSuchRegion { name: String::new(), known: String::new() };
-            let Some(unknown) = unknown else { return Err(unreachable.unwrap_or_else(none)) };
-            if self.now().since(begun) >= grace {
-                return Err(unknown);
+            Err(unknown.unwrap_or_else(none))
+        })
+        .await
+    }
+
+    /// Asks again for a moment while a region says that it knows no such key: the definition may be on its way.
+    async fn once_known<T>(&self, ask: impl AsyncFn() -> Result<T, ClientError>) -> Result<T, ClientError> {
+        let grace = UNKNOWN_KEY_GRACE.min(self.patience.total);
+        let begun = self.now();
+        let mut pause = FIRST_UNKNOWN_KEY_PAUSE;
+        loop {
+            match ask().await {
+                Err(error) if may_be_on_its_way(&error) && self.now().since(begun) < grace => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_UNKNOWN_KEY_PAUSE);
+                }
+                answered => return answered,
             }
-            tokio::time::sleep(UNKNOWN_KEY_PAUSE).await;
         }
     }
 
@@ -158,6 +186,29 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Whether a region knows no such key, and none knows it that could be asked.
+fn may_be_on_its_way(error: &ClientError) -> bool {
+    let unknown = |problem: &ProblemDocument| problem.code == Some(Code::UnknownKey);
+    match error {
+        ClientError::NoRegionServes(none) => {
+            let problems = none.said().iter().filter_map(|said| said.problem.as_ref());
+            none.problem().is_none_or(unknown) && problems.clone().any(unknown)
+        }
+        error => error.problem().is_some_and(unknown),
+    }
+}
+
+/// Which region served in the place of which, and why; `None` when it was the first of the tenant's.
+fn in_the_place_of<T>(served: &Served<T>) -> Option<String> {
+    // One that knows no such key is none of the tenant's.
+    let is_the_tenants =
+        |said: &&Said| said.problem.as_ref().is_none_or(|problem| problem.code != Some(Code::UnknownKey));
+    let passed_over: Vec<String> =
+        served.passed_over.iter().filter(is_the_tenants).map(Said::to_string).collect();
+    let why = || format!("region {} served; {}", served.region, passed_over.join("; "));
+    (!passed_over.is_empty()).then(why)
 }
 
 /// One thread does it: a command waits for answers and little else.

@@ -25,12 +25,14 @@ const COLUMNS: &[Column] = &[
     ("OUTBOX", "/outbox"),
     ("REVISION", "/revision"),
     ("AUTHORITY", "/authority"),
+    ("DRIFT", "/drift"),
     ("APPLIED", "/applied"),
     ("DROPPED", "/dropped"),
     ("QUARANTINED", "/quarantined"),
     ("LEASE", "/lease"),
     ("L1", "/l1"),
     ("TENANTS", "/tenants"),
+    ("OPEN", "/open"),
     ("AT RISK", "/at_risk"),
     ("PURGES HELD", "/purges_held"),
 ];
@@ -44,8 +46,8 @@ const TENANT_COLUMNS: &[Column] = &[
     ("LEASE LEFT", "/left"),
 ];
 
-/// Show how all components are: reachable, mesh, outbox, revisions, events dropped and quarantined, leases, tenants
-/// served, versions at risk
+/// Show how all components are: reachable, mesh, outbox, revisions, drift, events dropped and quarantined, leases,
+/// tenants served, systems open, versions at risk
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Show one tenant instead, in every region: whether it is served, and what is left of its lease
@@ -155,10 +157,45 @@ fn print(format: Format, answers: &[Value]) -> anyhow::Result<()> {
                         output::note(&format!("{name}: {trouble}"));
                     }
                 }
+                if answer["status"]["purging"]["state"] == "withheld" {
+                    output::note(
+                        "registry: nothing more is told to be destroyed at present; see `openkcm regions list`, and \
+                         `purging` in the JSON",
+                    );
+                }
+                for failover in answer["status"]["failovers"].as_array().into_iter().flatten() {
+                    output::note(&in_words(failover));
+                }
+                if let Some(open) = answer["status"]["drift_open"].as_u64().filter(|open| *open > 0) {
+                    let name = answer["component"].as_str().unwrap_or_default();
+                    output::note(&format!(
+                        "{name}: differences in what regions hold that are not healed: {open}; see `openkcm drift \
+                         --state open`"
+                    ));
+                }
             }
             Ok(())
         }
     }
+}
+
+/// A failover that runs, or is in force.
+fn in_words(failover: &Value) -> String {
+    let text = |member: &str| failover[member].as_str().unwrap_or_default();
+    let back = if text("state") == "returning" {
+        format!(", {} given back", failover["returned"])
+    } else {
+        String::new()
+    };
+    format!(
+        "region {} is failed over to {} since {}: {}, {} of {} tenants moved{back}",
+        text("from"),
+        text("to"),
+        text("committed_at"),
+        text("state"),
+        failover["moved"],
+        failover["tenants"],
+    )
 }
 
 /// What a table shows of one component's status: the mesh has one shape in all three.
@@ -179,6 +216,8 @@ fn row(answer: &Value) -> Value {
         "revision": status["revision"],
         // Whether its store is as new as its own last words.
         "authority": status["authority"]["standing"],
+        // Differences that it found in regions and that are not healed.
+        "drift": status["drift_open"],
         "applied": mesh["applied"].as_object().filter(|applied| !applied.is_empty()),
         "dropped": mesh["dropped"].as_object().map(|reasons| {
             reasons.values().filter_map(Value::as_u64).sum::<u64>()
@@ -189,6 +228,7 @@ fn row(answer: &Value) -> Value {
         "tenants": status["tenants"]["serving"].as_u64().map(|serving| {
             format!("{serving} of {} served", status["tenants"]["known"])
         }),
+        "open": open(&status["warm_up"]),
         "at_risk": status["versions_at_risk"],
         // They wait for an operator.
         "purges_held": status["purges"]["held"],
@@ -204,6 +244,14 @@ fn l1(status: &Value) -> Option<String> {
         .map(|(state, count)| format!("{count} {state}"))
         .collect();
     Some(told.join(", "))
+}
+
+/// How many systems a Core has opened, of those that it is to open.
+fn open(warm_up: &Value) -> Option<String> {
+    let count = |name: &str| warm_up[name].as_u64();
+    let (open, all, left) = (count("systems_open")?, count("systems")?, count("tenants_left")?);
+    let so_far = if left > 0 { format!(", {left} tenants to go") } else { String::new() };
+    Some(format!("{open} of {all} systems{so_far}"))
 }
 
 /// How much of a Core's lease is left.
@@ -227,9 +275,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_failover_is_told_in_words() {
+        let failover = json!({
+            "from": "a", "to": "b", "state": "moving", "moved": 3, "tenants": 9, "committed_at": "2026-02-02T08:00:00.000Z",
+        });
+        assert_eq!(
+            in_words(&failover),
+            "region a is failed over to b since 2026-02-02T08:00:00.000Z: moving, 3 of 9 tenants moved"
+        );
+    }
+
+    #[test]
     fn the_statuses_of_all_three_actors_fit_one_table() {
         let registry = json!({"component": "registry", "reachable": true, "status": {
-            "revision": "1.7", "authority": {"standing": "stale"},
+            "revision": "1.7", "authority": {"standing": "stale"}, "drift_open": 41,
             "mesh": {
                 "connected": true, "outbox": {"letters": 3, "oldest_seconds": 75, "lanes": []}, "applied": {},
                 "dropped": {"damaged": 1, "expired": 4}, "quarantined": 0,
@@ -241,6 +300,7 @@ mod tests {
                 "applied": {"registry": "1.7", "cmk": "1.2"}, "dropped": {}, "quarantined": 2,
             },
             "tenants": {"serving": 1, "known": 2}, "versions_at_risk": 3, "now": "2026-02-02T08:00:00.000Z",
+            "warm_up": {"systems_open": 7, "systems": 9, "tenants_left": 4},
             "purges": {"waiting": 1, "held": 12, "destroyed": 0},
             "lease": {"state": "held", "deadline": "2026-02-02T09:30:00.000Z", "used_percent": 93},
         }});
@@ -248,7 +308,7 @@ mod tests {
         let text = render::table(COLUMNS, &[row(&registry), row(&gone), row(&core)]);
         let lines: Vec<&str> = text.lines().collect();
         for (line, words) in [
-            (1, &["connected", "1.7", "stale", "3, for 1m 15s", " 5 "][..]),
+            (1, &["connected", "1.7", "stale", " 41 ", "3, for 1m 15s", " 5 "][..]),
             (2, &["no"]),
             (
                 3,
@@ -256,6 +316,7 @@ mod tests {
                     "cut off since 2026-02-02T08:00:00.000Z",
                     "cmk=1.2,registry=1.7",
                     "1 of 2 served",
+                    "7 of 9 systems, 4 tenants to go",
                     " 12",
                     "1h 30m left (93 % used)",
                 ],

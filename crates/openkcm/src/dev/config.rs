@@ -1,19 +1,19 @@
-//! The configuration of `dev`: how to reach L1 providers and how often they are asked, how long leases hold, and what
+//! The configuration of `dev`: how to reach L1 providers, how often and how fast they are asked, how long leases hold, and what
 //! its Cores let through of a purge.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use openkcm_cmk::LeaseTerms;
 use openkcm_contracts::Period;
-use openkcm_krypton::{Brake, PurgePolicy};
+use openkcm_krypton::{Brake, PacePolicy, PurgePolicy};
 use openkcm_roots::{LocalConfig, RootsConfig};
 use serde::Deserialize;
 
 use super::DevArguments;
 use super::files::Home;
-use crate::run::{GivenLeases, Probes};
+use crate::run::{GivenLeases, L1, Probes};
 
 /// What the file may say.
 #[derive(Default, Deserialize)]
@@ -23,14 +23,7 @@ struct File {
     lease: GivenLeases,
     probe: Probes,
     purge: Purges,
-    l1: Changes,
-}
-
-/// `[l1]` of every Core: as in a Core's own file, but that nothing is waited for unless it is told to be.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "a section with keys of its own")]
-struct Changes {
-    change_wait: Option<Period>,
+    l1: L1,
 }
 
 /// `[purge]` of every Core; as in a Core's own file, but that none waits unless it is told to: what is tried out is not
@@ -67,6 +60,7 @@ pub(super) struct Configured {
     pub(super) purges: PurgePolicy,
     pub(super) change_wait: Duration,
     pub(super) probed_every: Duration,
+    pub(super) pace: PacePolicy,
 }
 
 /// The providers, and the directory that relative paths in their sections start from.
@@ -102,7 +96,8 @@ pub(super) fn read(arguments: &DevArguments, home: &Home) -> anyhow::Result<Conf
         Some(path) => format!("{} is no configuration of dev", path.display()),
         None => "the flags are no configuration of dev".to_owned(),
     })?;
+    let pace = file.l1.pace().map_err(|(key, expected)| anyhow!("{key}: {expected}"))?;
     let roots = ConfiguredRoots { config, directory };
     let change_wait = file.l1.change_wait.map_or(Duration::ZERO, Period::duration);
-    Ok(Configured { roots, leases, purges, change_wait, probed_every: file.probe.every.duration() })
+    Ok(Configured { roots, leases, purges, change_wait, probed_every: file.probe.every.duration(), pace })
 }

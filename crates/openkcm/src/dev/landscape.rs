@@ -189,6 +189,7 @@ impl Common<'_> {
             purge: self.parts.configured.purges,
             probed_every: self.parts.configured.probed_every,
             change_wait: self.parts.configured.change_wait,
+            pace: self.parts.configured.pace,
         };
         let surroundings =
             openkcm_krypton::Surroundings { roots: self.roots.clone(), common: self.surroundings(signer) };

@@ -43,11 +43,6 @@ minimum_wait = "24h"
 brake_percent = 10
 brake_least = 16
 brake_window = "24h"
-
-# A root that comes into a tenant's link later, without the signature of the tenant's owner: nothing is sealed to it for so
-# long, in which this Core runs.
-[l1]
-change_wait = "72h"
 "#;
 
 fn head(component: &Component, common: &Common<'_>) -> String {
@@ -162,6 +157,15 @@ trusted_wall_clock = false
 # How often each tenant's roots are asked whether they may be used; a no ends serving.
 [probe]
 every = "1m"
+
+# How fast each L1 provider is asked at most, and how many unseals and seals are under way there at once. A provider that
+# answers 429 is asked more slowly by itself. Probes count too: those of 30,000 tenants in each minute take all of it.
+[l1]
+unwraps_per_second = 500
+concurrent = 64
+# A root that comes into a tenant's link later, without the signature of the tenant's owner: nothing is sealed to it for so
+# long, in which this Core runs.
+change_wait = "72h"
 "#
         }
     }

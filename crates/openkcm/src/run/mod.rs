@@ -18,7 +18,7 @@ use openkcm_contracts::Role;
 use self::config::{Flag, FlagValue};
 use crate::cli::{Format, output, parse_pair, render};
 
-pub(crate) use self::config::{Config, GivenLeases, Probes, Sources};
+pub(crate) use self::config::{Config, GivenLeases, L1, Probes, Sources};
 pub(crate) use self::mesh::{Command as MeshCommand, run as run_mesh};
 
 /// How a component is run.

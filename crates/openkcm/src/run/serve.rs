@@ -140,6 +140,7 @@ impl Start<'_> {
             purge: self.config.purge,
             probed_every: self.config.probed_every,
             change_wait: self.config.change_wait,
+            pace: self.config.pace,
         };
         let (roots, common) = (self.parts.roots.clone(), self.parts.surroundings());
         let surroundings = openkcm_krypton::Surroundings { roots, common };

@@ -15,6 +15,7 @@ use crate::setup::{COMPONENTS, Setup};
 
 const KEPT: &str = "acme/hr/payroll";
 const ENDED: &str = "other/app/data";
+const PURGED: &str = "acme/hr/gone";
 
 /// Takes a backup of a component; gives its directory.
 fn back_up(setup: &Setup, component: &str, to: &Path) -> PathBuf {
@@ -60,6 +61,10 @@ async fn a_landscape_whose_every_disk_is_lost_comes_back_from_backups_without_wh
     let client = setup.patient();
     define(&client, KEPT).await;
     define(&client, ENDED).await;
+    put_service(&client, PURGED).await;
+    until_active(&client, "a", PURGED).await;
+    let purged = encrypt(&client, "a", PURGED).await;
+    until_opens(&client, "b", PURGED, &purged).await;
     let kept = encrypt(&client, "a", KEPT).await;
     let ended = encrypt(&client, "b", ENDED).await;
     opens(&client, "b", KEPT, &kept).await;
@@ -68,6 +73,10 @@ async fn a_landscape_whose_every_disk_is_lost_comes_back_from_backups_without_wh
 
     // An hour of changes, of which no backup knows.
     unlink(&client, "other").await;
+    setup.must(&["service", "delete", PURGED, "--purge-after", "0"]);
+    for region in ["a", "b"] {
+        until_refused(&client, region, PURGED, (&purged, "key_purged")).await;
+    }
     put_service(&client, "acme/hr/later").await;
     until_active(&client, "b", "acme/hr/later").await;
     let later = encrypt(&client, "b", "acme/hr/later").await;
@@ -95,6 +104,7 @@ async fn a_landscape_whose_every_disk_is_lost_comes_back_from_backups_without_wh
         until_opens(&client, region, KEPT, &kept).await;
         until_opens(&client, region, "acme/hr/later", &later).await;
         until_refused(&client, region, ENDED, (&ended, "tenant_unlinked")).await;
+        until_refused(&client, region, PURGED, (&purged, "key_purged")).await;
     }
     until_all_agree(&client).await;
 }

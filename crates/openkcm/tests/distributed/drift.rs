@@ -87,6 +87,23 @@ async fn what_was_edited_while_a_region_was_down_is_told_again_or_alarmed() {
     let shown = setup.must(&["--output", "json", "drift", "--region", "b"]);
     let shown: Value = serde_json::from_str(&shown).expect("it prints JSON");
     assert_eq!(shown["items"].as_array().map(Vec::len), Some(3), "{shown}");
+    let shown = setup.cli(&["status"]);
+    let told = String::from_utf8_lossy(&shown.stderr);
+    assert!(told.contains("registry: differences in what regions hold that are not healed: 1;"), "{told}");
+    until("the gauge shows it by region and kind", || async {
+        let metrics = client.call(&Call::get(Component::Registry, "/metrics")).await.ok()?;
+        let metrics = String::from_utf8_lossy(metrics.body()).into_owned();
+        let has = |kind: &str, count: u64| {
+            let labels = |line: &&str| {
+                line.starts_with("openkcm_drift_open{")
+                    && line.contains("region=\"b\"")
+                    && line.contains(&format!("kind=\"{kind}\""))
+            };
+            metrics.lines().find(labels).is_some_and(|line| line.ends_with(&format!(" {count}")))
+        };
+        (has("unknown", 1) && has("missing", 0) && has("differs", 0)).then_some(())
+    })
+    .await;
     let regions = client.call(&Call::get(Component::Registry, "/v1/regions")).await.expect("an answer");
     let regions: Value = regions.json().expect("JSON");
     let b = regions["items"].as_array().and_then(|items| items.iter().find(|item| item["region"] == "b"));

@@ -51,6 +51,16 @@ async fn a_region_without_the_cmk_server_stops_when_its_lease_has_run_out_and_go
     until_opens(&setup.patient(), "a", SERVICE, &ciphertext).await;
     let shown = setup.must(&["status", "--tenant", "acme"]);
     assert!(!shown.contains("lease_expired"), "{shown}");
+    for region in ["a", "b"] {
+        until(&format!("region {region} says that there is a lease again"), || async {
+            let log = setup.landscape.log(&format!("krypton-{region}"));
+            assert!(log.contains("there is a first lease of the CMK Server"), "{log}");
+            let again = log.lines().find(|line| line.contains("a lease of the CMK Server again"))?;
+            let named = again.contains(&format!("region={region}")) && again.contains("without_seconds=");
+            named.then_some(())
+        })
+        .await;
+    }
     serves(&setup.patient(), "a", SERVICE).await;
 }
 

@@ -15,6 +15,7 @@ mod openapi;
 mod openbao;
 mod purge;
 mod quarantine;
+mod regions;
 mod restart;
 mod schemathesis;
 mod secrets;

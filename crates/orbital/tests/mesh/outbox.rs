@@ -55,6 +55,29 @@ fn letters_wait_in_the_order_in_which_they_were_last_written() {
 }
 
 #[test]
+fn letters_that_can_wait_let_all_others_go_first_and_keep_their_own_order() {
+    let mut store = Memory::default();
+    let put_last = |store: &mut Memory, tenant, counter| {
+        let letter = Letter { written_at: Timestamp::from_millis(counter), ..tenant_letter(tenant, counter) };
+        store.write(|tx| outbox::put_last(tx, &letter)).expect("memory takes it");
+    };
+    put_last(&mut store, "a", 1);
+    put_last(&mut store, "b", 2);
+    put(&mut store, &tenant_letter("c", 3));
+    put(&mut store, &tenant_letter("d", 4));
+    assert_eq!(words(&store), [word("c", 3), word("d", 4), word("a", 1), word("b", 2)]);
+    let depth = outbox::depth(&store, Lane::Facts).expect("memory can be read");
+    assert_eq!((depth.letters, depth.oldest_millis), (4, Some(1)), "the oldest is not the first");
+    // A later word about the same thing takes its place, whichever way either of them goes.
+    put(&mut store, &tenant_letter("a", 5));
+    put_last(&mut store, "c", 6);
+    assert_eq!(words(&store), [word("d", 4), word("a", 5), word("b", 2), word("c", 6)]);
+    let told = waiting(&store);
+    forget(&mut store, &told);
+    assert_eq!(words(&store), []);
+}
+
+#[test]
 fn the_order_holds_over_many_more_letters_than_one_digit_counts() {
     let mut store = Memory::default();
     for i in 0..300 {

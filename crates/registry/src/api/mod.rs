@@ -6,6 +6,7 @@
 
 mod collection;
 mod documents;
+mod failover;
 mod refusals;
 mod regions;
 mod services;
@@ -65,6 +66,9 @@ fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(status::read))
         .routes(routes!(regions::list))
         .routes(routes!(regions::overrule))
+        .routes(routes!(failover::read, failover::begin))
+        .routes(routes!(failover::tenants))
+        .routes(routes!(failover::back))
         .merge(openkcm_component::drift::routes())
         .merge(openkcm_component::quarantine::routes())
 }

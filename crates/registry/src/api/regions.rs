@@ -8,6 +8,7 @@ use openkcm_http::{Answer, Names, Problem};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::failover::Failover;
 use crate::rules::doubt::Doubt;
 use crate::{Handle, manifests};
 
@@ -33,8 +34,8 @@ pub(crate) struct Region {
     drift_open: u64,
     /// What of that was healed so far.
     drift_healed: u64,
-    /// Whether its claims keep tombstones from being told: `unheard`, for up to two minutes after a start of the Registry
-    /// in which it was not heard; `open`, when it has applied, or holds, a later word of the Registry than there is;
+    /// Whether its claims keep tombstones from being told: `unheard`, after a start of the Registry, for up to two minutes
+    /// where it says nothing, and until what it holds otherwise was looked into where it speaks; `open`, when it has applied, or holds, a later word of the Registry than there is;
     /// `overruled`, when an operator has overruled that; absent otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false, example = "open")]
@@ -47,6 +48,10 @@ pub(crate) struct Region {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     manifest: Option<Manifest>,
+    /// Its last failover; absent when it never was failed over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    failover: Option<Failover>,
 }
 
 /// How far a region has come with what it is to destroy, by its last manifest.
@@ -101,7 +106,8 @@ pub(crate) async fn list(State(handle): State<Handle>) -> Answer<Json<Regions>> 
 /// or lies. No tombstone is told, in any region, until it takes that back, or the Registry was started with
 /// `--rebuild-from-mesh`, or an operator says here that it is to be gone on all the same: what the Registry's store has
 /// for deleted is destroyed then, also if that was taken back by a word that was lost. It holds until the region takes
-/// back all that it claims. Where it claims nothing, nothing changes.
+/// back all that it claims, and no longer than until the Registry's next start. A region that speaks, and is `unheard` since
+/// it does not answer, may be overruled too. Where nothing waits for it, nothing changes.
 #[utoipa::path(post, path = "/v1/regions/{region}/overrule", operation_id = "overrule_region", tag = "status",
     params(("region" = String, Path, description = "The region.")),
     responses(
@@ -118,7 +124,7 @@ pub(crate) async fn overrule(
 
 impl From<manifests::Region> for Region {
     fn from(region: manifests::Region) -> Self {
-        let manifests::Region { region, heard, differing, drift, doubt, holds_tombstones } = region;
+        let manifests::Region { region, heard, differing, drift, doubt, holds_tombstones, failover } = region;
         let state = match (&heard, differing) {
             (None, _) => "unheard",
             (Some(_), 0) => "in-sync",
@@ -136,6 +142,7 @@ impl From<manifests::Region> for Region {
                 Doubt::Overruled => Some("overruled"),
             },
             purges: heard.as_ref().map(|heard| Purges::of(heard, holds_tombstones)),
+            failover: failover.map(Failover::from),
             differing_buckets: heard.as_ref().map(|_| differing),
             manifest: heard.map(|heard| Manifest {
                 at: heard.at,

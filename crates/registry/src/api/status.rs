@@ -10,6 +10,7 @@ use openkcm_http::Answer;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::failover::Failover;
 use crate::rules::doubt::Doubt;
 use crate::{Handle, service};
 
@@ -24,8 +25,12 @@ pub(crate) struct Status {
     revision: Revision,
     /// Whether it is as new as its own last words.
     authority: AuthorityStatus,
+    /// Where regions were found to hold something else than they are to, and not healed yet; `/v1/drift` lists it.
+    drift_open: u64,
     /// Whether tombstones are told of what is due to be destroyed.
     purging: Purging,
+    /// The failovers of regions that run, or whose tenants were not given back.
+    failovers: Vec<Failover>,
     /// The mesh, as the Registry sees it.
     mesh: MeshStatus,
 }
@@ -54,7 +59,8 @@ pub(crate) async fn read(State(handle): State<Handle>) -> Answer<Json<Status>> {
 
 impl From<service::Status> for Status {
     fn from(status: service::Status) -> Self {
-        let service::Status { regions, revision, authority, withholding, mesh } = status;
+        let service::Status { regions, revision, authority, drift_open, withholding, failovers, mesh } =
+            status;
         let of = |wanted: Doubt| {
             let found = withholding.iter().filter(|(_, doubt)| *doubt == wanted);
             found.map(|(region, _)| region.clone()).collect()
@@ -64,6 +70,8 @@ impl From<service::Status> for Status {
             ("current", true) => "on",
             _ => "withheld",
         };
-        Self { regions, revision, authority, purging: Purging { state, claimed_by, unheard }, mesh }
+        let failovers = failovers.into_iter().map(Failover::from).collect();
+        let purging = Purging { state, claimed_by, unheard };
+        Self { regions, revision, authority, drift_open, purging, failovers, mesh }
     }
 }

@@ -4,8 +4,10 @@
 //! all within the caller's one transaction. A command that fails has written nothing. The API and the
 //! simulator call the same functions; time is handed in, and the same calls give the same store.
 
+mod failover;
 mod key;
 mod purge;
+mod tellings;
 mod tenant;
 pub mod words;
 
@@ -14,6 +16,7 @@ use openkcm_orbital::words::standing;
 use openkcm_orbital::{Letter, outbox};
 use openkcm_store::{StoreError, Write};
 
+pub use failover::{Survey, WorkStep, check_fail_over, fail_back, fail_over, has_work, survey, work};
 pub use key::{define_key, delete_key, mark_compromised, undelete_key};
 pub use purge::{PurgeStep, is_due, purge_due};
 pub use tenant::{define_tenant, offboard_tenant, undelete_tenant};

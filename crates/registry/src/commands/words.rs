@@ -16,10 +16,10 @@ use openkcm_orbital::words::{self, Facts, Standing};
 use openkcm_orbital::{Intake, Letter, Published};
 use openkcm_store::{Read, StoreError, Table, Write};
 
-use crate::doubts;
 use crate::rules::rebuild::{self, Rebuilding, Taken, is_orphan};
 use crate::rules::telling::{self, Told};
 use crate::store::{self, KeyRecord, SERVICES, SYSTEMS, TENANTS, TenantRecord};
+use crate::{doubts, reconcile};
 
 /// Things that one step of a rebuild looks at: some ten milliseconds, in which no other change is committed.
 const AT_ONCE: usize = 500;
@@ -58,6 +58,7 @@ pub enum Kind {
 /// When the store fails.
 pub fn begin(tx: &mut dyn Write, rebuild: bool, now: Timestamp) -> Result<(), StoreError> {
     doubts::begin(tx, now)?;
+    reconcile::begin(tx)?;
     let last = store::last_revision(tx.as_read())?;
     if !rebuild {
         return words::begin(tx, last, now);

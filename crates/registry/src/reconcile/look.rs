@@ -7,14 +7,14 @@ use openkcm_component::drift::{self, Action, Found, Kind};
 use openkcm_contracts::v1::{Kept, ListedThing, Node, StateManifest};
 use openkcm_contracts::v1::{Listed, ManifestBody};
 use openkcm_contracts::{RegionId, Revision, Timestamp};
-use openkcm_digests::{Difference, bucket_of, lies_in};
+use openkcm_digests::{Difference, bucket_of, bucket_of_node, lies_in};
 use openkcm_host::Entropy;
 use openkcm_orbital::words::{Standing, standing};
 use openkcm_store::{Read, StoreError, Write};
 
-use super::{AGAIN_AFTER, Look, MOST_WAITING, load, save, tell};
+use super::{AGAIN_AFTER, Look, MOST_WAITING, is_silent, load, save, tell};
 use crate::rules::drift::{Judgement, Reading, judge, judge_tombstone};
-use crate::{manifests, store};
+use crate::{doubts, manifests, store};
 
 /// The longest subject that is looked at: what is longer is none.
 const MAX_SUBJECT_LEN: usize = 256;
@@ -35,6 +35,14 @@ struct Seen {
     nodes: BTreeSet<Node>,
     /// Things in it that differ.
     things: Vec<Difference>,
+}
+
+impl Seen {
+    /// Whether it differs in this, or may.
+    fn has(&self, found: &Found) -> bool {
+        self.nodes.iter().any(|node| lies_in(node, &found.unit, &found.subject))
+            || self.things.iter().any(|thing| thing.subject == found.subject)
+    }
 }
 
 /// Compares a listing with what the region is to hold; nothing for what was not asked. Reads alone, since it may
@@ -83,46 +91,86 @@ pub fn take(
     let unseen = query.nodes.into_iter().filter(|node| !seen.iter().any(|seen| seen.node == *node));
     // An answer to nothing can't be had: it is not asked for again until a later look.
     look.waiting.extend(unseen.filter(|_| !seen.is_empty()));
+    // Once for all that was listed: there may be thousands of records.
+    drift::heal(tx, &region, now, |found| {
+        let is_in = |node: &Node| lies_in(node, &found.unit, &found.subject);
+        let mut holding = seen.iter().filter(|seen| is_in(&seen.node)).peekable();
+        holding.peek().is_some() && holding.all(|seen| !seen.has(found))
+    })?;
+    let mut listed = BTreeSet::new();
     for Seen { node, nodes, things } in seen {
-        drift::heal(tx, &region, now, |found| {
-            let is_in = |node: &Node| lies_in(node, &found.unit, &found.subject);
-            is_in(&node)
-                && !nodes.iter().any(is_in)
-                && !things.iter().any(|thing| thing.subject == found.subject)
-        })?;
+        listed.insert(bucket_of_node(&node));
         for thing in things {
-            if let Some(bucket) = act(tx, &region, &look, (&node, thing), now)? {
-                look.told.insert(bucket);
-                look.corrected = order;
+            match act(tx, &region, &look, (&node, thing), now)? {
+                Acted::ToldAgain(bucket) => {
+                    look.told.insert(bucket);
+                    look.corrected = order;
+                }
+                Acted::Changed(bucket) => _ = look.incomplete.insert(bucket),
+                Acted::Otherwise => {}
             }
         }
         look.waiting.extend(nodes);
     }
-    while look.waiting.len() > MOST_WAITING {
-        look.waiting.pop_last();
-    }
+    look.leave_what_is_too_much();
     look.ask(tx, &region, (now, entropy))?;
+    let asked: BTreeSet<u8> = look.asked().map(bucket_of_node).collect();
+    listed.retain(|bucket| !asked.contains(bucket) && !look.incomplete.contains(bucket));
+    doubts::looked_into(tx, &region, &listed)?;
+    if look.query.is_none() && !doubts::is_heard(tx.as_read(), &region)? && is_silent(tx.as_read(), &region)?
+    {
+        // Purges wait for it, and the next manifest may be a minute away.
+        look.begin(true, now);
+        look.ask(tx, &region, (now, entropy))?;
+    }
     save(tx, &region, &before, &look)
 }
 
-/// Acts on a thing that differs. Says in which bucket, if its word was told again.
+impl Look {
+    /// What is asked for, or will be.
+    fn asked(&self) -> impl Iterator<Item = &Node> {
+        self.query.iter().flat_map(|query| &query.nodes).chain(&self.waiting)
+    }
+
+    /// Leaves whole buckets for a later look, where more waits than is kept.
+    fn leave_what_is_too_much(&mut self) {
+        while self.waiting.len() > MOST_WAITING
+            && let Some(last) = self.waiting.last()
+        {
+            let bucket = bucket_of_node(last);
+            self.waiting.retain(|node| bucket_of_node(node) != bucket);
+            self.incomplete.insert(bucket);
+        }
+    }
+}
+
+/// What became of a thing that differs.
+enum Acted {
+    /// Its word was told again; the bucket that it lies in.
+    ToldAgain(u8),
+    /// It has changed since it was compared, so that nothing is known of it; the bucket that it lies in.
+    Changed(u8),
+    /// It waits, or is an alarm, or was told again a moment ago.
+    Otherwise,
+}
+
+/// Acts on a thing that differs.
 fn act(
     tx: &mut dyn Write,
     region: &RegionId,
     look: &Look,
     (node, thing): (&Node, Difference),
     now: Timestamp,
-) -> Result<Option<u8>, StoreError> {
-    let (Node::Unit(unit) | Node::Part { unit, .. }) = node else { return Ok(None) };
+) -> Result<Acted, StoreError> {
+    let (Node::Unit(unit) | Node::Part { unit, .. }) = node else { return Ok(Acted::Otherwise) };
     let Difference { subject, theirs, ours } = thing;
     if subject.len() > MAX_SUBJECT_LEN {
-        return Ok(None);
+        return Ok(Acted::Otherwise);
     }
     let known = tell::known(tx.as_read(), &subject)?;
     let listed = ours.map(|ours: ListedThing| ours.revision);
     if listed.is_some() && listed != known.map(|known| known.revision) {
-        // Changed since it was compared.
-        return Ok(None);
+        return Ok(Acted::Changed(bucket_of(unit)));
     }
     let held = theirs.map(|theirs| theirs.revision);
     let judgement = if subject.starts_with("purge.") {
@@ -132,7 +180,7 @@ fn act(
         judge(known, held, reading(tx.as_read(), region, look)?, now)
     };
     let (kind, action) = match judgement {
-        Judgement::Wait => return Ok(None),
+        Judgement::Wait => return Ok(Acted::Otherwise),
         Judgement::Act(kind, action) => (kind, action),
     };
     let tells = matches!(action, Action::ToldAgain | Action::Purge);
@@ -141,7 +189,7 @@ fn act(
         if before
             .is_some_and(|record| record.found.action == action && now.since(record.acted_at) < AGAIN_AFTER)
         {
-            return Ok(None);
+            return Ok(Acted::Otherwise);
         }
         tell::again(tx, region, &subject, listed.is_some(), now)?;
     }
@@ -151,7 +199,7 @@ fn act(
     if drift::note(tx, found.clone(), now)? && !tells {
         alarm(&found);
     }
-    Ok(tells.then(|| bucket_of(unit)))
+    Ok(if tells { Acted::ToldAgain(bucket_of(unit)) } else { Acted::Otherwise })
 }
 
 fn reading(view: &dyn Read, region: &RegionId, look: &Look) -> Result<Reading, StoreError> {

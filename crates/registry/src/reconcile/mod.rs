@@ -19,7 +19,7 @@ use std::time::Duration;
 use openkcm_component::drift::{self, Action, Found, Kind};
 use openkcm_contracts::v1::{Audience, Kept, ManifestQuery, Node, is_far_ahead};
 use openkcm_contracts::{Event, Lane, RegionId, Revision, Timestamp};
-use openkcm_digests::{Buckets, lies_in};
+use openkcm_digests::lies_in;
 use openkcm_host::{Entropy, random_hex};
 use openkcm_orbital::words::{Standing, standing};
 use openkcm_orbital::{Letter, outbox};
@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use look::{Narrowing, narrow, take};
 
 use crate::manifests::Heard;
-use crate::store;
+use crate::{doubts, store};
 
 /// Nodes that one query asks for: the answer to them fits into a message, as a rule.
 const MOST_ASKED: usize = 64;
@@ -69,6 +69,9 @@ struct Look {
     /// Buckets in which something was told again since they were looked into last: what the region made of it is to be
     /// seen soon.
     told: BTreeSet<u8>,
+    /// Buckets of which something was not looked at since they were begun: too much differs, or it has changed meanwhile.
+    #[serde(default)]
+    incomplete: BTreeSet<u8>,
     /// The last manifest that was heard when something was told again last.
     corrected: Option<(u64, u64)>,
     /// What the region had applied, and since when it says so.
@@ -82,17 +85,28 @@ struct Query {
     nodes: BTreeSet<Node>,
 }
 
-/// A manifest was heard, and is the region's last one.
+/// A start begins: what was asked before it, maybe by a store that is put back since, is asked anew.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) fn begin(tx: &mut dyn Write) -> Result<(), StoreError> {
+    for (region, look) in LOOKS.list(tx.as_read(), "", None, usize::MAX)? {
+        let fresh = Look { corrected: look.corrected, ..Look::default() };
+        LOOKS.put(tx, &region, &fresh)?;
+    }
+    Ok(())
+}
+
+/// A manifest was heard, and is the region's last one. `differing` are the buckets that it holds otherwise than it is to.
 ///
 /// # Errors
 /// When the store fails.
 pub(crate) fn heard(
     tx: &mut dyn Write,
     region: &RegionId,
-    heard: &Heard,
+    (heard, differing): (&Heard, &[u8]),
     (now, entropy): (Timestamp, &dyn Entropy),
 ) -> Result<(), StoreError> {
-    let Ok(told) = Buckets::from_text(&heard.definitions) else { return Ok(()) };
     if standing(tx.as_read())? != Standing::Current {
         return Ok(());
     }
@@ -101,8 +115,7 @@ pub(crate) fn heard(
     if look.applied.is_none_or(|(applied, _)| applied != heard.applied) {
         look.applied = Some((heard.applied, now));
     }
-    let differing = told.differing(&store::buckets(tx.as_read(), region)?);
-    look.note_differing(&differing, now);
+    look.note_differing(differing, now);
     if is_newer_than_registry(tx, region, heard, now)? {
         (look.query, look.waiting) = (None, BTreeSet::new());
         return save(tx, region, &before, &look);
@@ -116,7 +129,9 @@ pub(crate) fn heard(
     let corrected = look.corrected.filter(|(incarnation, _)| !is_far_ahead(*incarnation, now));
     if silent && corrected.is_none_or(|corrected| order > corrected) && !look.is_waiting(now) {
         let has_read_all = heard.applied >= Some(store::last_revision(tx.as_read())?);
-        look.begin(has_read_all, now);
+        // Purges wait for the first look after a start, so that one waits for nothing.
+        let at_once = has_read_all || !doubts::is_heard(tx.as_read(), region)?;
+        look.begin(at_once, now);
         look.ask(tx, region, (now, entropy))?;
     }
     save(tx, region, &before, &look)
@@ -124,6 +139,9 @@ pub(crate) fn heard(
 
 /// Whether no words for a region wait.
 fn is_silent(view: &dyn Read, region: &RegionId) -> Result<bool, StoreError> {
+    if store::failovers::is_untold(view, region)? {
+        return Ok(false);
+    }
     let waits =
         |lane| outbox::waiting_for(view, lane, &audience(region), 1).map(|letters| !letters.is_empty());
     Ok(!waits(Lane::Facts)? && !waits(Lane::Urgent)?)
@@ -167,6 +185,7 @@ impl Look {
         self.differing.retain(|bucket, _| differs(bucket));
         self.looked.retain(|bucket, _| differs(bucket));
         self.told.retain(differs);
+        self.incomplete.retain(differs);
         for bucket in differing {
             self.differing.entry(*bucket).or_insert(now);
         }
@@ -176,21 +195,25 @@ impl Look {
         self.query.as_ref().is_some_and(|query| now.since(query.at) < ANSWERED_IN)
     }
 
-    /// Begins with the buckets that differ for good, as far as can be told; those that differ longest first.
-    fn begin(&mut self, has_read_all: bool, now: Timestamp) {
+    /// Begins with the buckets that differ for good, as far as can be told, or with all of them. First those that were
+    /// not looked into for longest: however many differ, each has its turn. One that had too much in it is alone in its
+    /// next.
+    fn begin(&mut self, at_once: bool, now: Timestamp) {
         (self.query, self.waiting) = (None, BTreeSet::new());
         let rests = |bucket: &u8| {
             !self.told.contains(bucket)
                 && self.looked.get(bucket).is_some_and(|at| now.since(*at) < AGAIN_AFTER)
         };
-        let settled =
-            self.differing.iter().filter(|(_, since)| has_read_all || now.since(**since) >= SETTLES_IN);
-        let mut due: Vec<(Timestamp, u8)> =
-            settled.filter(|(bucket, _)| !rests(bucket)).map(|(bucket, since)| (*since, *bucket)).collect();
+        let settled = self.differing.iter().filter(|(_, since)| at_once || now.since(**since) >= SETTLES_IN);
+        let due = settled.filter(|(bucket, _)| !rests(bucket));
+        let mut due: Vec<(Option<Timestamp>, Timestamp, u8)> =
+            due.map(|(bucket, since)| (self.looked.get(bucket).copied(), *since, *bucket)).collect();
         due.sort_unstable();
-        for (_, bucket) in due.into_iter().take(MOST_ASKED) {
+        let is_alone = due.first().is_some_and(|(_, _, bucket)| self.incomplete.contains(bucket));
+        for (_, _, bucket) in due.into_iter().take(if is_alone { 1 } else { MOST_ASKED }) {
             self.looked.insert(bucket, now);
             self.told.remove(&bucket);
+            self.incomplete.remove(&bucket);
             self.waiting.insert(Node::Bucket(bucket));
         }
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use openkcm_contracts::Revision;
 
-/// How long after a start has compared its words regions that say nothing are waited for: two manifests of each come in that time.
+/// How long after a start has compared its words regions that say nothing are waited for: two manifests of each come in
+/// that time.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What is known of a region.
@@ -19,7 +20,9 @@ pub struct Known {
     pub claims: Option<Revision>,
     /// Things of which it holds a later word than the Registry.
     pub things: u64,
-    /// Whether it was heard since the Registry started.
+    /// Whether it has spoken since the Registry started.
+    pub speaks: bool,
+    /// Whether what it holds otherwise was looked into since then.
     pub heard: bool,
     /// Whether an operator has said that its claims are to stop nothing.
     pub overruled: bool,
@@ -30,11 +33,11 @@ pub struct Known {
 pub enum Doubt {
     /// Nothing.
     None,
-    /// None is told: it was not heard yet.
+    /// None is told: it was not heard yet, or what it holds otherwise was not looked into.
     Unheard,
     /// None is told: it claims more than the Registry knows.
     Open,
-    /// It claims more, and an operator has overruled that.
+    /// It claims more, or may, and an operator has overruled that.
     Overruled,
 }
 
@@ -56,11 +59,12 @@ pub fn claims(before: Option<Revision>, applied: Option<Revision>, last: Revisio
 /// What follows from what is known of a region, when the Registry has run for so long; `last` is its last revision.
 pub fn of(known: Known, last: Revision, running_for: Duration) -> Doubt {
     let claims = known.claims.is_some_and(|claimed| claimed.term >= last.term);
-    match (claims || known.things > 0, known.overruled) {
-        (true, false) => Doubt::Open,
-        (true, true) => Doubt::Overruled,
-        (false, _) if !known.heard && running_for < PATIENCE => Doubt::Unheard,
-        (false, _) => Doubt::None,
+    let may_claim = !known.heard && (known.speaks || running_for < PATIENCE);
+    match (claims || known.things > 0, may_claim) {
+        (false, false) => Doubt::None,
+        _ if known.overruled => Doubt::Overruled,
+        (true, _) => Doubt::Open,
+        (false, true) => Doubt::Unheard,
     }
 }
 
@@ -68,7 +72,7 @@ pub fn of(known: Known, last: Revision, running_for: Duration) -> Doubt {
 mod tests {
     use super::*;
 
-    const HEARD: Known = Known { claims: None, things: 0, heard: true, overruled: false };
+    const HEARD: Known = Known { claims: None, things: 0, speaks: true, heard: true, overruled: false };
 
     fn r(term: u32, counter: u64) -> Revision {
         Revision::new(term, counter)
@@ -99,9 +103,17 @@ mod tests {
 
     #[test]
     fn after_a_start_regions_have_time_to_claim_something() {
-        let silent = Known { heard: false, ..HEARD };
+        let silent = Known { speaks: false, heard: false, ..HEARD };
         assert_eq!(of(silent, r(1, 1), PATIENCE - Duration::from_secs(1)), Doubt::Unheard);
         assert_eq!(of(silent, r(1, 1), PATIENCE), Doubt::None);
         assert_eq!(of(HEARD, r(1, 1), Duration::ZERO), Doubt::None);
+    }
+
+    #[test]
+    fn one_that_speaks_is_waited_for_until_it_was_looked_into_or_overruled() {
+        let speaks = Known { heard: false, ..HEARD };
+        assert_eq!(of(speaks, r(1, 1), PATIENCE * 100), Doubt::Unheard);
+        assert_eq!(of(Known { overruled: true, ..speaks }, r(1, 1), Duration::ZERO), Doubt::Overruled);
+        assert_eq!(of(Known { overruled: true, ..HEARD }, r(1, 1), Duration::ZERO), Doubt::None);
     }
 }

@@ -8,11 +8,13 @@
 //! - [`purge`]: when material is to be destroyed, and up to which generation;
 //! - [`telling`]: which events a change makes, and for whom;
 //! - [`doubt`]: when nothing is told to be destroyed, since regions claim to know more;
+//! - [`failover`]: where the tenants of a lost region go, and when they come back;
 //! - [`drift`]: what is done where a region holds something else than it is to;
 //! - [`rebuild`]: what becomes of a record whose thing is on the mesh too.
 
 pub mod doubt;
 pub mod drift;
+pub mod failover;
 pub mod key;
 mod precondition;
 pub mod purge;

@@ -40,6 +40,24 @@ pub enum Refusal {
          put the newest copy of the store back, or start it with --rebuild-from-mesh"
     )]
     Stale,
+    /// It is not known yet whether the store is as new as what the Registry has said.
+    #[error(
+        "the Registry has not compared its store with its own words on the mesh yet; try again when the mesh answers"
+    )]
+    NotCompared,
+    /// The region was never failed over.
+    #[error("region {0} was never failed over")]
+    NotFailedOver(RegionId),
+    /// Another failover stands in the way.
+    #[error("{}", describe_failover(from, to, *.returning))]
+    FailoverInForce {
+        /// The region that was failed over.
+        from: RegionId,
+        /// To where.
+        to: RegionId,
+        /// Whether its tenants are being given back.
+        returning: bool,
+    },
     /// The condition of the request does not hold.
     #[error("{}", describe_present(*.present))]
     PreconditionFailed {
@@ -57,6 +75,13 @@ pub enum Refusal {
         /// What it should be; never what it was.
         reason: String,
     },
+}
+
+fn describe_failover(from: &RegionId, to: &RegionId, returning: bool) -> String {
+    if returning {
+        return format!("the tenants of region {from} are being given back; wait for that to end");
+    }
+    format!("region {from} is failed over to {to}; give its tenants back first (failback), or fail {to} over")
 }
 
 fn describe_present(present: Option<Revision>) -> String {

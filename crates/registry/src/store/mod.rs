@@ -5,6 +5,7 @@
 //! (`openkcm_orbital::SPACES`), so that a change and its letters share one transaction.
 
 mod digests;
+pub mod failovers;
 pub mod purges;
 pub mod v1;
 
@@ -13,7 +14,7 @@ use openkcm_contracts::{KeyPath, Revision, SystemId, TenantId};
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 
 pub use digests::{buckets, narrow, tombstones};
-pub use v1::{Ended, KeyRecord, Purged, Tenancy, TenantRecord};
+pub use v1::{Ended, Failover, FailoverPhase, KeyRecord, Moved, Purged, Tenancy, TenantRecord, ToldKeys};
 
 use crate::rules::Place;
 
@@ -46,6 +47,9 @@ pub const SPACES: &[Space] = &[
     purges::SPACES[0],
     purges::SPACES[1],
     purges::SPACES[2],
+    failovers::SPACES[0],
+    failovers::SPACES[1],
+    failovers::SPACES[2],
 ];
 
 /// The revision that this authority starts from: its first change is 1.1.

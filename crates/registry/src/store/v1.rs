@@ -69,6 +69,79 @@ pub struct TenantRecord {
     pub changed_at: Timestamp,
 }
 
+/// How far the failover of a region is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailoverPhase {
+    /// Its tenants are being moved.
+    Moving {
+        /// The last tenant that was looked at.
+        after: Option<String>,
+    },
+    /// All were.
+    Moved {
+        /// Since when.
+        at: Timestamp,
+    },
+    /// Its tenants are being given back.
+    Returning,
+    /// All were.
+    Returned {
+        /// Since when.
+        at: Timestamp,
+    },
+}
+
+/// The failover of a region: its tenants are assigned to another one, until they are given back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failover {
+    /// The region that its tenants leave.
+    pub from: RegionId,
+    /// The region that takes its place.
+    pub to: RegionId,
+    /// The revision under which it was said, or that they are given back. A tenant that changed after it is left.
+    pub revision: Revision,
+    /// How far it is.
+    pub phase: FailoverPhase,
+    /// When it was said: from then on it survives whatever happens to the Registry.
+    pub committed_at: Timestamp,
+    /// How many tenants it was to move when it was said.
+    pub total: u64,
+    /// How many it has moved.
+    pub moved: u64,
+    /// How many it left where they are: an operator spoke of them after it was said.
+    pub left: u64,
+    /// When it was said that the tenants are given back.
+    pub back_at: Option<Timestamp>,
+    /// How many were given back.
+    pub returned: u64,
+    /// How many were not: an operator has said since where they are to be.
+    pub kept: u64,
+}
+
+/// A tenant that a failover moved, until it is given back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// The generation that was moved: one made anew under its name is another tenant.
+    pub generation: Generation,
+    /// The revision of its move.
+    pub revision: Revision,
+    /// Where it was.
+    pub before: Vec<RegionId>,
+    /// Where it is, unless an operator says otherwise.
+    pub after: Vec<RegionId>,
+}
+
+/// How far a region that has come to a tenant was told of its keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToldKeys {
+    /// Of the systems up to this one, by name.
+    Systems(Option<String>),
+    /// Of all systems, and of the services up to this one.
+    Services(Option<String>),
+}
+
 /// A system (an L2) or a service (an L3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRecord {

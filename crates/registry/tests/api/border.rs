@@ -8,9 +8,13 @@ use serde_json::Value;
 use crate::world::{World, send};
 
 /// Every route of the Registry, with `BAD` for the name that comes last.
-const ROUTES: [(&str, &str, &str); 25] = [
+const ROUTES: [(&str, &str, &str); 29] = [
     ("GET", "/v1/regions", ""),
     ("POST", "/v1/regions/BAD/overrule", "region"),
+    ("GET", "/v1/regions/BAD/failover", "region"),
+    ("POST", "/v1/regions/BAD/failover", "region"),
+    ("GET", "/v1/regions/BAD/failover/tenants", "region"),
+    ("POST", "/v1/regions/BAD/failback", "region"),
     ("GET", "/v1/tenants", ""),
     ("GET", "/v1/tenants/BAD", "tenant"),
     ("PUT", "/v1/tenants/BAD", "tenant"),

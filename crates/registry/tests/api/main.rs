@@ -4,6 +4,7 @@
 
 mod border;
 mod definitions;
+mod failover;
 mod lists;
 mod running;
 mod tenants;

@@ -1,6 +1,7 @@
 //! What regions claim beyond what the Registry knows: nothing more is told to be destroyed, until someone decides.
 
-use openkcm_contracts::{Generation, Revision};
+use openkcm_contracts::{Event, Generation, Revision, SystemId};
+use openkcm_digests::bucket_of;
 use openkcm_registry::doubts;
 use openkcm_registry::rules::doubt::{Doubt, PATIENCE};
 use openkcm_registry::rules::{KeySpec, Precondition, Refusal};
@@ -57,7 +58,7 @@ fn a_later_word_of_one_thing_in_one_region_is_reason_enough() {
     let mut registry = with_something_due();
     let mut a = Region::of(&registry);
     let mut word = Region::word(&registry, SERVICE);
-    if let openkcm_contracts::Event::KeyDefine(fact) = &mut word {
+    if let Event::KeyDefine(fact) = &mut word {
         fact.state = openkcm_contracts::DefinitionState::Defined;
         fact.generation = Generation(Revision::new(1, 3));
     }
@@ -129,6 +130,149 @@ fn after_a_start_nothing_is_destroyed_before_each_region_was_heard_or_had_time_t
         }
         assert_eq!(registry.purge(), Some(vec![SERVICE.to_owned()]), "heard: {heard}");
     }
+}
+
+#[test]
+fn a_region_is_heard_when_what_it_holds_otherwise_was_looked_into() {
+    let mut registry = with_something_due();
+    // A store that was put back and counted on: the region has applied nothing beyond it, and holds the lost word.
+    for number in 0..10 {
+        registry.define(&format!("acme/s{number}"), KeySpec::default(), &Precondition::None).unwrap();
+    }
+    let mut a = Region::of(&registry);
+    a.applied = Some(Revision::new(1, 9));
+    let mut word = Region::word(&registry, SERVICE);
+    if let Event::KeyDefine(fact) = &mut word {
+        fact.state = openkcm_contracts::DefinitionState::Defined;
+    }
+    a.hold(&word, Some(Revision::new(1, 9)));
+    registry.begin(false);
+    registry.conclude();
+    registry.letters();
+    for name in ["b", "c"] {
+        let mut other = Region::of(&registry);
+        other.name = name;
+        registry.compares(&mut other);
+    }
+    let manifest = a.tells();
+    registry.hears(manifest);
+    assert_eq!(
+        (registry.purge(), doubt(&registry)),
+        (Some(Vec::new()), Doubt::Unheard),
+        "heard, not looked into"
+    );
+    let mut questions = 0;
+    while let Some(query) = registry.asks() {
+        assert_eq!((registry.purge(), doubt(&registry)), (Some(Vec::new()), Doubt::Unheard));
+        let answer = a.answers(&query);
+        registry.hears(answer);
+        questions += 1;
+    }
+    assert!(questions > 1, "down to the thing itself");
+    assert_eq!((registry.purge(), doubt(&registry)), (Some(Vec::new()), Doubt::Open));
+    registry.wait(PATIENCE * 2);
+    assert_eq!((registry.purge(), doubt(&registry)), (Some(Vec::new()), Doubt::Open), "however long");
+}
+
+#[test]
+fn a_region_that_speaks_and_answers_nothing_is_waited_for_until_an_operator_overrules_it() {
+    let mut registry = with_something_due();
+    registry.begin(false);
+    registry.conclude();
+    for name in ["a", "b", "c"] {
+        let mut region = Region::empty(name);
+        let manifest = region.tells();
+        registry.hears(manifest);
+    }
+    registry.wait(PATIENCE * 10);
+    assert_eq!((registry.purge(), doubt(&registry)), (Some(Vec::new()), Doubt::Unheard));
+    for name in ["a", "b", "c"] {
+        registry.overrule(name).unwrap();
+    }
+    assert_eq!(doubt(&registry), Doubt::Overruled);
+    assert_eq!(registry.purge(), Some(vec![SERVICE.to_owned()]));
+    // The next start may be on another store.
+    registry.begin(false);
+    registry.conclude();
+    assert_eq!(doubt(&registry), Doubt::Unheard);
+}
+
+/// The words of so many services of which the Registry never heard, each in a system, and so a unit, of its own, in
+/// these buckets.
+fn strangers(registry: &Registry, count: usize, buckets: std::ops::Range<u8>) -> Vec<Event> {
+    let names = (0..).map(|number| format!("s{number}"));
+    let within = names.filter(|name| buckets.contains(&bucket_of(&format!("acme/{name}"))));
+    let word = |name: String| match Region::word(registry, SERVICE) {
+        Event::KeyDefine(mut fact) => {
+            fact.system = SystemId::new(&name).unwrap();
+            Event::KeyDefine(fact)
+        }
+        other => panic!("{other:?} is no definition"),
+    };
+    within.take(count).map(word).collect()
+}
+
+/// Region `a` holds a later word of a service than the Registry, in a bucket behind all these.
+fn with_a_later_word_behind(strangers: usize, buckets: std::ops::Range<u8>) -> (Registry, Region) {
+    let mut registry = Registry::furnished();
+    let last = (0..).map(|number| format!("z{number}"));
+    let mut last = last.filter(|name| bucket_of(&format!("acme/{name}")) == buckets.end - 1);
+    let system = last.next().unwrap();
+    let service = format!("acme/{system}/payroll");
+    registry.define(&format!("acme/{system}"), KeySpec::default(), &Precondition::None).unwrap();
+    registry.define(&service, KeySpec::default(), &Precondition::None).unwrap();
+    registry.delete(&service).unwrap();
+    registry.wait(WAIT);
+    registry.letters();
+    let mut a = Region::of(&registry);
+    for word in self::strangers(&registry, strangers, buckets) {
+        a.hold(&word, Some(Revision::new(1, 2)));
+    }
+    let mut word = Region::word(&registry, &service);
+    if let Event::KeyDefine(fact) = &mut word {
+        fact.state = openkcm_contracts::DefinitionState::Defined;
+    }
+    a.hold(
+        &Region::word(&registry, &format!("acme/{system}")),
+        Some(registry.key(&format!("acme/{system}")).record.revision),
+    );
+    a.hold(&word, Some(Revision::new(1, 9)));
+    registry.begin(false);
+    registry.conclude();
+    for name in ["b", "c"] {
+        let mut other = Region::of(&registry);
+        other.name = name;
+        registry.compares(&mut other);
+    }
+    (registry, a)
+}
+
+#[test]
+fn a_later_word_is_found_behind_more_differing_buckets_than_one_look_has() {
+    let (mut registry, mut a) = with_a_later_word_behind(600, 0..255);
+    registry.compares(&mut a);
+    assert_eq!((registry.purge(), doubt(&registry)), (Some(Vec::new()), Doubt::Open));
+}
+
+#[test]
+fn a_later_word_is_found_behind_more_differing_units_than_are_waited_for() {
+    let (mut registry, mut a) = with_a_later_word_behind(5_000, 0..64);
+    let manifest = a.tells();
+    registry.hears(manifest);
+    while let Some(query) = registry.asks() {
+        let answer = a.answers(&query);
+        registry.hears(answer);
+        assert_ne!(doubt(&registry), Doubt::None, "it was not looked into to its end");
+    }
+    // What was too much at once has its turn when it was left alone for a while.
+    for _ in 0..100 {
+        if doubt(&registry) == Doubt::Open {
+            break;
+        }
+        registry.wait(PATIENCE / 2);
+        registry.compares(&mut a);
+    }
+    assert_eq!((registry.purge(), doubt(&registry)), (Some(Vec::new()), Doubt::Open));
 }
 
 #[test]

@@ -31,6 +31,11 @@ pub(crate) struct Region {
 }
 
 impl Region {
+    /// One that holds nothing, and has read one word.
+    pub(crate) fn empty(name: &'static str) -> Self {
+        Self { applied: Some(Revision::new(1, 1)), incarnation: 1, name, ..Self::default() }
+    }
+
     /// One that holds exactly what the furnished Registry says, and has read all of it.
     pub(crate) fn of(registry: &Registry) -> Self {
         let mut region = Self { applied: Some(last(registry)), incarnation: 1, name: "a", ..Self::default() };
@@ -87,7 +92,7 @@ impl Region {
         self.manifest(ManifestBody::Digests { definitions, links, registry, cmk, purges })
     }
 
-    fn answers(&mut self, query: &ManifestQuery) -> StateManifest {
+    pub(crate) fn answers(&mut self, query: &ManifestQuery) -> StateManifest {
         let things = |unit: &str| {
             let held = self.held.get(unit).into_iter().flatten();
             let thing = |(subject, (revision, sum)): (&String, &(Revision, Sum))| {
@@ -133,7 +138,7 @@ impl Registry {
     }
 
     /// The query that waits; afterwards none does.
-    fn asks(&mut self) -> Option<ManifestQuery> {
+    pub(crate) fn asks(&mut self) -> Option<ManifestQuery> {
         let waiting = outbox::waiting(&self.store, Lane::Manifests, usize::MAX).unwrap();
         self.store.write(|tx| outbox::forget(tx, Lane::Manifests, &waiting)).unwrap();
         let body = &waiting.last()?.letter.body;
@@ -167,6 +172,28 @@ impl Registry {
 fn word_of(registry: &Registry, key: &str) -> (Event, Revision) {
     let record = store::key(&registry.store, &path(key)).unwrap().expect("it is defined");
     (Event::KeyDefine(key_word(&record)), record.revision)
+}
+
+#[test]
+fn each_bucket_that_differs_has_its_turn_however_many_stay_as_they_are() {
+    let mut registry = Registry::furnished();
+    let mut a = Region::of(&registry);
+    let (word, _) = word_of(&registry, "acme/hr/payroll");
+    a.hold(&word, None);
+    // Things that nobody knows, in every bucket: alarms, which stay.
+    let mut strange = word.clone();
+    for number in 0..3_000 {
+        if let Event::KeyDefine(fact) = &mut strange {
+            fact.system = openkcm_contracts::SystemId::new(&format!("s{number}")).unwrap();
+        }
+        a.hold(&strange, Some(Revision::new(1, 2)));
+    }
+    let mut told = Vec::new();
+    for _ in 0..10 {
+        registry.wait(PATIENCE * 6);
+        told.extend(registry.compares(&mut a));
+    }
+    assert!(told.iter().any(|told| told.contains("key.acme.hr.payroll")), "{told:?}");
 }
 
 #[test]

@@ -143,6 +143,7 @@ fn a_new_region_is_told_of_ten_thousand_services() {
     }
     registry.letters();
     registry.tenant("acme", &["a", "b", "c"], &NONE).unwrap();
+    registry.work(500);
     let keys = registry.letters().into_iter().filter(|letter| letter.starts_with("region.c key.")).count();
     assert_eq!(keys, 10_002);
 }

@@ -5,6 +5,7 @@
 mod definitions;
 mod doubts;
 mod drift;
+mod failovers;
 mod letters;
 mod parents;
 mod purges;

@@ -12,7 +12,7 @@ use openkcm_registry::commands::{self, Failure, words};
 use openkcm_registry::doubts;
 use openkcm_registry::queries::{self, Shown};
 use openkcm_registry::rules::{KeySpec, Landscape, Outcome, Precondition, Refusal, TenantSpec};
-use openkcm_registry::store::{KeyRecord, TenantRecord};
+use openkcm_registry::store::{Failover, KeyRecord, TenantRecord};
 use openkcm_store::Memory;
 
 /// The waiting period of every deletion here.
@@ -183,6 +183,32 @@ impl Registry {
     pub(crate) fn overrule(&mut self, name: &str) -> Result<(), Failure> {
         let Self { store, landscape, now } = self;
         store.write(|tx| doubts::overrule(tx, landscape, &region(name), *now))
+    }
+
+    /// An operator fails a region over.
+    pub(crate) fn fail_over(&mut self, from: &str, to: &str, condition: &Precondition) -> Change<Failover> {
+        let (from, to) = (region(from), region(to));
+        let count = commands::survey(&self.store, &from, &to).unwrap().tenants;
+        let Self { store, landscape, now } = self;
+        store.write(|tx| commands::fail_over(tx, landscape, (&from, &to), condition, count, *now))
+    }
+
+    /// An operator has the tenants of a region given back.
+    pub(crate) fn fail_back(&mut self, from: &str, condition: &Precondition) -> Change<Failover> {
+        let Self { store, landscape, now } = self;
+        store.write(|tx| commands::fail_back(tx, landscape, &region(from), condition, *now))
+    }
+
+    /// Works off what waits, in steps that look at so many things. Says how many steps that took.
+    pub(crate) fn work(&mut self, limit: usize) -> usize {
+        let mut steps = 0;
+        while commands::has_work(&self.store).unwrap() {
+            let now = self.now;
+            self.store.write(|tx| commands::work(tx, now, limit)).unwrap();
+            steps += 1;
+            assert!(steps < 10_000, "it comes to no end");
+        }
+        steps
     }
 
     /// Tells what is due, a few things a step; none where it is withheld.

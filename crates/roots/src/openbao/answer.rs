@@ -94,9 +94,14 @@ impl Answer {
 
     /// What a transient answer becomes.
     pub(super) fn trouble(&self, address: &str) -> RootError {
+        if self.status == 429 {
+            return RootError::Throttled {
+                reason: format!("{address} has a rate limit quota that is used up: raise it, or wait"),
+                retry_after: self.retry_after,
+            };
+        }
         let what = match self.status {
             503 => "is sealed or not ready: unseal it",
-            429 => "limits the rate of requests: raise its quota, or wait",
             412 | 472 | 473 | 500..=599 => "is in trouble: look at its log",
             _ => "did not answer itself: see what stands in between",
         };
@@ -248,10 +253,21 @@ mod tests {
 
     #[test]
     fn the_time_to_wait_is_the_servers_where_it_gives_one() {
-        let answer = Answer::new(429, Vec::new().into(), Some(Duration::from_secs(17)));
-        let RootError::Unreachable { retry_after, .. } = answer.trouble("https://bao.example") else {
-            panic!("it will pass");
-        };
-        assert_eq!(retry_after, Duration::from_secs(17));
+        let told = |status, wait| Answer::new(status, Vec::new().into(), wait).trouble("https://bao.example");
+        let wait = Some(Duration::from_secs(17));
+        let RootError::Unreachable { retry_after, .. } = told(503, wait) else { panic!("it will pass") };
+        assert_eq!(Some(retry_after), wait);
+    }
+
+    #[test]
+    fn a_server_that_limits_the_rate_is_told_from_one_that_is_not_there() {
+        for wait in [None, Some(Duration::from_secs(2))] {
+            let answer = Answer::new(429, errors("request path quota exceeded").into_bytes().into(), wait);
+            assert_eq!(answer.said(), Said::Transient);
+            let RootError::Throttled { retry_after, .. } = answer.trouble("https://bao.example") else {
+                panic!("its quota is used up");
+            };
+            assert_eq!(retry_after, wait);
+        }
     }
 }

@@ -140,6 +140,10 @@ impl World {
         if self.dropped(who) > dropped {
             self.reach(Reached::DroppedByRebuild);
         }
+        if rebuilding && !self.is_rebuilding(who) {
+            self.life(who).behind = false;
+            self.reach(Reached::Rebuilt);
+        }
         match next {
             Some(next) => self.post_mut(who).phase = Phase::Concluding(next),
             None => self.concluded(who, rebuilding, stale),
@@ -154,10 +158,7 @@ impl World {
             self.commit(who, |tx| openkcm_cmk::cores::answer_all(tx, &landscape, &nonce, now));
             self.note_leases();
         }
-        if rebuilding {
-            self.life(who).behind = false;
-            self.reach(Reached::Rebuilt);
-        } else if stale {
+        if stale && !rebuilding {
             self.reach(Reached::StaleAtStart);
         }
         let (accepted, restarted) = std::mem::take(&mut self.life(who).accepted);

@@ -5,6 +5,7 @@
 pub(crate) mod authorities;
 mod callers;
 mod drift;
+mod failover;
 mod faults;
 mod mail;
 mod owners;

@@ -219,7 +219,7 @@ impl World {
     }
 
     /// One command. It is expected to be taken: whoever gave it had read what it depends on.
-    fn command<R>(
+    pub(super) fn command<R>(
         &mut self,
         line: String,
         command: impl FnOnce(&mut dyn Write, Timestamp) -> Result<Outcome<R>, Failure>,
@@ -260,7 +260,7 @@ impl World {
         regions
     }
 
-    fn note_moves(&mut self, id: &TenantId, before: &[RegionId], after: &[RegionId]) {
+    pub(super) fn note_moves(&mut self, id: &TenantId, before: &[RegionId], after: &[RegionId]) {
         let left = self.left.entry(id.clone()).or_default();
         let returned = after.iter().any(|region| left.contains(region) && !before.contains(region));
         let leaves: Vec<RegionId> = before.iter().filter(|region| !after.contains(region)).cloned().collect();

@@ -46,6 +46,7 @@ pub(crate) enum Input {
     Told(Vec<Waiting>),
     Answer(Answer),
     Hydrated,
+    CaughtUp,
     Demand(ServicePath),
     Rotate(KeyPath),
 }
@@ -61,6 +62,7 @@ impl Input {
             Self::Answer(Answer::Resealed(_)) => "an answer to a seal to further roots".into(),
             Self::Answer(Answer::Probed(answer)) => format!("an answer to a probe of {}", answer.job.tenant),
             Self::Hydrated => "hydrated".into(),
+            Self::CaughtUp => "caught up".into(),
             Self::Demand(path) => format!("a demand for {path}"),
             Self::Rotate(path) => format!("rotate {path}"),
         }
@@ -257,6 +259,10 @@ impl CoreNode {
             }
             Input::Answer(Answer::Probed(answer)) => self.take_probed(answer, around),
             Input::Hydrated => self.step(around, Core::hydrated),
+            Input::CaughtUp => {
+                self.post.disk.commit(store::caught_up);
+                self.step(around, Core::caught_up)
+            }
             Input::Demand(path) => self.step(around, |core, _, now| {
                 core.demand(&path, now);
                 Ok(Effects::default())
@@ -350,10 +356,15 @@ impl CoreNode {
         }
         self.point(Reached::CrashBeforeSettle, around)?;
         if self.post.received(&reading, intake.caught_up)
-            && let Some(running) = self.running.as_mut().filter(|running| !running.hydrated)
+            && let Some(running) = &mut self.running
         {
-            running.hydrated = true;
-            running.queue.push_back(Input::Hydrated);
+            if !running.hydrated {
+                running.hydrated = true;
+                running.queue.push_back(Input::Hydrated);
+            }
+            if running.core.reads_first() {
+                running.queue.push_back(Input::CaughtUp);
+            }
         }
         if changes.is_empty() {
             return Ok(());

@@ -24,6 +24,7 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
     all_hold_the_same_versions(world)?;
     what_is_purged_is_gone(world)?;
     nothing_is_withheld(world)?;
+    failovers_are_worked_off(world)?;
     sovereignty::check_unlinks(world)?;
     for index in 0..REGIONS.len() {
         manifests_agree(world, index)?;
@@ -53,6 +54,24 @@ fn nothing_is_withheld(world: &World) -> Result<(), String> {
         None => Ok(()),
         Some((region, doubt)) => Err(format!("no tombstone is told for region {region}: {doubt:?}")),
     }
+}
+
+/// No tenant stays in a region that is failed over, unless an operator spoke of it since.
+fn failovers_are_worked_off(world: &World) -> Result<(), String> {
+    let all = store::failovers::all(world.registry.disk.view()).expect("memory does not fail");
+    if let Some(running) = all.iter().find(|failover| failover.is_running()) {
+        return Err(format!("the failover of region {} goes on for ever", running.from));
+    }
+    for failover in all.iter().filter(|failover| failover.is_in_force()) {
+        let tenants = landscape::tenants().into_iter().filter_map(|id| world.tenant(&id));
+        let stays = |tenant: &TenantRecord| {
+            tenant.regions.contains(&failover.from) && tenant.revision <= failover.revision
+        };
+        if let Some(tenant) = tenants.into_iter().find(stays) {
+            return Err(format!("{} is in region {}, which is failed over", tenant.tenant, failover.from));
+        }
+    }
+    Ok(())
 }
 
 /// What a Core's manifest sums up is what the Registry expects of its region.

@@ -13,6 +13,7 @@ use openkcm_contracts::{LinkEpoch, TenantId, Timestamp};
 use openkcm_host::BootInstant;
 use openkcm_store::{Read, StoreError};
 
+use super::effects::Ticket;
 use super::step::Step;
 use super::{Core, Effects, ProbeJob, Probed};
 use crate::rules::{Deadline, Denial, Moment, Pause, Refusal, Said, Verdict, proof_ends, verdict};
@@ -61,8 +62,8 @@ impl Core {
                 denials if denials.is_empty() => State::Proven(Moment::of(&**self.keyring.clock())),
                 denials => State::Denied(denials),
             };
-            let (ask_at, next, asked) = Default::default();
-            self.probing.put(id, Watched { epoch, state, ask_at, next, asked, count: 0 });
+            let (ask_at, next, asked, ticket) = Default::default();
+            self.probing.put(id, Watched { epoch, state, ask_at, next, asked, ticket, count: 0 });
             self.ask_later(id);
         }
         Ok(match self.probing.tenants.get(id).map(|watched| &watched.state) {
@@ -241,12 +242,12 @@ impl Core {
         let questions = self.probe_questions(step.view, &served, &denials)?;
         self.probing.number += 1;
         self.probing.under_way += 1;
-        let number = self.probing.number;
-        if let Some(watched) = self.probing.tenants.get_mut(id) {
-            (watched.asked, watched.ask_at) = (Some(number), None);
-            watched.count += 1;
-        }
-        step.effects.probe.push(ProbeJob { tenant: id.clone(), epoch, number, questions });
+        let (number, urgent) = (self.probing.number, self.urgent(id, now));
+        let Some(watched) = self.probing.tenants.get_mut(id) else { return Ok(()) };
+        (watched.asked, watched.ask_at, watched.ticket) = (Some(number), None, Ticket::default());
+        watched.count += 1;
+        let wanted = watched.ticket.wanted();
+        step.effects.probe.push(ProbeJob { tenant: id.clone(), epoch, number, questions, urgent, wanted });
         self.plan_probe(id);
         Ok(())
     }
@@ -255,6 +256,16 @@ impl Core {
     fn proof_ends(&self, id: &TenantId) -> Option<Deadline> {
         let State::Proven(at) = &self.probing.tenants.get(id)?.state else { return None };
         Some(proof_ends(at, self.leased_for(id)?, self.keyring.clock().boot()))
+    }
+
+    /// From when on a probe that begins now is urgent: when half of what the last word of the tenant's L1 holds is
+    /// over. One of a tenant that is not served keeps nobody from losing that.
+    fn urgent(&self, id: &TenantId, now: BootInstant) -> BootInstant {
+        let state = self.probing.tenants.get(id).map(|watched| &watched.state);
+        match (state, self.leased_for(id)) {
+            (Some(State::Proven(at)), Some(ttl)) => at.boot.after(ttl.duration() / 2),
+            _ => now.after(self.probing.every),
+        }
     }
 
     /// A tenant is asked when the next pause is over.

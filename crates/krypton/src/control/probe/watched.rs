@@ -6,6 +6,7 @@ use std::time::Duration;
 use openkcm_contracts::{LinkEpoch, TenantId};
 use openkcm_host::BootInstant;
 
+use super::super::effects::Ticket;
 use crate::rules::{Denial, Moment, PROBED_EVERY};
 
 /// What a tenant's L1 has said.
@@ -29,6 +30,8 @@ pub(super) struct Watched {
     pub(super) next: Option<BootInstant>,
     /// The probe that is under way.
     pub(super) asked: Option<u64>,
+    /// Ends with this, and with the next probe: what was not asked by then is not asked any more.
+    pub(super) ticket: Ticket,
     /// How many there were.
     pub(super) count: u64,
 }

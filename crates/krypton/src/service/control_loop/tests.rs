@@ -19,23 +19,26 @@ use crate::store::SLICE;
 /// As many as a store keeps connections for, and some.
 const READERS: usize = 8;
 
+/// Needs a tokio runtime.
 fn control_loop(store: Store) -> ControlLoop {
     let entropy = Arc::new(SeededEntropy::new(1));
     let (inputs, queue) = mpsc::channel(8);
     let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_000), BootInstant::from_nanos(0)));
     let keyring = Arc::new(Keyring::new(clock.clone()));
-    let core = Core::new(RegionId::new("a").expect("valid"), keyring, entropy);
+    let core = Core::new(RegionId::new("a").expect("valid"), keyring.clone(), entropy);
+    let pace = crate::rules::PacePolicy::default();
     ControlLoop {
         core: Arc::new(Mutex::new(core)),
         store,
-        clock,
-        provider: Provider::new(Roots::default(), Arc::new(openkcm_host::SystemClock), inputs),
+        clock: clock.clone(),
+        provider: Provider::new(Roots::default(), pace, clock, keyring, inputs),
         queue,
         intakes: VecDeque::new(),
         traffic: Traffic::default(),
         settled: watch::channel(0).0,
         rotations: HashMap::new(),
         unsettled: false,
+        to_catch_up: false,
         started: true,
         seen: Timestamp::from_millis(1_000),
     }

@@ -42,7 +42,7 @@ pub struct Advanced {
 /// An operator's word on a purge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// What is held may be destroyed.
+    /// What is held may be destroyed, when its minimum wait is over.
     Confirm,
     /// What waits is held until it is confirmed.
     Hold,
@@ -132,13 +132,16 @@ type Next = (KeyPath, (Stage, u64));
 
 /// The purge that is to be gone on with now.
 fn next(view: &dyn Read, ledger: &Ledger, policy: &PurgePolicy) -> Result<Option<Next>, StoreError> {
-    if let Some((since, path)) = open(view, Stage::Confirmed, 1)?.pop() {
-        return Ok(Some((path, (Stage::Confirmed, since))));
-    }
-    let first = open(view, Stage::Waiting, 1)?.pop();
     let wait = millis(policy.minimum_wait);
     let is_over = |since: u64| wait == 0 || since.saturating_add(wait) <= ledger.clock;
-    Ok(first.filter(|(since, _)| is_over(*since)).map(|(since, path)| (path, (Stage::Waiting, since))))
+    // An operator's yes opens the brake; the minimum wait is nobody's to shorten.
+    for stage in [Stage::Confirmed, Stage::Waiting] {
+        let first = open(view, stage, 1)?.pop();
+        if let Some((since, path)) = first.filter(|(since, _)| is_over(*since)) {
+            return Ok(Some((path, (stage, since))));
+        }
+    }
+    Ok(None)
 }
 
 struct Step<'a> {
@@ -272,7 +275,8 @@ impl Step<'_> {
             let word = Event::KeySealed(KeySealed { seals: Vec::new(), ..sealed.clone() });
             // Above the revision of the word that told of it, which is of term 1.
             let revision = Revision::new(2, sealed.counter);
-            outbox::put(tx, &Letter::new(&word, Audience::Cores, revision, self.now))?;
+            // After every version that is on this disk alone: nothing is lost by its coming late.
+            outbox::put_last(tx, &Letter::new(&word, Audience::Cores, revision, self.now))?;
         }
         let ledger = &mut self.ledger;
         ledger.versions = ledger.versions.saturating_sub(1);

@@ -51,7 +51,7 @@ pub struct Tombstone {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
-    /// An operator has said yes to it: it is destroyed now.
+    /// An operator has said yes to it: it is destroyed as soon as its minimum wait is over.
     Confirmed,
     /// It waits for an operator's word.
     Held,

@@ -113,6 +113,7 @@ fn sealed_by_peer(core: &Bench, id: u8) -> String {
         generation: l2[0].generation,
         version: l2[0].version,
         seals: vec![(local("acme"), l2[0].seals[0].ciphertext.clone())],
+        wanted: openkcm_krypton::control::Wanted::default(),
     };
     let key = super::unseal(&job).expect("the provider opens it");
     let name = (&service(), facts::generation(3), VersionId::from_bytes([id; 16]));

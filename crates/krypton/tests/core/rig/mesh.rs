@@ -15,6 +15,10 @@ pub(crate) enum Link {
     Up,
     /// It hears, and tells manifests; what it makes it can't tell.
     Mute,
+    /// It hears all but definitions and links.
+    Factless,
+    /// It hears all but sealed versions.
+    Sealless,
     /// It neither hears nor tells.
     Cut,
 }
@@ -60,18 +64,26 @@ impl Transport for Way {
             return Err(Self::away());
         }
         let inner = self.mesh.subscribe(reading, after).await?;
-        Ok(Box::new(Reader { inner, link: self.link.subscribe() }))
+        Ok(Box::new(Reader { inner, lane: reading.stream.lane, link: self.link.subscribe() }))
     }
 }
 
 struct Reader {
     inner: Box<dyn Subscription>,
+    lane: Lane,
     link: watch::Receiver<Link>,
 }
 
 #[async_trait]
 impl Subscription for Reader {
     async fn next(&mut self, max: usize) -> Result<Batch, TransportError> {
+        let withheld = match self.lane {
+            Lane::Facts => Some(Link::Factless),
+            Lane::Sealed => Some(Link::Sealless),
+            _ => None,
+        };
+        // The sender outlives its readers.
+        let _ = self.link.wait_for(|link| Some(*link) != withheld).await;
         let cut = async {
             if self.link.wait_for(|link| *link == Link::Cut).await.is_err() {
                 std::future::pending::<()>().await;

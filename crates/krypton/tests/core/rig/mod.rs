@@ -24,7 +24,7 @@ use std::time::Duration;
 use openkcm_contracts::v1::{KeySealed, ManifestBody, StateManifest};
 use openkcm_contracts::{Audience, Event, EventType, Lane, Revision, Role, Timestamp};
 use openkcm_host::{BootInstant, Clock, Entropy, ManualClock, OsEntropy};
-use openkcm_krypton::PurgePolicy;
+use openkcm_krypton::{PacePolicy, PurgePolicy};
 use openkcm_orbital::inbox::quarantine::{Quarantined, quarantine};
 use openkcm_orbital::{Embedded, Letter, Reading, Signer, Stream, Transport, TrustBundle, Verifier};
 use openkcm_roots::{LocalConfig, Roots, RootsConfig};
@@ -69,6 +69,8 @@ pub(crate) struct World {
     pub(crate) lessor: Lessor,
     /// How Cores that start from now on destroy.
     pub(crate) purge: PurgePolicy,
+    /// How fast they ask the providers. The clock stands still: what is not asked at once waits for it.
+    pub(crate) pace: PacePolicy,
     signers: BTreeMap<String, Arc<Signer>>,
     verifier: Arc<Verifier>,
     markers: AtomicUsize,
@@ -111,6 +113,7 @@ impl World {
             roots: roots.with("moody", moody.clone()),
             moody,
             purge: PurgePolicy { minimum_wait: Duration::ZERO, ..PurgePolicy::default() },
+            pace: PacePolicy { per_second: PacePolicy::MOST_PER_SECOND, ..PacePolicy::default() },
             signers,
             verifier,
             markers: AtomicUsize::new(0),
@@ -288,7 +291,7 @@ impl World {
             },
         };
         let data_dir = self.directory.path().join(format!("core-{region}"));
-        Running::start(data_dir, region, self.purge, surroundings).await
+        Running::start(data_dir, region, (self.purge, self.pace), surroundings).await
     }
 
     pub(crate) async fn start_both(&self) -> (Running, Running) {

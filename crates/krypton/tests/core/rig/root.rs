@@ -1,4 +1,4 @@
-//! A provider that does as it is told: answers, is away, denies, or keeps everybody waiting.
+//! A provider that does as it is told: answers, is away, denies, limits the rate, or keeps everybody waiting.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +17,8 @@ pub(crate) enum Mood {
     Answers,
     Away,
     Denies,
+    /// It has been asked too much.
+    Throttles,
     /// Who asks waits until the mood changes.
     Ponders,
 }
@@ -50,6 +52,9 @@ impl Moody {
             Mood::Answers | Mood::Ponders => Ok(()),
             Mood::Away => {
                 Err(RootError::Unreachable { reason: "no route".into(), retry_after: Duration::from_secs(1) })
+            }
+            Mood::Throttles => {
+                Err(RootError::Throttled { reason: "too many questions".into(), retry_after: None })
             }
             Mood::Denies => Err(RootError::Denied { reason: "the owner says no".into() }),
         }

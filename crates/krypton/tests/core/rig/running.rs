@@ -6,10 +6,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use openkcm_contracts::{Revision, VersionId};
+use openkcm_contracts::{Revision, VersionId, placement};
 use openkcm_http::{Access, Token, decode_base64, encode_base64};
 use openkcm_krypton::{
-    Handle, LeasePolicy, Options, PROBED_EVERY, PurgePolicy, Service, StartError, Surroundings,
+    Handle, LeasePolicy, Options, PROBED_EVERY, PacePolicy, PurgePolicy, Service, StartError, Surroundings,
 };
 use openkcm_store::StoreError;
 use serde_json::{Value, json};
@@ -36,6 +36,8 @@ pub(crate) struct Running {
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<String>,
+    /// The tenant's regions, as it tells them.
+    pub(crate) regions: Option<String>,
     pub(crate) body: Value,
     pub(crate) text: String,
 }
@@ -67,14 +69,15 @@ impl Running {
     pub(crate) async fn start(
         data_dir: PathBuf,
         name: &str,
-        purge: PurgePolicy,
+        (purge, pace): (PurgePolicy, PacePolicy),
         surroundings: Surroundings,
     ) -> Self {
         let access = Access::Token(Token::new(TOKEN).expect("a token"));
         let (leases, probed_every) = (LeasePolicy::default(), PROBED_EVERY);
         let change_wait = openkcm_krypton::CHANGE_WAIT;
+        let region_id = region(name);
         let options =
-            Options { data_dir, region: region(name), access, leases, purge, probed_every, change_wait };
+            Options { data_dir, region: region_id, access, leases, purge, probed_every, pace, change_wait };
         let service = eventually("the lock of the one before", async || {
             match Service::start(options.clone(), surroundings.clone()).await {
                 Ok(service) => Some(service),
@@ -95,12 +98,12 @@ impl Running {
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
         let response = self.router.clone().oneshot(request).await.expect("a router never fails");
         let status = response.status().as_u16();
-        let retry_after = response.headers().get("retry-after");
-        let retry_after = retry_after.map(|wait| wait.to_str().expect("text").to_owned());
+        let header = |name| Some(response.headers().get(name)?.to_str().expect("text").to_owned());
+        let (retry_after, regions) = (header("retry-after"), header(placement::HEADER));
         let bytes = axum::body::to_bytes(response.into_body(), MOST_BYTES).await.expect("a short answer");
         let text = String::from_utf8(bytes.to_vec()).expect("text");
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Reply { status, retry_after, body, text }
+        Reply { status, retry_after, regions, body, text }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {

@@ -22,6 +22,8 @@ pub(crate) enum Expected {
     TenantEnded(TenantId, Revision),
     /// The region has heard that an offboarding was taken back. What it serves then is the link's business.
     TenantBack(TenantId, Revision),
+    /// The tenant, which a failover has brought to the region or back, is served.
+    Served(TenantId, Revision),
     /// The tenant is served under the link of this revision.
     Linked(TenantId, Revision),
     /// The tenant is refused by the unlink of this revision.
@@ -48,6 +50,7 @@ impl Expected {
             }
             Self::TenantEnded(tenant, _)
             | Self::TenantBack(tenant, _)
+            | Self::Served(tenant, _)
             | Self::Linked(tenant, _)
             | Self::Unlinked(tenant, _) => format!("/v1/tenants/{tenant}"),
         }
@@ -56,7 +59,7 @@ impl Expected {
     /// Whether a command has not done its work as long as a region does not show it: what is to be refused
     /// everywhere, and the ways back from it.
     pub(super) fn is_binding(&self) -> bool {
-        !matches!(self, Self::KeyActive(..) | Self::Linked(..))
+        !matches!(self, Self::KeyActive(..) | Self::Linked(..) | Self::Served(..))
     }
 
     /// Whether it ends something, which has to be refused.
@@ -96,6 +99,7 @@ impl Expected {
             Self::KeyEnded(..) => ended(document, &["deleted"]),
             Self::TenantEnded(..) => ended(document, &["offboarded", "withdrawn"]),
             Self::TenantBack(..) => back(document),
+            Self::Served(..) => served(document),
             Self::Linked(..) | Self::Unlinked(..) => self.judge_link(document),
         }
     }
@@ -107,7 +111,8 @@ impl Expected {
             | Self::KeyBack(_, revision)
             | Self::KeyEnded(_, revision, _)
             | Self::TenantEnded(_, revision)
-            | Self::TenantBack(_, revision) => ("/revision", *revision),
+            | Self::TenantBack(_, revision)
+            | Self::Served(_, revision) => ("/revision", *revision),
             Self::Linked(_, revision) | Self::Unlinked(_, revision) => ("/link/revision", *revision),
         }
     }
@@ -170,6 +175,19 @@ fn back(document: &Value) -> Seen {
         }
         (false, _) if document["state"] != "active" => {
             Seen::Settled("it holds a later definition of the tenant".to_owned())
+        }
+        (false, _) => not_served(document, "it does not serve yet"),
+    }
+}
+
+/// What a region's document says of a tenant that has come to it.
+fn served(document: &Value) -> Seen {
+    match (document["serving"] == Value::Bool(true), refusal(document)) {
+        (true, _) => Seen::Yes("serving"),
+        // The CMK Server tells the region of the link when it has heard where the tenant is.
+        (false, Some(Code::NotYetKnown)) => Seen::NotYet("it has not heard of a link of its L1".to_owned()),
+        (false, Some(Code::TenantUnlinked)) => {
+            Seen::Settled("its L1 is unlinked (tenant_unlinked)".to_owned())
         }
         (false, _) => not_served(document, "it does not serve yet"),
     }

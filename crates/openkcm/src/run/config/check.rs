@@ -41,6 +41,7 @@ pub(super) fn check(file: File, layers: Layers) -> Result<Config, ConfigError> {
     let listen = checker.listen(&file.listen)?;
     let mesh = checker.mesh(&file.orbital)?;
     let purge = checker.purge(&file.purge)?;
+    let pace = file.l1.pace().or_else(|(key, expected)| checker.fault(key, expected))?;
     Ok(Config {
         component,
         regions: file.regions,
@@ -51,7 +52,8 @@ pub(super) fn check(file: File, layers: Layers) -> Result<Config, ConfigError> {
         lease_terms: file.lease_terms,
         lease_policy: file.lease_policy,
         purge,
-        change_wait: file.change_wait.duration(),
+        change_wait: file.l1.change_wait(),
+        pace,
         probed_every: file.probed_every.duration(),
         directory,
         shown: layers.table,
@@ -73,6 +75,11 @@ impl Checker<'_> {
         let twice = file.regions.iter().enumerate().find(|(at, region)| file.regions[..*at].contains(region));
         if let Some((_, region)) = twice {
             return self.fault("regions", format!("region {region} stands there twice"));
+        }
+        let leased = &file.lease_terms.regions;
+        if let Some(region) = leased.keys().find(|region| !file.regions.contains(region)) {
+            let fault = format!("the landscape has no region {region}: see `regions`");
+            return self.fault(&format!("lease.regions.{region}"), fault);
         }
         match (file.role, &file.regions[..]) {
             (_, []) => self.fault("regions", "at least one region is expected"),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use openkcm_cmk::LeaseTerms;
 use openkcm_contracts::{Period, RegionId, Role};
 use openkcm_http::SpiffeId;
-use openkcm_krypton::{CHANGE_WAIT, LeasePolicy, PurgePolicy};
+use openkcm_krypton::{CHANGE_WAIT, LeasePolicy, PacePolicy, PurgePolicy};
 use openkcm_orbital::nats::Storage;
 use openkcm_roots::RootsConfig;
 use serde::de::{DeserializeOwned, Error as _};
@@ -33,7 +33,7 @@ pub(super) struct File {
     /// Of a Core.
     pub(super) lease_policy: LeasePolicy,
     pub(super) purge: Purge,
-    pub(super) change_wait: Period,
+    pub(super) l1: L1,
     /// Of both.
     pub(super) probed_every: Period,
 }
@@ -78,7 +78,7 @@ struct Krypton {
     #[serde(default)]
     probe: Probes,
     #[serde(default)]
-    l1: Changes,
+    l1: L1,
 }
 
 /// `[lease]` of the CMK Server.
@@ -139,16 +139,38 @@ impl Default for Purge {
     }
 }
 
-/// `[l1]`, of a Core: how a root that comes into a tenant's link later is dealt with.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "a section with keys of its own")]
-pub(super) struct Changes {
-    pub(super) change_wait: Period,
+/// `[l1]`, of a Core: how fast it asks each L1 provider, and how a root that comes into a link later is dealt with.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a section with keys of its own")]
+pub(crate) struct L1 {
+    pub(crate) unwraps_per_second: u32,
+    pub(crate) concurrent: usize,
+    pub(crate) change_wait: Option<Period>,
 }
 
-impl Default for Changes {
+impl Default for L1 {
     fn default() -> Self {
-        Self { change_wait: Period::from_secs(CHANGE_WAIT.as_secs()).expect("three days are a period") }
+        let PacePolicy { per_second, concurrent } = PacePolicy::default();
+        Self { unwraps_per_second: per_second, concurrent, change_wait: None }
+    }
+}
+
+impl L1 {
+    /// How long a root that comes into a link later is waited for.
+    pub(crate) fn change_wait(self) -> Duration {
+        self.change_wait.map_or(CHANGE_WAIT, Period::duration)
+    }
+
+    /// The pace, and what is wrong with it, if anything is: the key, and what was expected.
+    pub(crate) fn pace(self) -> Result<PacePolicy, (&'static str, String)> {
+        let (most, concurrent) = (PacePolicy::MOST_PER_SECOND, PacePolicy::MOST_CONCURRENT);
+        if !(1..=most).contains(&self.unwraps_per_second) {
+            return Err(("l1.unwraps_per_second", format!("1 to {most} is expected")));
+        }
+        if !(1..=concurrent).contains(&self.concurrent) {
+            return Err(("l1.concurrent", format!("1 to {concurrent} is expected")));
+        }
+        Ok(PacePolicy { per_second: self.unwraps_per_second, concurrent: self.concurrent })
     }
 }
 
@@ -260,10 +282,10 @@ pub(super) fn of(role: Role, layers: &Layers) -> Result<File, ConfigError> {
                 shaped(layers)?;
             File {
                 roots,
-                change_wait: l1.change_wait,
                 lease_policy: lease.into(),
                 probed_every: probe.every,
                 purge,
+                l1,
                 ..File::common(role, data_dir, vec![region], listen, orbital)
             }
         }
@@ -290,7 +312,7 @@ impl File {
             lease_policy: LeasePolicy::default(),
             probed_every: Probes::default().every,
             purge: Purge::default(),
-            change_wait: Changes::default().change_wait,
+            l1: L1::default(),
         }
     }
 }

@@ -17,13 +17,13 @@ use std::time::Duration;
 use openkcm_cmk::LeaseTerms;
 use openkcm_contracts::{RegionId, Role};
 use openkcm_http::{SpiffeId, TlsOptions};
-use openkcm_krypton::{LeasePolicy, PurgePolicy};
+use openkcm_krypton::{LeasePolicy, PacePolicy, PurgePolicy};
 use openkcm_orbital::nats::Provision;
 use openkcm_roots::RootsConfig;
 
 pub(crate) use self::check::others_may_use;
 pub(crate) use self::error::ConfigError;
-pub(crate) use self::file::{GivenLeases, Probes};
+pub(crate) use self::file::{GivenLeases, L1, Probes};
 pub(crate) use self::layers::{Flag, FlagValue, Sources};
 use crate::component::Component;
 
@@ -50,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) purge: PurgePolicy,
     /// How long a Core seals nothing to a root that came into a link without its owner's word.
     pub(crate) change_wait: Duration,
+    /// How fast a Core asks each L1 provider.
+    pub(crate) pace: PacePolicy,
     /// How often each tenant's L1 is asked.
     pub(crate) probed_every: Duration,
     /// Where relative paths of `roots` start.

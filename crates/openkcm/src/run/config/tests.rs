@@ -134,6 +134,15 @@ fn a_bad_key_or_value_names_its_place_its_key_and_what_was_expected() {
 }
 
 #[test]
+fn a_lease_for_a_region_that_there_is_not_is_a_mistake() {
+    let landscape = landscape();
+    let directory = landscape.path();
+    load(directory, Role::Cmk, &[], &[("lease.regions.a", "1h")]).expect("there is one");
+    let error = load(directory, Role::Cmk, &[], &[("lease.regions.eu-9", "1h")]).expect_err("refused");
+    assert!(error.contains("lease.regions.eu-9: the landscape has no region eu-9"), "{error}");
+}
+
+#[test]
 fn a_mistake_in_the_file_is_told_with_its_line() {
     let landscape = landscape();
     let path = landscape.path().join("registry.toml");
