@@ -71,7 +71,7 @@ pub(crate) async fn run(program: &Path, arguments: &Arguments) -> anyhow::Result
     tokio::try_join!(publishing, measuring)?;
     client
         .cmk()
-        .link(&path.tenant, &L1Spec { roots: vec![landscape::local_root("bench")], ttl: None })
+        .link(&path.tenant, &L1Spec { roots: vec![landscape::local_root("bench")], ..L1Spec::default() })
         .await?;
     unlinks.until(None).await?;
     hydrate(&mut running, (&client, &path), arguments.definitions).await
@@ -140,7 +140,7 @@ impl Unlinks {
     async fn round(&self) -> anyhow::Result<(Duration, Duration)> {
         let root = landscape::local_root("bench");
         let (cmk, tenant) = (self.client.cmk(), &self.path.tenant);
-        cmk.link(tenant, &L1Spec { roots: vec![root], ttl: None }).await?;
+        cmk.link(tenant, &L1Spec { roots: vec![root], ..L1Spec::default() }).await?;
         self.until(None).await?;
         let requested = elapsed();
         let unlinked = async {

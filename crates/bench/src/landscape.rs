@@ -30,7 +30,7 @@ pub(crate) async fn tenant(client: &Client, system: &SystemPath, root: RootRef) 
     let spec = TenantSpec { regions, labels: Default::default() };
     client.registry().put_tenant(&system.tenant, &spec).await?;
     client.registry().put_key(&KeyPath::System(system.clone()), &KeySpec::default()).await?;
-    client.cmk().link(&system.tenant, &L1Spec { roots: vec![root], ttl: None }).await?;
+    client.cmk().link(&system.tenant, &L1Spec { roots: vec![root], ..L1Spec::default() }).await?;
     Ok(())
 }
 

@@ -40,7 +40,7 @@ pub(crate) async fn run(program: &Path, arguments: &Arguments) -> anyhow::Result
             until(&client, region, &path, Some(Code::TenantUnlinked)).await?;
         }
         refused.push(landscape::elapsed() - committed);
-        client.cmk().link(&path.tenant, &L1Spec { roots: vec![root.clone()], ttl: None }).await?;
+        client.cmk().link(&path.tenant, &L1Spec { roots: vec![root.clone()], ..L1Spec::default() }).await?;
         let committed = landscape::elapsed();
         until(&client, &regions[0], &path, None).await?;
         served.push(landscape::elapsed() - committed);

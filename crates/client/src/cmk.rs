@@ -1,5 +1,6 @@
 //! The CMK Server's routes: which external key is whose root.
 
+use openkcm_contracts::v1::OwnerWord;
 use openkcm_contracts::{RegionId, RootRef, TenantId};
 use reqwest::Method;
 use serde::Serialize;
@@ -15,13 +16,19 @@ pub struct Cmk<'c> {
 }
 
 /// What a tenant's L1 pointer shall be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct L1Spec {
     /// The roots: any one opens, the first is preferred.
     pub roots: Vec<RootRef>,
     /// The tenant's own, stricter TTL, such as `1h`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<String>,
+    /// The public half of the owner's key (base64), which the first link pins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner_key: Option<String>,
+    /// The owner's word for the roots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner_word: Option<OwnerWord>,
 }
 
 impl Client {

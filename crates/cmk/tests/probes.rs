@@ -129,6 +129,7 @@ fn a_cmk_server_that_is_stale_revokes_what_is_denied_everywhere_and_links_nothin
         roots: world::roots(&["k"]),
         owner_key: None,
         ttl: None,
+        owner_word: None,
     };
     world.compare("a", &[(r(9), openkcm_contracts::Event::L1Reference(fact))]);
     world.conclude();

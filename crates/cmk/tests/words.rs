@@ -33,6 +33,7 @@ fn reference(epoch: u64, state: LinkState, key: &str) -> Event {
         roots: roots(&[key]),
         owner_key: None,
         ttl: None,
+        owner_word: None,
     })
 }
 

@@ -107,6 +107,8 @@ codes! {
     L1Denied => "l1_denied", 403, "The L1 provider denies the key", retry: false;
     /// The provider does not answer.
     L1Unreachable => "l1_unreachable", 503, "The L1 provider is unreachable", retry: true;
+    /// The signature of the tenant's owner does not hold for this link.
+    OwnerSignature => "owner_signature", 403, "The owner's signature does not hold", retry: false;
 
     /// There is no such key for this caller.
     UnknownKey => "unknown_key", 404, "There is no such key", retry: false;

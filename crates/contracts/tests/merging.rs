@@ -1,6 +1,11 @@
 //! Receivers only merge: whatever order facts come in, and however often, the newest is held in the end.
 
-use openkcm_contracts::{Meeting, Revision, meet};
+use std::collections::BTreeSet;
+
+use openkcm_contracts::v1::{KeySealed, Seal, SealedBy};
+use openkcm_contracts::{
+    Generation, Meeting, RegionId, Revision, SystemId, TenantId, Timestamp, VersionId, meet,
+};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::{Just, Strategy, any, proptest};
 use proptest::sample::Index;
@@ -86,5 +91,94 @@ proptest! {
         prop_assert_eq!(apply(&mut held, &word), Meeting::Differs);
         prop_assert_eq!(apply(&mut held, &word), Meeting::Same);
         prop_assert_eq!(held, Some(word));
+    }
+}
+
+/// A version as its maker told of it first: sealed to one root.
+fn version() -> KeySealed {
+    KeySealed {
+        tenant: TenantId::new("acme").expect("a label"),
+        system: SystemId::new("hr").expect("a label"),
+        service: None,
+        generation: Generation(Revision::new(1, 2)),
+        version: VersionId::from_bytes([7; 16]),
+        counter: 3,
+        made_at: Timestamp::from_millis(1),
+        maker: RegionId::new("a").expect("a label"),
+        seals: vec![seal(0)],
+        resealed_by: None,
+    }
+}
+
+fn seal(number: u8) -> Seal {
+    Seal { by: SealedBy::L2(VersionId::from_bytes([number; 16])), ciphertext: format!("sealed-{number}") }
+}
+
+/// Words on the version with some of as many seals as are kept.
+fn words() -> impl Strategy<Value = Vec<KeySealed>> {
+    let seals = vec(0..KeySealed::MAX_SEALS as u8, 1..5);
+    let word = |seals: Vec<u8>| KeySealed { seals: seals.into_iter().map(seal).collect(), ..version() };
+    vec(seals.prop_map(word), 1..12)
+}
+
+/// The seals that are held in the end, in any order.
+fn united(words: &[KeySealed]) -> BTreeSet<String> {
+    let mut held = words[0].clone();
+    for word in words {
+        held.unite(word);
+    }
+    held.seals.into_iter().map(|seal| seal.ciphertext).collect()
+}
+
+proptest! {
+    #[test]
+    fn seals_are_united_whatever_order_words_on_them_come_in_and_however_often(
+        (words, shuffled) in words().prop_flat_map(|words| (Just(words.clone()), Just([words.clone(), words].concat()).prop_shuffle()))
+    ) {
+        let all: BTreeSet<String> =
+            words.iter().flat_map(|word| &word.seals).map(|seal| seal.ciphertext.clone()).collect();
+        prop_assert_eq!(&united(&words), &all);
+        prop_assert_eq!(united(&shuffled), all);
+    }
+
+    #[test]
+    fn uniting_united_words_is_as_uniting_the_words((one, other) in (words(), words())) {
+        let unite_all = |words: &[KeySealed]| {
+            let mut held = words[0].clone();
+            for word in words {
+                held.unite(word);
+            }
+            held
+        };
+        let apart = united(&[unite_all(&one), unite_all(&other)]);
+        prop_assert_eq!(apart, united(&[one, other].concat()));
+    }
+
+    #[test]
+    fn no_number_of_later_words_takes_away_what_a_version_was_made_with(numbers in vec(any::<u8>(), 0..100)) {
+        let mut held = version();
+        for number in numbers {
+            held.unite(&KeySealed { seals: vec![seal(number)], ..version() });
+            prop_assert!(held.seals.contains(&seal(0)) && held.seals.len() <= KeySealed::MAX_SEALS);
+            prop_assert!(held.seals.contains(&seal(number)), "the newest is held too");
+        }
+    }
+}
+
+#[test]
+fn seals_of_what_is_another_version_or_another_cores_word_are_not_taken() {
+    let region = |name| RegionId::new(name).expect("a label");
+    let word = KeySealed { seals: vec![seal(1)], ..version() };
+    for other in [
+        KeySealed { counter: 4, ..word.clone() },
+        KeySealed { made_at: Timestamp::from_millis(2), ..word.clone() },
+        KeySealed { generation: Generation(Revision::new(1, 3)), ..word.clone() },
+        KeySealed { maker: region("b"), ..word.clone() },
+        KeySealed { resealed_by: Some(region("b")), ..word.clone() },
+        KeySealed { version: VersionId::from_bytes([8; 16]), ..word },
+    ] {
+        let mut held = version();
+        assert!(!held.unite(&other));
+        assert_eq!(held, version());
     }
 }

@@ -21,4 +21,4 @@ pub mod store;
 pub use api::openapi;
 pub use openkcm_component::StartError;
 pub use rules::{Brake, LeasePolicy, PROBED_EVERY, PacePolicy, PurgePolicy};
-pub use service::{Handle, Options, Service, Surroundings};
+pub use service::{CHANGE_WAIT, Handle, Options, Service, Surroundings};

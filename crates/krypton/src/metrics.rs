@@ -13,6 +13,9 @@ use crate::keyring::Keyring;
 use crate::service::purges::Shown;
 use crate::service::{Handle, LineView};
 
+const PLAINTEXT_KEYS: &str = "Plaintext L2 and L3 keys in the process's locked memory.";
+const ROOTS_AWAITED: &str = "Tenants with a root in their link that nothing is sealed to yet.";
+
 /// Registers what a Core measures.
 pub(crate) fn register(registry: &mut Registry, handle: &Handle) {
     registry.register_collector(Box::new(Gauges {
@@ -38,11 +41,7 @@ impl Collector for Gauges {
         let gauges = [
             ("tenants_serving", "Tenants that are served by this Core.", serving),
             ("tenants_known", "Tenants that this Core has heard of.", known),
-            (
-                "plaintext_keys",
-                "Plaintext L2 and L3 keys in the process's locked memory.",
-                memory.slots_in_use,
-            ),
+            ("plaintext_keys", PLAINTEXT_KEYS, memory.slots_in_use),
             ("purges_waiting", "Purges that wait for their time, or are under way.", whole(purges.waiting)),
             ("purges_held", "Purges that wait for an operator's word.", whole(purges.held)),
             (
@@ -50,6 +49,7 @@ impl Collector for Gauges {
                 "Key versions that were destroyed since the store was made.",
                 whole(purges.destroyed),
             ),
+            ("roots_awaited", ROOTS_AWAITED, whole(self.purges.roots_awaited())),
             ("locked_memory_bytes", "Memory that the process has locked for keys.", memory.bytes_locked),
         ];
         for (name, help, value) in gauges {

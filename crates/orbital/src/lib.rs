@@ -16,6 +16,7 @@ mod letter;
 mod merkle;
 pub mod nats;
 pub mod outbox;
+mod owner;
 mod signing;
 mod transport;
 mod trust;
@@ -27,6 +28,7 @@ pub use envelope::{Address, Envelope, EnvelopeError, MAX_BODY_LEN, Message, Read
 pub use intake::Intake;
 pub use letter::Letter;
 pub use merkle::Proof;
+pub use owner::{OwnerKey, is_owner_key, is_owners};
 pub use signing::{Signer, SigningError};
 pub use transport::embedded::Embedded;
 pub use transport::{Batch, Delivered, Position, Published, Subscription, Transport, TransportError};

@@ -220,7 +220,7 @@ fn check_content(event: &Event, envelope: &Envelope, key: &TrustedKey) -> Result
         return Err(Rejection::Misplaced);
     }
     let speaks_for = match event {
-        Event::KeySealed(fact) => Some(&fact.maker),
+        Event::KeySealed(fact) => Some(fact.teller()),
         Event::StateManifest(fact) => Some(&fact.region),
         _ => None,
     };

@@ -77,6 +77,12 @@ reached! {
     RotatedByTime => "a rotation by the definition's period",
     /// A version was made while two L2 versions were open.
     L2Rotated => "a rotation of an l2",
+    /// L3 versions were sealed anew under another L2.
+    Resealed => "l3 versions sealed anew under another l2",
+    /// A Core sealed a version anew that another one had made.
+    ResealedAnothers => "a version sealed anew by a core that did not make it",
+    /// A Core crashed with new seals in hand that were not kept.
+    CrashBeforeReseal => "a crash before new seals are kept",
     /// Another region decrypted what one had encrypted.
     DecryptElsewhere => "a decryption in another region",
     /// A ciphertext of a version that is not there yet was refused for now.

@@ -14,7 +14,7 @@ use openkcm_contracts::v1::{Seal, SealedBy};
 use openkcm_contracts::{RootRef, SystemPath, TenantId, VersionId};
 use openkcm_host::{SeededEntropy, random_array};
 use openkcm_krypton::control::{
-    ProbeAnswer, ProbeJob, ProbeQuestion, Probed, SealJob, Sealed, UnsealJob, Unsealed,
+    ProbeAnswer, ProbeJob, ProbeQuestion, Probed, ResealJob, Resealed, SealJob, Sealed, UnsealJob, Unsealed,
 };
 use openkcm_krypton::rules::{Moment, Refusal, Said};
 use openkcm_roots::Binding;
@@ -38,6 +38,7 @@ pub(crate) enum Mood {
 pub(crate) enum Question {
     Unseal(UnsealJob),
     Seal(SealJob),
+    Reseal(ResealJob),
     Probe(ProbeJob),
 }
 
@@ -46,6 +47,7 @@ impl Question {
         match self {
             Self::Unseal(job) => &job.path.tenant,
             Self::Seal(job) => &job.path.tenant,
+            Self::Reseal(job) => &job.path.tenant,
             Self::Probe(job) => &job.tenant,
         }
     }
@@ -55,6 +57,7 @@ impl Question {
         match self {
             Self::Unseal(job) => Some(&job.path),
             Self::Seal(job) => Some(&job.path),
+            Self::Reseal(job) => Some(&job.path),
             Self::Probe(_) => None,
         }
     }
@@ -63,6 +66,7 @@ impl Question {
         match self {
             Self::Unseal(job) => job.epoch,
             Self::Seal(job) => job.epoch,
+            Self::Reseal(job) => job.epoch,
             Self::Probe(job) => job.epoch,
         }
     }
@@ -83,6 +87,7 @@ pub(crate) struct Job {
 pub(crate) enum Answer {
     Unsealed(Unsealed),
     Sealed(Sealed),
+    Resealed(Resealed),
     Probed(Probed),
 }
 
@@ -92,6 +97,7 @@ impl Answer {
         match self {
             Self::Unsealed(answer) => answer.outcome.as_ref().err().copied(),
             Self::Sealed(answer) => answer.outcome.as_ref().err().copied(),
+            Self::Resealed(answer) => answer.outcome.as_ref().err().copied(),
             Self::Probed(answer) => {
                 let has_said = |said| answer.answers.iter().any(|answer| answer.said == said);
                 match (has_said(Said::No), has_said(Said::Yes)) {
@@ -110,6 +116,7 @@ impl Answer {
         match self {
             Self::Unsealed(answer) => answer.outcome.is_ok(),
             Self::Sealed(answer) => answer.outcome.is_ok(),
+            Self::Resealed(answer) => answer.outcome.is_ok(),
             Self::Probed(answer) => answer.answers.iter().any(|answer| answer.said == Said::Yes),
         }
     }
@@ -179,6 +186,11 @@ impl Provider {
                 let (outcome, denied_by) = told(self.seal(&job));
                 Answer::Sealed(Sealed { job, outcome, asked, denied_by })
             }
+            Question::Reseal(job) => {
+                let sealed = self.seal_by(&job.roots, &binding(&job.path, job.sealed.version), &job.key);
+                let (outcome, denied_by) = told(sealed);
+                Answer::Resealed(Resealed { job, outcome, denied_by })
+            }
             Question::Probe(job) => {
                 let answers = job.questions.iter().map(|question| self.prove(question)).collect();
                 Answer::Probed(Probed { job, answers, asked })
@@ -232,14 +244,18 @@ impl Provider {
     }
 
     fn seal(&self, job: &SealJob) -> Result<Vec<Seal>, Refused> {
+        self.seal_by(&job.roots, &binding(&job.path, job.version), &job.key)
+    }
+
+    fn seal_by(&self, roots: &[RootRef], bound: &[u8], key: &SecretKey) -> Result<Vec<Seal>, Refused> {
         let mut seals = Vec::new();
         let mut refusal = Refusal::HYDRATING;
-        for reference in &job.roots {
+        for reference in roots {
             match self.willing(reference) {
                 Ok(root) => {
                     let nonce: [u8; xaes::NONCE_LEN] = random_array(&self.entropy);
-                    let mut body = job.key.expose().to_vec();
-                    xaes::seal(&root.key, &nonce, &binding(&job.path, job.version), &mut body);
+                    let mut body = key.expose().to_vec();
+                    xaes::seal(&root.key, &nonce, bound, &mut body);
                     let ciphertext = BASE64.encode([&nonce[..], &body].concat());
                     seals.push(Seal { by: SealedBy::Root(reference.clone()), ciphertext });
                 }

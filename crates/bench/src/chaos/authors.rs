@@ -188,7 +188,7 @@ impl Author<'_> {
     async fn link(&self) -> Option<()> {
         let tenant = &self.tenant.system.tenant;
         let what = format!("linking {tenant}");
-        let spec = L1Spec { roots: vec![local_root(tenant.as_str())], ttl: None };
+        let spec = L1Spec { roots: vec![local_root(tenant.as_str())], ..L1Spec::default() };
         lock(&self.tenant.link).phase += 1;
         let pointer =
             insist(self.ledger, &what, || async { self.client.cmk().link(tenant, &spec).await }).await?;

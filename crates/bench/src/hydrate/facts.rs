@@ -180,6 +180,7 @@ fn link() -> anyhow::Result<Event> {
         roots: vec![local_root("bench")],
         owner_key: None,
         ttl: None,
+        owner_word: None,
     }))
 }
 

@@ -93,6 +93,7 @@ async fn start(
         leases,
         purge,
         probed_every: PROBED_EVERY,
+        change_wait: openkcm_krypton::CHANGE_WAIT,
         pace: openkcm_krypton::PacePolicy::default(),
     };
     let begun = elapsed();

@@ -72,7 +72,7 @@ async fn tenant(
     client.registry().put_tenant(&system.tenant, &spec).await?;
     client.registry().put_key(&KeyPath::System(system.clone()), &KeySpec::default()).await?;
     let roots = vec![landscape::local_root(system.tenant.as_str())];
-    client.cmk().link(&system.tenant, &L1Spec { roots, ttl: None }).await?;
+    client.cmk().link(&system.tenant, &L1Spec { roots, ..L1Spec::default() }).await?;
     let mut keys = Vec::with_capacity(services);
     for service in 0..services {
         let path = system.service(ServiceId::new(&format!("s{service:04}"))?);

@@ -17,7 +17,7 @@ use crate::harness::{Count, client_of, component, patient, refusal, tenant};
 const L1: &str = "/v1/tenants/acme/l1";
 
 fn spec() -> L1Spec {
-    L1Spec { roots: Vec::new(), ttl: None }
+    L1Spec { roots: Vec::new(), ..L1Spec::default() }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use openkcm_contracts::v1::LinkState;
+use openkcm_contracts::v1::{LinkState, OwnerWord};
 use openkcm_contracts::{
     Generation, LinkEpoch, Period, RegionId, Revision, RootRef, TenantId, TenantState, Timestamp,
 };
@@ -27,6 +27,26 @@ pub struct LinkBody {
     #[serde(default)]
     #[schema(example = "1h")]
     pub ttl: Option<String>,
+    /// The public half of the owner's key (Ed25519, base64): the first link of a tenant pins it, and another one takes its
+    /// place only in a link that it signs.
+    #[serde(default)]
+    #[schema(example = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=")]
+    pub owner_key: Option<String>,
+    /// The owner's word for these roots: with it, regions seal to a root that was not linked before at once, and without
+    /// it after a wait.
+    #[serde(default)]
+    pub owner_word: Option<OwnerWordBody>,
+}
+
+/// The word of a tenant's owner, as `openkcm l1 link --sign-with` makes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnerWordBody {
+    /// Above the number of the owner's last word.
+    pub number: u64,
+    /// The Ed25519 signature, base64.
+    #[schema(max_length = 88)]
+    pub signature: String,
 }
 
 /// A root: a key in the customer's own KMS or HSM. A reference, never a credential.
@@ -65,6 +85,17 @@ pub struct PointerBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false, example = "1h")]
     pub ttl: Option<Period>,
+    /// The generation of the tenant that the link was made for, which the owner's word names.
+    #[schema(value_type = String, example = "1.7")]
+    pub generation: Generation,
+    /// The public half of the owner's key that is pinned; absent where none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub owner_key: Option<String>,
+    /// The owner's word for these roots; absent where they were linked without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub owner_word: Option<OwnerWordBody>,
     /// What the roots answered when they were last asked.
     pub health: HealthBody,
     /// The regions that were ever told of this pointer.
@@ -180,7 +211,10 @@ impl LinkBody {
         let ttl = self.ttl.map(|ttl| ttl.parse::<Period>());
         let ttl = ttl.transpose().map_err(|error| Problem::invalid_request("ttl", error.to_string()))?;
         let roots = self.roots.into_iter().map(RootRef::from).collect();
-        LinkRequest::new(roots, ttl).map_err(|fault| {
+        let word = self.owner_word.map(|OwnerWordBody { number, signature }| OwnerWord { number, signature });
+        let request =
+            LinkRequest::new(roots, ttl).and_then(|request| request.with_owner(self.owner_key, word));
+        request.map_err(|fault| {
             let detail = fault.to_string();
             Problem::invalid_request(fault.field, detail)
         })
@@ -214,6 +248,11 @@ impl From<Pointer> for PointerBody {
             revision: pointer.revision,
             roots: pointer.roots.into_iter().map(RootBody::from).collect(),
             ttl: pointer.ttl,
+            generation: pointer.generation,
+            owner_key: pointer.owner_key,
+            owner_word: pointer
+                .owner_word
+                .map(|OwnerWord { number, signature }| OwnerWordBody { number, signature }),
             health: pointer.health.into(),
             told: pointer.told.into_keys().collect(),
             linked_at: pointer.linked_at,

@@ -32,7 +32,8 @@ type Shown = WithEtag<Json<PointerBody>>;
     responses(
         (status = 200, description = "The tenant is linked.", body = PointerBody,
             headers(("ETag" = String, description = "The revision."))),
-        (status = 403, description = "`l1_denied`: a provider refuses a root's use; nothing was changed.",
+        (status = 403, description = "`l1_denied`: a provider refuses a root's use; nothing was changed. \
+            `owner_signature`: the signature of the tenant's owner does not hold.",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`not_yet_known`: the Registry has not told of the tenant yet; try again. \
             `tenant_offboarded`: it is no customer any more.",

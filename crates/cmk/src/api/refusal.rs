@@ -30,6 +30,7 @@ fn code_of(refusal: &Refusal) -> Code {
         Refusal::NotYetKnown => Code::NotYetKnown,
         Refusal::TenantOffboarded => Code::TenantOffboarded,
         Refusal::Stale | Refusal::Behind { .. } => Code::AuthorityStale,
+        Refusal::OwnersWord(_) => Code::OwnerSignature,
         Refusal::NotLinked => Code::NotLinked,
         Refusal::PreconditionRequired => Code::PreconditionRequired,
         Refusal::PreconditionFailed { .. } => Code::PreconditionFailed,

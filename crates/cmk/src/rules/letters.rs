@@ -126,6 +126,7 @@ fn reference(pointer: &Pointer, with_roots: bool) -> Event {
         roots: if with_roots { pointer.roots.clone() } else { Vec::new() },
         owner_key: pointer.owner_key.clone(),
         ttl: pointer.ttl,
+        owner_word: pointer.owner_word.clone().filter(|_| pointer.is_linked()),
     })
 }
 

@@ -2,13 +2,15 @@
 //!
 //! An epoch is the revision that made a link. The first link makes one, a link after an Unlink makes
 //! one, and so does a change of the roots (or of their order) while linked: it is another link, and no
-//! Core may take a lease on the old roots for one on the new. Another TTL alone keeps the epoch.
+//! Core may take a lease on the old roots for one on the new. Another TTL alone keeps the epoch, and so does
+//! the word of the owner for the roots that are linked.
 //!
 //! Not here: whether the roots are usable. That was asked before, outside of any transaction.
 
 use openkcm_contracts::v1::LinkState;
 use openkcm_contracts::{LinkEpoch, TenantState, Timestamp};
 
+use super::owner::Owners;
 use super::{Decision, Held, LinkRequest, Precondition, Refusal, letters};
 use crate::store::{Health, Pointer, Tenant};
 
@@ -36,7 +38,7 @@ pub fn may_link<'a>(held: &Held<'a>, precondition: &Precondition) -> Result<&'a 
 /// the health, and nobody is told.
 ///
 /// # Errors
-/// As [`may_link`].
+/// As [`may_link`]; and when the word of the tenant's owner does not hold.
 pub fn link(
     held: &Held<'_>,
     request: &LinkRequest,
@@ -45,9 +47,14 @@ pub fn link(
     now: Timestamp,
 ) -> Result<Decision, Refusal> {
     let tenant = may_link(held, precondition)?;
+    let owners = Owners::after(held, request, tenant.fact.generation)?;
     let present = held.pointer.filter(|pointer| continues(pointer, tenant));
     let same_roots = present.filter(|pointer| pointer.roots == request.roots());
-    if let Some(same) = same_roots.filter(|pointer| pointer.ttl == request.ttl()) {
+    let same = |pointer: &&Pointer| {
+        let of_owner = (&pointer.owner_key, &pointer.owner_word) == (&owners.key, &owners.word);
+        pointer.ttl == request.ttl() && of_owner
+    };
+    if let Some(same) = same_roots.filter(same) {
         return Ok(Decision::nothing(Pointer { health, ..same.clone() }));
     }
     let mut pointer = Pointer {
@@ -57,7 +64,9 @@ pub fn link(
         revision: held.next,
         state: LinkState::Linked,
         roots: request.roots().to_vec(),
-        owner_key: held.pointer.and_then(|pointer| pointer.owner_key.clone()),
+        owner_key: owners.key,
+        owner_word: owners.word,
+        owner_number: owners.number,
         ttl: request.ttl(),
         health,
         told: held.pointer.map(|pointer| pointer.told.clone()).unwrap_or_default(),

@@ -10,6 +10,7 @@
 pub mod lease;
 pub(crate) mod letters;
 mod link;
+mod owner;
 mod precondition;
 pub mod probe;
 pub mod rebuild;
@@ -113,6 +114,9 @@ pub enum Refusal {
         /// What it says.
         claims: Revision,
     },
+    /// The owner's word does not hold.
+    #[error("{0}")]
+    OwnersWord(&'static str),
     /// There never was a pointer.
     #[error("the tenant was never linked")]
     NotLinked,

@@ -8,7 +8,7 @@
 //! Records and words in, a pointer out. What the mesh does not tell (when a link was made, what the roots last
 //! answered) is taken from the store where it speaks of the same link.
 
-use openkcm_contracts::v1::{L1Reference, L1Revoke, LinkState};
+use openkcm_contracts::v1::{L1Reference, L1Revoke, LinkState, OwnerWord};
 use openkcm_contracts::{Event, Generation, LinkEpoch, Revision, TenantId, TenantState, Timestamp};
 use openkcm_orbital::words::found::{Lost, Prevails};
 
@@ -129,6 +129,11 @@ fn said_pointer(tenant: &TenantId, held: Option<&Pointer>, said: &Said, now: Tim
         state: if unlinked { LinkState::Unlinked } else { LinkState::Linked },
         roots: fact.roots,
         owner_key: fact.owner_key,
+        owner_number: held
+            .map(|held| held.owner_number)
+            .max(fact.owner_word.as_ref().map(|word| word.number))
+            .unwrap_or_default(),
+        owner_word: fact.owner_word,
         ttl: fact.ttl,
         health: same_link.map_or_else(|| taken_health(now), |held| held.health.clone()),
         told: held.map(|held| held.told.clone()).unwrap_or_default(),
@@ -149,6 +154,7 @@ fn unknown(tenant: &TenantId, held: Option<&Pointer>, revoke: &(Revision, L1Revo
         roots: held.map(|held| held.roots.clone()).unwrap_or_default(),
         owner_key: held.and_then(|held| held.owner_key.clone()),
         ttl: held.and_then(|held| held.ttl),
+        owner_word: None,
     }
 }
 
@@ -167,7 +173,13 @@ fn taken_health(now: Timestamp) -> Health {
 fn same_content(held: &Pointer, taken: &Pointer) -> bool {
     let of = |pointer: &Pointer| (pointer.generation, pointer.epoch, pointer.state, pointer.ttl);
     let roots = held.roots == taken.roots || !held.is_linked();
-    of(held) == of(taken) && roots && held.owner_key == taken.owner_key
+    let owners = |pointer: &Pointer| (pointer.owner_key.clone(), told_word(pointer));
+    of(held) == of(taken) && roots && owners(held) == owners(taken)
+}
+
+/// The owner's word as regions are told of it: of a link that stands.
+fn told_word(pointer: &Pointer) -> Option<OwnerWord> {
+    pointer.owner_word.clone().filter(|_| pointer.is_linked())
 }
 
 /// Whether a pointer takes account of a word: it is newer, or this is its own word. A link that a revoke has
@@ -179,7 +191,8 @@ pub fn knows(pointer: &Pointer, word: &Event, revision: Revision) -> bool {
             let roots = fact.roots == pointer.roots || !pointer.is_linked();
             let same = of == (pointer.generation, pointer.epoch, pointer.state, pointer.ttl)
                 && roots
-                && fact.owner_key == pointer.owner_key;
+                && fact.owner_key == pointer.owner_key
+                && fact.owner_word == told_word(pointer);
             pointer.revision > revision || (pointer.revision == revision && same)
         }
         Event::L1Revoke(fact) if pointer.is_linked() => pointer.epoch > fact.epoch,

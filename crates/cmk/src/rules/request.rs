@@ -2,7 +2,9 @@
 //!
 //! Not checked here: whether a provider is configured and a root usable. That is asked of the roots.
 
+use openkcm_contracts::v1::OwnerWord;
 use openkcm_contracts::{Period, RootRef};
+use openkcm_orbital::is_owner_key;
 
 /// Most roots of one pointer: one for each of two providers in two places. Each is probed at every
 /// link and sealed under by every Core, so more would only make both slower.
@@ -13,6 +15,8 @@ pub const MAX_ROOTS: usize = 4;
 pub struct LinkRequest {
     roots: Vec<RootRef>,
     ttl: Option<Period>,
+    owner_key: Option<String>,
+    owner_word: Option<OwnerWord>,
 }
 
 /// What is wrong with a request, and in which field of it. Repeats nothing of what was sent.
@@ -41,12 +45,40 @@ impl LinkRequest {
                 return Err(fault(format!("roots[{index}]"), "this root is already in the list"));
             }
         }
-        Ok(Self { roots, ttl })
+        Ok(Self { roots, ttl, owner_key: None, owner_word: None })
+    }
+
+    /// The same, with the public half of the owner's key to pin, and the owner's word for the roots.
+    ///
+    /// # Errors
+    /// When the key is none, or the signature is longer than one is.
+    pub fn with_owner(
+        self,
+        owner_key: Option<String>,
+        owner_word: Option<OwnerWord>,
+    ) -> Result<Self, RequestFault> {
+        if owner_key.as_deref().is_some_and(|key| !is_owner_key(key)) {
+            return Err(fault("owner_key", "an Ed25519 public key in base64 is expected"));
+        }
+        if owner_word.as_ref().is_some_and(|word| word.signature.len() > OwnerWord::SIGNATURE_LEN) {
+            return Err(fault("owner_word.signature", "an Ed25519 signature in base64 is expected"));
+        }
+        Ok(Self { owner_key, owner_word, ..self })
     }
 
     /// The roots, the preferred one first.
     pub fn roots(&self) -> &[RootRef] {
         &self.roots
+    }
+
+    /// The public half of the owner's key, where one is to be pinned.
+    pub fn owner_key(&self) -> Option<&str> {
+        self.owner_key.as_deref()
+    }
+
+    /// The owner's word for the roots.
+    pub fn owner_word(&self) -> Option<&OwnerWord> {
+        self.owner_word.as_ref()
     }
 
     /// The tenant's own lease, if it asks for one.

@@ -67,6 +67,8 @@ fn forgotten(held: &Held<'_>, now: Timestamp) -> Pointer {
         state: LinkState::Linked,
         roots: Vec::new(),
         owner_key: None,
+        owner_word: None,
+        owner_number: 0,
         ttl: None,
         health: Health { reason: Some(unknown.into()), last_good: None, ..Health::ok(now) },
         told: [].into(),

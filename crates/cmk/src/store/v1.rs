@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use openkcm_contracts::v1::{LinkState, TenantDefine};
+use openkcm_contracts::v1::{LinkState, OwnerWord, TenantDefine};
 use openkcm_contracts::{Generation, LinkEpoch, Period, RegionId, Revision, RootRef, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -33,8 +33,15 @@ pub struct Pointer {
     pub state: LinkState,
     /// The roots, the preferred one first.
     pub roots: Vec<RootRef>,
-    /// The tenant's own Ed25519 key; nobody pins one yet.
+    /// The public half of the owner's key (Ed25519, base64), as the first link of the generation pinned it, or a later
+    /// word of the owner.
     pub owner_key: Option<String>,
+    /// The owner's word for these roots, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_word: Option<OwnerWord>,
+    /// The number of the owner's last word for any roots.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub owner_number: u64,
     /// The tenant's own lease, where it is stricter than the landscape's.
     pub ttl: Option<Period>,
     /// What the roots answered when they were last asked.
@@ -149,6 +156,11 @@ impl Health {
     pub fn ok(at: Timestamp) -> Self {
         Self { outcome: ProbeOutcome::Ok, at, reason: None, last_good: Some(at), since: Some(at) }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_none_yet(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Pointer {

@@ -18,7 +18,7 @@ pub use manifest::{
     Contents, Kept, LeaseReport, Listed, ListedThing, ManifestBody, ManifestQuery, Node, NodeDigest,
     PurgeReport, StateManifest, is_far_ahead,
 };
-pub use sovereign::{Dispute, L1Reference, L1Revoke, LinkState, SovereignLease, Unsettled};
+pub use sovereign::{Dispute, L1Reference, L1Revoke, LinkState, OwnerWord, SovereignLease, Unsettled};
 
 /// Any event's body, with the type that says how to read it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -33,6 +33,64 @@ pub struct L1Reference {
     pub owner_key: Option<String>,
     /// The tenant's own lease, where it is stricter than the landscape's.
     pub ttl: Option<Period>,
+    /// The word of the tenant's owner for these roots, and for the key that is its own from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_word: Option<OwnerWord>,
+}
+
+impl L1Reference {
+    /// What the tenant's owner signs, as its word number `number`: the roots in their order, and the owner key.
+    pub fn owner_bytes(&self, number: u64) -> Vec<u8> {
+        OwnerWord::bytes(&self.tenant, self.generation, &self.roots, self.owner_key.as_deref(), number)
+    }
+}
+
+/// The word of a tenant's owner for the roots of a link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnerWord {
+    /// Its number. A word that is not above the owner's last is of no effect, so that none is said again by others.
+    pub number: u64,
+    /// The Ed25519 signature (RFC 8032) over [`OwnerWord::bytes`], by the owner key that holds before it; base64.
+    pub signature: String,
+}
+
+impl OwnerWord {
+    /// Most bytes of a signature in base64: there are 64 of it.
+    pub const SIGNATURE_LEN: usize = 88;
+    /// Separates this use of an owner's key from every other.
+    const DOMAIN: &'static [u8] = b"openkcm.l1-owner.v1";
+
+    /// What is signed: each part with its length before it, and the number of roots and of options before them, so that
+    /// no two links have the same bytes.
+    pub fn bytes(
+        tenant: &TenantId,
+        generation: Generation,
+        roots: &[RootRef],
+        owner_key: Option<&str>,
+        number: u64,
+    ) -> Vec<u8> {
+        let mut bytes = Self::DOMAIN.to_vec();
+        let mut push = |part: &[u8]| {
+            bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(part);
+        };
+        push(tenant.as_str().as_bytes());
+        push(generation.to_string().as_bytes());
+        push(&number.to_be_bytes());
+        push(owner_key.unwrap_or_default().as_bytes());
+        push(&(roots.len() as u64).to_be_bytes());
+        for root in roots {
+            push(root.provider.as_bytes());
+            push(root.key.as_bytes());
+            push(&(root.options.len() as u64).to_be_bytes());
+            for (name, value) in &root.options {
+                push(name.as_bytes());
+                push(value.as_bytes());
+            }
+        }
+        bytes
+    }
 }
 
 /// `L1.Revoke`: every link up to and including this epoch is dead.

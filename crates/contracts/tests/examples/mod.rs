@@ -2,8 +2,8 @@
 
 use openkcm_contracts::v1::{
     Contents, Dispute, Kept, KeyDefine, KeyPurge, KeySealed, L1Reference, L1Revoke, LeaseReport, LinkState,
-    Listed, ListedThing, ManifestBody, ManifestQuery, Node, NodeDigest, PurgeReport, Seal, SealedBy,
-    SovereignLease, StateManifest, TenantDefine, Unsettled,
+    Listed, ListedThing, ManifestBody, ManifestQuery, Node, NodeDigest, OwnerWord, PurgeReport, Seal,
+    SealedBy, SovereignLease, StateManifest, TenantDefine, Unsettled,
 };
 use openkcm_contracts::{
     Algorithm, DefinitionState, Event, Generation, Layer, LinkEpoch, Period, RegionId, Revision, RootRef,
@@ -122,7 +122,10 @@ fn cmk_servers() -> Vec<Named> {
         ],
         owner_key: Some("11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=".into()),
         ttl: Some(period("1h")),
+        owner_word: None,
     };
+    let word = OwnerWord { number: 7, signature: "c2lnbmF0dXJl".into() };
+    let signed = L1Reference { owner_word: Some(word), ..linked.clone() };
     let unlinked = L1Reference {
         state: LinkState::Unlinked,
         roots: Vec::new(),
@@ -153,6 +156,7 @@ fn cmk_servers() -> Vec<Named> {
     };
     vec![
         ("L1.Reference", Event::L1Reference(linked)),
+        ("L1.Reference.signed", Event::L1Reference(signed)),
         ("L1.Reference.unlinked", Event::L1Reference(unlinked)),
         ("L1.Revoke", Event::L1Revoke(revoke)),
         ("Sovereign.Lease", Event::SovereignLease(lease)),
@@ -217,6 +221,7 @@ fn cores() -> Vec<Named> {
         made_at: MOMENT,
         maker: region("eu-1"),
         seals: vec![seal(SealedBy::L2(version(0x5A)), "c2VhbGVk")],
+        resealed_by: None,
     };
     let l2 = KeySealed {
         service: None,
@@ -225,6 +230,7 @@ fn cores() -> Vec<Named> {
         ..l3.clone()
     };
     let destroyed = KeySealed { seals: Vec::new(), ..l3.clone() };
+    let resealed = KeySealed { resealed_by: Some(region("us-1")), ..l3.clone() };
     vec![
         ("State.Manifest", Event::StateManifest(digests)),
         ("State.Manifest.listing", Event::StateManifest(listing)),
@@ -232,5 +238,6 @@ fn cores() -> Vec<Named> {
         ("Key.Sealed", Event::KeySealed(l3)),
         ("Key.Sealed.l2", Event::KeySealed(l2)),
         ("Key.Sealed.destroyed", Event::KeySealed(destroyed)),
+        ("Key.Sealed.resealed", Event::KeySealed(resealed)),
     ]
 }

@@ -1,8 +1,10 @@
 //! The JSON forms of requests and answers. Not the stored forms, and not the events.
 
+use std::time::Duration;
+
 use openkcm_component::MeshStatus;
 use openkcm_contracts::v1::LinkState;
-use openkcm_contracts::{Period, TenantState, Timestamp, VersionState};
+use openkcm_contracts::{Period, RootRef, TenantState, Timestamp, VersionState};
 use openkcm_http::Base64;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -178,6 +180,26 @@ pub(crate) struct Tenant {
     pub(crate) lease_deadline: Option<Timestamp>,
     /// Versions of its keys whose sealed form would be lost with this Core's disk.
     pub(crate) versions_at_risk: usize,
+    /// Roots of the link that nothing is sealed to yet: they came into it later, and the tenant's owner has not signed for
+    /// them.
+    pub(crate) awaited_roots: Vec<AwaitedRoot>,
+}
+
+/// A root that nothing is sealed to yet.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AwaitedRoot {
+    /// The provider's name.
+    pub(crate) provider: String,
+    /// The key, as the provider writes it.
+    pub(crate) key: String,
+    /// How long it is waited for still, in seconds in which this Core runs.
+    pub(crate) waits_secs: u64,
+}
+
+impl From<(RootRef, Duration)> for AwaitedRoot {
+    fn from((root, waits): (RootRef, Duration)) -> Self {
+        Self { provider: root.provider, key: root.key, waits_secs: waits.as_secs() }
+    }
 }
 
 /// A link as this region sees it.
@@ -214,6 +236,9 @@ pub(crate) struct CoreStatus {
     /// How much is to be asked of each L1 provider that is configured.
     pub(crate) providers: Vec<Provider>,
     pub(crate) purges: PurgeCounts,
+    /// Tenants with a root in their link that nothing is sealed to yet: its owner has not signed for it, and the wait is
+    /// not over.
+    pub(crate) roots_awaited: usize,
     pub(crate) locked_memory: LockedMemory,
 }
 

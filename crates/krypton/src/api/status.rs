@@ -6,7 +6,8 @@ use openkcm_contracts::TenantId;
 use openkcm_http::{Answer, Names};
 
 use super::documents::{
-    CoreStatus, L1, Link, LockedMemory, Provider, PurgeCounts, Reason, Tenant, TenantAtRisk, Tenants, WarmUp,
+    AwaitedRoot, CoreStatus, L1, Link, LockedMemory, Provider, PurgeCounts, Reason, Tenant, TenantAtRisk,
+    Tenants, WarmUp,
 };
 use super::{refuse, unreadable};
 use crate::rules::Refusal;
@@ -36,6 +37,7 @@ pub(super) async fn read_tenant(
         serving: view.standing.is_ok(),
         refusal: view.standing.err().map(Reason::from),
         lease_deadline: view.leased_until,
+        awaited_roots: view.awaited_roots.into_iter().map(AwaitedRoot::from).collect(),
         versions_at_risk: view.versions_at_risk,
     }))
 }
@@ -70,6 +72,7 @@ pub(super) async fn read(State(handle): State<Handle>) -> Answer<Json<CoreStatus
             held: status.purges.held,
             destroyed: status.purges.destroyed,
         },
+        roots_awaited: status.roots_awaited,
         locked_memory: LockedMemory {
             keys: status.locked_memory.slots_in_use,
             bytes: status.locked_memory.bytes_locked,

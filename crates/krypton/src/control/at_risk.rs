@@ -81,6 +81,7 @@ mod tests {
             made_at: Timestamp::from_millis(1),
             maker: RegionId::new("a").expect("valid"),
             seals: Vec::new(),
+            resealed_by: None,
         }
     }
 

@@ -16,10 +16,14 @@ use crate::store::Denials;
 pub struct Effects {
     /// Sealed versions to commit, with the letters that tell of them.
     pub keep: Vec<KeySealed>,
+    /// Versions that are held, with new seals to add to them.
+    pub reseal: Vec<KeySealed>,
     /// L2 versions for the provider to open.
     pub unseal: Vec<UnsealJob>,
     /// New L2 versions for the provider to seal.
     pub seal: Vec<SealJob>,
+    /// L2 versions for the provider to seal to further roots.
+    pub reseal_l2: Vec<ResealJob>,
     /// Questions to the roots of tenants that are served, or denied.
     pub probe: Vec<ProbeJob>,
     /// What roots deny from now on, or allow again. The gate is shut already.
@@ -30,8 +34,10 @@ impl Effects {
     /// Adds what another step asks for.
     pub fn merge(&mut self, other: Self) {
         self.keep.extend(other.keep);
+        self.reseal.extend(other.reseal);
         self.unseal.extend(other.unseal);
         self.seal.extend(other.seal);
+        self.reseal_l2.extend(other.reseal_l2);
         self.probe.extend(other.probe);
         self.denials.extend(other.denials);
     }
@@ -123,6 +129,34 @@ pub struct Sealed {
     pub outcome: Result<Vec<Seal>, Refusal>,
     /// When the provider was asked.
     pub asked: Moment,
+    /// The root whose owner said no, if one did.
+    pub denied_by: Option<RootRef>,
+}
+
+/// An L2 version for the provider to seal to roots that have not sealed it: each seal is opened before it is told.
+#[derive(Debug, Clone)]
+pub struct ResealJob {
+    /// Whose L2.
+    pub path: SystemPath,
+    /// The link under which it is sealed; an answer for another is dropped.
+    pub epoch: LinkEpoch,
+    /// What the version is, as this Core is to tell of it: without seals.
+    pub sealed: KeySealed,
+    /// Its material.
+    pub key: Arc<SecretKey>,
+    /// The roots.
+    pub roots: Vec<RootRef>,
+    /// Whether it is to be sealed still.
+    pub wanted: Wanted,
+}
+
+/// The answer to a [`ResealJob`].
+#[derive(Debug)]
+pub struct Resealed {
+    /// What was asked.
+    pub job: ResealJob,
+    /// The seals, of as many of the roots as answered and at least one; or why there is none.
+    pub outcome: Result<Vec<Seal>, Refusal>,
     /// The root whose owner said no, if one did.
     pub denied_by: Option<RootRef>,
 }

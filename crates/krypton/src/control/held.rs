@@ -22,12 +22,12 @@ pub(super) struct Members<'a> {
 }
 
 impl Members<'_> {
-    pub(super) fn include(&self, maker: &RegionId) -> bool {
-        maker == self.own || self.regions.contains(maker)
+    pub(super) fn include(&self, teller: &RegionId) -> bool {
+        teller == self.own || self.regions.contains(teller)
     }
 
-    /// Each version once, the oldest counter first. Where several makers tell of one id, which honest
-    /// ones never do, the nearest one's record holds, with the others' seals after its own: whichever
+    /// Each version once, the oldest counter first. Where several Cores tell of one id, because one has sealed
+    /// it anew or made it up, the nearest one's record holds, with the others' seals after its own: whichever
     /// of them opens is the version, so that nobody hides one by telling of it too.
     pub(super) fn each_once(&self, mut held: Vec<KeySealed>, generation: Generation) -> Vec<KeySealed> {
         let mut ids = HashSet::with_capacity(held.len());
@@ -50,8 +50,9 @@ impl Members<'_> {
     }
 
     fn rank(&self, sealed: &KeySealed) -> usize {
-        let listed = || self.regions.iter().position(|region| *region == sealed.maker);
-        if sealed.maker == *self.own { 0 } else { listed().map_or(usize::MAX, |rank| rank + 1) }
+        let teller = sealed.teller();
+        let listed = || self.regions.iter().position(|region| region == teller);
+        if teller == self.own { 0 } else { listed().map_or(usize::MAX, |rank| rank + 1) }
     }
 }
 
@@ -94,6 +95,7 @@ mod tests {
                 by: SealedBy::L2(VersionId::from_bytes([9; 16])),
                 ciphertext: format!("{maker}{counter}"),
             }],
+            resealed_by: None,
         }
     }
 

@@ -10,6 +10,7 @@ use openkcm_contracts::{Generation, LinkEpoch, RootRef, SystemPath, Timestamp, V
 use openkcm_secrets::SecretKey;
 
 use super::effects::Ticket;
+use super::reseal::Resealer;
 use super::{Core, Effects, UnsealJob};
 use crate::rules::{Candidate, Refusal, choose_active};
 
@@ -32,6 +33,10 @@ pub(super) struct System {
     pub(super) seal_failure: Option<Failure>,
     /// Whether a version was there to seal new L3 versions under, when it was last looked at.
     pub(super) seals: bool,
+    /// Which version all L3 versions are to be sealed under.
+    pub(super) resealer: Resealer,
+    /// The versions that are with the provider to be sealed to further roots.
+    pub(super) resealing: BTreeSet<VersionId>,
     /// As what it counts among those that are to be open: whether it is, if there is a version.
     pub(super) counted: Option<bool>,
     /// Ends with this, and with it what the provider is still to be asked.
@@ -91,7 +96,8 @@ impl Failure {
 /// Sealed to none of the roots that the present link names.
 const OTHER_ROOT: Refusal = Refusal::new(
     Code::MaterialNotHere,
-    "the key is sealed to a root that the tenant's present link does not name",
+    "the key is sealed to a root that the tenant's present link does not name; link that root and the new one together \
+     until every region has sealed the key to the new one",
 );
 
 impl System {
@@ -104,6 +110,8 @@ impl System {
             unkept: None,
             seal_failure: None,
             seals: false,
+            resealer: Resealer::default(),
+            resealing: BTreeSet::new(),
             counted: None,
             ticket: Ticket::default(),
         }

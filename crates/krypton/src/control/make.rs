@@ -18,6 +18,10 @@ use crate::store;
 
 pub(super) const NO_MEMORY: Refusal =
     Refusal::new(Code::LockedMemoryExhausted, "the operating system grants this Core no more locked memory");
+const NO_ROOT: Refusal = Refusal::new(
+    Code::MaterialNotHere,
+    "none of the roots that the tenant's link names may be sealed to yet: the owner's signature, or the wait, is missing",
+);
 const BEING_MADE: Refusal =
     Refusal::new(Code::Hydrating, "a new version of this key is being made just now; try again shortly");
 
@@ -50,7 +54,7 @@ impl Core {
             counter,
             made_at: now,
             key,
-            roots: served.link.roots.clone(),
+            roots: served.sealable.clone(),
             wanted: system.ticket.wanted(),
         });
     }
@@ -67,6 +71,7 @@ impl Core {
             made_at: job.made_at,
             maker: self.region.clone(),
             seals,
+            resealed_by: None,
         }
     }
 
@@ -93,6 +98,7 @@ impl Core {
             made_at: now,
             maker: self.region.clone(),
             seals: vec![Seal { by: SealedBy::L2(l2_id), ciphertext }],
+            resealed_by: None,
         })
     }
 
@@ -134,6 +140,10 @@ impl Core {
         let mut system = self.systems.take(path).ok_or(RotateError::Refused(Refusal::HYDRATING))?;
         let mut effects = Effects::default();
         let busy = system.sealing.is_some() || system.unkept.is_some();
+        if served.sealable.is_empty() {
+            self.systems.put(path, system);
+            return Err(RotateError::Refused(NO_ROOT));
+        }
         if !busy {
             let counter = self.next_l2_counter(served, &system, &held);
             self.make_l2(path, &mut system, (served, definition), counter, now, &mut effects);

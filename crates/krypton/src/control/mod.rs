@@ -11,8 +11,9 @@
 //! | input | step |
 //! | --- | --- |
 //! | an intake was absorbed and committed | [`Core::settle`] |
-//! | the provider answered | [`Core::unsealed_together`], [`Core::sealed`], [`Core::probed`] |
+//! | the provider answered | [`Core::unsealed_together`], [`Core::sealed`], [`Core::resealed`], [`Core::probed`] |
 //! | new versions were kept | [`Core::kept`] |
+//! | new seals were not kept | [`Core::not_resealed`] |
 //! | letters are durable on the mesh | [`Core::told`] |
 //! | versions were destroyed | [`Core::settle`] |
 //! | time has come | [`Core::due`] |
@@ -30,6 +31,8 @@ mod patience;
 mod plan;
 mod probe;
 mod question;
+mod reseal;
+mod reseal_l2;
 mod service;
 mod step;
 mod system;
@@ -42,11 +45,12 @@ pub(crate) use effects::Ticket;
 
 pub use agenda::{Agenda, Thing};
 pub use effects::{
-    Effects, ProbeAnswer, ProbeJob, ProbeQuestion, Probed, RotateError, SealJob, Sealed, UnsealJob, Unsealed,
-    Wanted,
+    Effects, ProbeAnswer, ProbeJob, ProbeQuestion, Probed, ResealJob, Resealed, RotateError, SealJob, Sealed,
+    UnsealJob, Unsealed, Wanted,
 };
 pub use lease::LeaseView;
 pub use probe::ProbeView;
+pub use reseal::RESEAL_PATIENCE;
 pub use systems::WarmUp;
 pub use view::VersionView;
 
@@ -69,6 +73,7 @@ use l2::LONGEST_RETRY;
 use lease::Leasing;
 use patience::Patience;
 use probe::Probing;
+use reseal::Resealing;
 use step::{Left, Rest, Step};
 use systems::Systems;
 
@@ -98,6 +103,7 @@ pub struct Core {
     probing: Probing,
     /// How long another region is waited for where a key has no version.
     patience: Patience,
+    resealing: Resealing,
     /// Versions whose sealed form is not yet known to be durable on the mesh.
     at_risk: AtRisk,
     /// Whether the mesh was read to its end once, or given up on: before that nothing is made, since
@@ -126,6 +132,7 @@ impl Core {
             leasing: Leasing::default(),
             probing: Probing::default(),
             patience: Patience::default(),
+            resealing: Resealing::default(),
             at_risk: AtRisk::default(),
             hydrated: false,
             postponed: BTreeSet::new(),
@@ -149,6 +156,7 @@ impl Core {
             if let Ok(Event::KeySealed(sealed)) =
                 Event::from_body(EventType::KeySealed, letter.body.as_bytes())
                 && !sealed.seals.is_empty()
+                && store::is_first_word(&letter, &sealed)
             {
                 self.at_risk.insert(&sealed);
             }
@@ -248,7 +256,8 @@ impl Core {
             let most = if core.rest.is_empty() { core.share } else { core.share / 2 };
             let due = core.agenda.take_due(now, most);
             core.settle_due(step, &due)?;
-            core.settle_rest(step)
+            core.settle_rest(step)?;
+            core.reseal_due(step)
         })
     }
 
@@ -306,7 +315,10 @@ impl Core {
     /// When something becomes due next: long ago, while a step has left something.
     pub fn next_due(&self) -> Option<Timestamp> {
         match self.rest.is_empty() {
-            true => self.agenda.next_due().into_iter().chain(self.next_end()).chain(self.next_probe()).min(),
+            true => {
+                let due = self.agenda.next_due().into_iter().chain(self.resealing.next_due());
+                due.chain(self.next_end()).chain(self.next_probe()).min()
+            }
             false => Some(Timestamp::from_millis(0)),
         }
     }

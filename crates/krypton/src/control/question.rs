@@ -61,7 +61,7 @@ impl Core {
         }
         let members = Members { regions: &served.tenant.regions, own: &self.region };
         let others = store::first_l2_versions(view, tenant, LOOKED_AT)?.into_iter().rev();
-        versions.extend(others.filter(|sealed| members.include(&sealed.maker)));
+        versions.extend(others.filter(|sealed| members.include(sealed.teller())));
         Ok(versions)
     }
 
@@ -75,7 +75,7 @@ impl Core {
         let regions = store::tenant(view, &path.tenant)?.map(|tenant| tenant.regions).unwrap_or_default();
         let members = Members { regions: &regions, own: &self.region };
         let held = store::system_versions(view, path)?;
-        Ok(held.iter().any(|sealed| sealed.version == version && members.include(&sealed.maker)))
+        Ok(held.iter().any(|sealed| sealed.version == version && members.include(sealed.teller())))
     }
 }
 

@@ -5,19 +5,23 @@ use std::sync::Arc;
 
 use openkcm_contracts::problem::Code;
 use openkcm_contracts::v1::{KeyDefine, KeySealed, SealedBy};
-use openkcm_contracts::{Generation, KeyPath, ServiceId, ServicePath, SystemPath, VersionState};
+use openkcm_contracts::{
+    Generation, KeyPath, ServiceId, ServicePath, SystemPath, Timestamp, VersionId, VersionState,
+};
 use openkcm_secrets::SecretKey;
 use openkcm_store::{Read, StoreError};
 
 use super::held::{Members, next_counter};
 use super::l2::{L2State, System};
 use super::make::NO_MEMORY;
+use super::reseal::was_exposed;
 use super::step::Step;
 use super::tenant::Served;
 use super::{Core, KEEP_RETRY};
 use crate::keyring::{OpenVersion, ServiceRing};
 use crate::rules::{
-    Candidate, PURGED, Refusal, choose_active, is_purged, service_standing, state_of, system_standing,
+    Candidate, PURGED, Refusal, choose_active, is_purged, is_to_be_replaced, service_standing, state_of,
+    system_standing,
 };
 use crate::sealing::{Context, WrapError, unwrap_l3};
 use crate::store;
@@ -32,6 +36,20 @@ const DAMAGED: Refusal = Refusal::new(
     Code::MaterialNotHere,
     "the sealed form of this key version that is held here does not open",
 );
+
+/// What decides over the next version of an L3.
+#[derive(Debug, Clone, Copy)]
+struct Next {
+    /// The version that encrypts.
+    active: Option<VersionId>,
+    /// Whether that was sealed under an L2 that is compromised.
+    exposed: bool,
+    /// The counter of the next one.
+    counter: u64,
+    /// Whether there is an L2 to seal it under.
+    can_be_sealed: bool,
+}
+
 impl Core {
     /// Settles services, those of one system together. `due`: their time on the agenda has come; then none is
     /// left for later, since it would be put on the agenda once more. Systems that are `covered` are left out.
@@ -121,23 +139,19 @@ impl Core {
         if let Some(at) = look_again {
             self.agenda.at_latest(KeyPath::Service(path.clone()), at);
         }
-        let usable =
-            |version: &OpenVersion| !definition.compromised.contains(&version.id) && is_live(version);
-        let stands = self.stands(served, definition, &held, &versions);
-        if active.is_some() || stands {
-            self.patience.end(&definition.tenant, || definition.path());
-        }
-        let make = match active {
-            Some(id) => {
-                let live = self::candidates(&versions, usable);
-                self.rotation_is_due(served, definition, &live, id, now)
-            }
-            None if stands => false,
-            None if l2.is_none() => false,
-            None => self.first_is_due(served, definition, now),
+        let is_behind = self.has_fallen_behind(system, (&held, &versions));
+        let exposed = |id: VersionId| {
+            let mut found = held.iter().filter(|sealed| sealed.version == id);
+            found.any(|sealed| was_exposed(system, &system_definition.compromised, path, sealed))
         };
+        let exposed = active.is_some_and(exposed);
+        if is_behind {
+            self.reseal_later(served, &path.system_path(), now);
+        }
+        let counter = self.next_l3_counter(served, &held, &versions);
+        let next = Next { active, exposed, counter, can_be_sealed: l2.is_some() };
+        let make = self.l3_is_due(served, definition, (&held, &versions), next, now);
         if make && let Some((l2_id, l2)) = &l2 {
-            let counter = self.next_l3_counter(served, &held, &versions);
             match self.make_l3(path, definition, (*l2_id, l2), counter, now) {
                 Ok(sealed) => {
                     step.made(path);
@@ -172,20 +186,39 @@ impl Core {
         Ok(members.each_once(store::service_versions(view, path)?, definition.generation))
     }
 
-    /// Whether a usable version exists, open here or not: then none is made in its place.
-    fn stands(
-        &self,
+    /// Whether a version of an L3 is to be made now.
+    fn l3_is_due(
+        &mut self,
         served: &Served,
         definition: &KeyDefine,
-        held: &[KeySealed],
-        versions: &[OpenVersion],
+        (held, versions): (&[KeySealed], &[OpenVersion]),
+        next: Next,
+        now: Timestamp,
     ) -> bool {
         let members = Members { regions: &served.tenant.regions, own: &self.region };
-        held.iter().zip(versions).any(|(sealed, version)| {
+        let is_known = |(sealed, version): &(&KeySealed, &OpenVersion)| {
             sealed.generation == definition.generation
-                && !definition.compromised.contains(&sealed.version)
-                && (is_live(version) || members.include(&sealed.maker))
-        })
+                && (is_live(version) || members.include(sealed.teller()))
+        };
+        let known = held.iter().zip(versions).filter(is_known);
+        let known: Vec<_> = known.map(|(sealed, _)| (sealed.counter, sealed.version)).collect();
+        // Where a usable version exists, open here or not, none is made in its place.
+        let stands = known.iter().any(|(_, id)| !definition.compromised.contains(id));
+        let usable =
+            |version: &OpenVersion| !definition.compromised.contains(&version.id) && is_live(version);
+        let live = candidates(versions, usable);
+        let is_ended = is_to_be_replaced(&known, &live, &definition.compromised, next.counter);
+        let newest = live.iter().max_by_key(|candidate| (candidate.counter, candidate.id));
+        let is_exposed = next.exposed && newest.is_some_and(|newest| Some(newest.id) == next.active);
+        let replace = next.can_be_sealed && (is_ended || is_exposed);
+        if (next.active.is_some() || stands) && !replace {
+            self.patience.end(&definition.tenant, || definition.path());
+        }
+        match next.active {
+            _ if replace => self.first_is_due(served, definition, now),
+            Some(id) => self.rotation_is_due(served, definition, &live, id, now),
+            None => !stands && next.can_be_sealed && self.first_is_due(served, definition, now),
+        }
     }
 
     pub(super) fn next_l3_counter(
@@ -196,7 +229,7 @@ impl Core {
     ) -> u64 {
         let members = Members { regions: &served.tenant.regions, own: &self.region };
         let known = held.iter().zip(versions);
-        let known = known.filter(|(sealed, version)| is_live(version) || members.include(&sealed.maker));
+        let known = known.filter(|(sealed, version)| is_live(version) || members.include(sealed.teller()));
         next_counter(known.map(|(sealed, version)| (sealed.counter, version.key.is_ok())))
     }
 
@@ -286,7 +319,7 @@ fn candidates(versions: &[OpenVersion], include: impl Fn(&OpenVersion) -> bool) 
 fn with_states(
     mut versions: Vec<OpenVersion>,
     candidates: &[Candidate],
-    active: Option<openkcm_contracts::VersionId>,
+    active: Option<VersionId>,
     definition: &KeyDefine,
 ) -> Vec<OpenVersion> {
     let active = candidates.iter().find(|candidate| Some(candidate.id) == active);

@@ -2,7 +2,7 @@
 //! when it is time.
 
 use openkcm_contracts::v1::{KeyDefine, KeySealed};
-use openkcm_contracts::{KeyPath, ServiceId, SystemPath};
+use openkcm_contracts::{KeyPath, ServiceId, SystemPath, Timestamp, VersionId};
 use openkcm_store::{Read, StoreError};
 
 use super::Core;
@@ -10,7 +10,7 @@ use super::held::{Members, next_counter};
 use super::l2::{System, open_version};
 use super::step::Step;
 use super::tenant::Served;
-use crate::rules::{choose_active, is_purged, system_standing};
+use crate::rules::{choose_active, is_purged, is_to_be_replaced, system_standing};
 use crate::store;
 
 impl Core {
@@ -116,31 +116,52 @@ impl Core {
             open_version(&mut system, &path, sealed, &served.link.roots, now, &mut step.effects);
         }
         let (active, look_again) = choose_active(&system.candidates(self), &definition.compromised, now);
-        let members = Members { regions: &served.tenant.regions, own: &self.region };
-        let stands = held.iter().any(|sealed| {
-            !definition.compromised.contains(&sealed.version)
-                && (system.is_live(sealed.version) || members.include(&sealed.maker))
-        });
-        if active.is_some() || stands {
-            self.patience.end(&definition.tenant, || definition.path());
-        }
-        let make = match active {
-            Some(id) => {
-                let live = system.live(self, &definition.compromised);
-                self.rotation_is_due(served, definition, &live, id, now)
-            }
-            None if stands => false,
-            None => self.first_is_due(served, definition, now),
-        };
+        let counter = self.next_l2_counter(served, &system, &held);
+        let make = self.l2_is_due(served, definition, &system, (&held, counter), active, now);
         let may_try = system.seal_failure.is_none_or(|failure| failure.retry_at <= now);
-        if make && system.sealing.is_none() && system.unkept.is_none() && may_try {
-            let counter = self.next_l2_counter(served, &system, &held);
+        if make
+            && !served.sealable.is_empty()
+            && system.sealing.is_none()
+            && system.unkept.is_none()
+            && may_try
+        {
             self.make_l2(&path, &mut system, (served, definition), counter, now, &mut step.effects);
         }
         system.seals = active.is_some();
+        self.note_resealer((served, definition), &mut system, active, now);
+        self.note_lacking_roots(step.view, (served, definition), &system, now)?;
         self.plan_system(&path, &system, look_again, now);
         self.systems.put(&path, system);
         Ok(())
+    }
+
+    /// Whether a version of an L2 is to be made now.
+    fn l2_is_due(
+        &mut self,
+        served: &Served,
+        definition: &KeyDefine,
+        system: &System,
+        (held, next): (&[KeySealed], u64),
+        active: Option<VersionId>,
+        now: Timestamp,
+    ) -> bool {
+        let members = Members { regions: &served.tenant.regions, own: &self.region };
+        let is_known =
+            |sealed: &&KeySealed| system.is_live(sealed.version) || members.include(sealed.teller());
+        let known: Vec<_> =
+            held.iter().filter(is_known).map(|sealed| (sealed.counter, sealed.version)).collect();
+        let stands = known.iter().any(|(_, id)| !definition.compromised.contains(id));
+        let live = system.live(self, &definition.compromised);
+        let replace = is_to_be_replaced(&known, &live, &definition.compromised, next);
+        if (active.is_some() || stands) && !replace {
+            self.patience.end(&definition.tenant, || definition.path());
+        }
+        match active {
+            _ if replace => self.first_is_due(served, definition, now),
+            Some(id) => self.rotation_is_due(served, definition, &live, id, now),
+            None if stands => false,
+            None => self.first_is_due(served, definition, now),
+        }
     }
 
     /// The versions of an L2's present generation.
@@ -159,7 +180,7 @@ impl Core {
 
     pub(super) fn next_l2_counter(&self, served: &Served, system: &System, held: &[KeySealed]) -> u64 {
         let members = Members { regions: &served.tenant.regions, own: &self.region };
-        let known = held.iter().filter(|s| system.is_live(s.version) || members.include(&s.maker));
+        let known = held.iter().filter(|s| system.is_live(s.version) || members.include(s.teller()));
         next_counter(known.map(|s| (s.counter, system.is_open(s.version))))
     }
 }

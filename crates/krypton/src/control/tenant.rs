@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use openkcm_contracts::v1::{KeyDefine, L1Reference, TenantDefine};
-use openkcm_contracts::{KeyPath, ServiceId, SystemId, SystemPath, TenantId};
+use openkcm_contracts::{KeyPath, RootRef, ServiceId, SystemId, SystemPath, TenantId};
 use openkcm_store::{Read, StoreError};
 
 use super::Core;
@@ -21,6 +21,8 @@ type Rings = Vec<(SystemId, ServiceId, Arc<ServiceRing>)>;
 pub(super) struct Served {
     pub(super) tenant: TenantDefine,
     pub(super) link: L1Reference,
+    /// Those of its roots that may be sealed to, the preferred one first.
+    pub(super) sealable: Vec<RootRef>,
 }
 
 impl Core {
@@ -34,7 +36,10 @@ impl Core {
         let standing = tenant_standing(tenant.as_ref(), link.as_ref(), &self.region);
         let reference = link.and_then(|link| link.reference).map(|held| held.fact);
         Ok(match (standing, tenant, reference) {
-            (Ok(()), Some(tenant), Some(link)) => Ok(Served { tenant, link }),
+            (Ok(()), Some(tenant), Some(link)) => {
+                let sealable = store::owners::sealable(view, &link)?;
+                Ok(Served { tenant, link, sealable })
+            }
             (standing, ..) => Err(standing.err().unwrap_or(Refusal::UNKNOWN)),
         })
     }

@@ -16,4 +16,4 @@ pub use probe::{Denial, PROBED_EVERY, Pause, Said, Verdict, proof_ends, verdict}
 pub use purge::{Brake, LONGEST_TICK, PURGED, PurgePolicy, Ticker, before, is_purged};
 pub use schedule::{FIRST_VERSION_PATIENCE, make_at, rotate_at};
 pub use standing::{Refusal, service_standing, system_standing, tenant_standing};
-pub use version::{Candidate, REPLICATION_PATIENCE, choose_active, state_of};
+pub use version::{Candidate, REPLICATION_PATIENCE, choose_active, is_to_be_replaced, state_of};

@@ -144,6 +144,7 @@ mod tests {
             roots: Vec::new(),
             owner_key: None,
             ttl: None,
+            owner_word: None,
         };
         LinkRecord {
             reference: Some(Held { revision: Revision::new(1, 9), fact }),

@@ -47,6 +47,20 @@ pub fn choose_active(
     (None, look_again)
 }
 
+/// Whether the newest version is a compromised one, so that another is to take its place at once: an older one that
+/// encrypted before it is not to go on where the newest one ended. `known`: versions that are to be believed in, with
+/// their counters; `next`: the counter that a new one would have, beyond which nothing is believed.
+pub fn is_to_be_replaced(
+    known: &[(u64, VersionId)],
+    usable: &[Candidate],
+    compromised: &BTreeSet<VersionId>,
+    next: u64,
+) -> bool {
+    let ended = known.iter().filter(|(counter, id)| compromised.contains(id) && *counter < next).max();
+    let newest = usable.iter().map(|candidate| (candidate.counter, candidate.id)).max();
+    ended.is_some_and(|ended| newest.is_none_or(|newest| *ended > newest))
+}
+
 /// The state of one version, given the one that encrypts.
 pub fn state_of(
     candidate: &Candidate,
@@ -106,6 +120,19 @@ mod tests {
         let compromised = BTreeSet::from([held[1].id]);
         assert_eq!(choose_active(&held, &compromised, at(99_999)).0, Some(held[0].id));
         assert_eq!(state_of(&held[1], Some(&held[0]), &compromised), VersionState::Compromised);
+    }
+
+    #[test]
+    fn a_compromised_newest_version_is_replaced_until_a_newer_one_may_be_used() {
+        let known = [(1, candidate(1, 1, false).id), (2, candidate(2, 2, false).id)];
+        let (older, newest) = (BTreeSet::from([known[0].1]), BTreeSet::from([known[1].1]));
+        let usable = [candidate(1, 1, false)];
+        assert!(is_to_be_replaced(&known, &usable, &newest, 3), "not an older one again");
+        assert!(is_to_be_replaced(&known, &[], &newest, 3));
+        assert!(!is_to_be_replaced(&known, &[usable[0], candidate(3, 3, true)], &newest, 4));
+        assert!(!is_to_be_replaced(&known, &[candidate(2, 2, false)], &older, 3));
+        assert!(!is_to_be_replaced(&known, &usable, &newest, 2), "a counter that nobody believes");
+        assert!(!is_to_be_replaced(&known, &usable, &BTreeSet::new(), 3));
     }
 
     #[test]

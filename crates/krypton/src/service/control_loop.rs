@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openkcm_component::Traffic;
+use openkcm_contracts::v1::KeySealed;
 use openkcm_contracts::{KeyPath, ServicePath, SystemPath, TenantId, Timestamp, VersionId};
 use openkcm_host::Clock;
 use openkcm_orbital::outbox::Waiting;
@@ -13,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::RotateFailure;
 use super::provider::Provider;
-use crate::control::{Core, Effects, Probed, RotateError, Sealed, Unsealed};
+use crate::control::{Core, Effects, Probed, Resealed, RotateError, Sealed, Unsealed};
 use crate::rules::Refusal;
 use crate::store::{self, Changes, Denials, Slice, Slices};
 
@@ -42,6 +43,7 @@ pub(crate) enum Input {
     Destroyed(Changes),
     Unsealed(Unsealed),
     Sealed(Sealed),
+    Resealed(Resealed),
     Probed(Probed),
     Hydrated,
     CaughtUp,
@@ -182,6 +184,9 @@ impl ControlLoop {
             }
             Input::Unsealed(answer) => self.take_unsealed(&mut vec![answer]).await,
             Input::Sealed(answer) => self.take_sealed(answer).await,
+            Input::Resealed(answer) => {
+                self.settle(move |core, view, now| core.resealed(view, answer, now)).await;
+            }
             Input::Probed(answer) => self.take_probed(vec![answer]).await,
             Input::Hydrated => self.settle(Core::hydrated).await,
             Input::CaughtUp => self.to_catch_up = true,
@@ -349,14 +354,32 @@ impl ControlLoop {
         }
     }
 
+    /// Keeps new seals of versions that are held: nothing waits for them, and a step that comes later must find them.
+    async fn keep_seals(&self, resealed: Vec<KeySealed>) {
+        if resealed.is_empty() {
+            return;
+        }
+        let (resealed, now) = (Arc::new(resealed), self.clock.now());
+        let records = resealed.clone();
+        match self.store.write(move |tx| store::reseal(tx, &records, now)).await {
+            Ok(()) => tracing::debug!(versions = resealed.len(), "sealed anew"),
+            Err(error) => {
+                tracing::error!(%error, "new seals were not kept; they are made again");
+                self.core.lock().unwrap_or_else(PoisonError::into_inner).not_resealed(&resealed, now);
+            }
+        }
+    }
+
     /// Keeps new versions, then asks the providers. Says whether all versions were kept.
     async fn carry_out(&mut self, mut effects: Effects) -> bool {
         let mut all_kept = true;
         loop {
             effects.unseal.drain(..).for_each(|job| self.provider.unseal(job));
             effects.seal.drain(..).for_each(|job| self.provider.seal(job));
+            effects.reseal_l2.drain(..).for_each(|job| self.provider.reseal(job));
             effects.probe.drain(..).for_each(|job| self.provider.probe(job));
             self.keep_denials(std::mem::take(&mut effects.denials)).await;
+            self.keep_seals(std::mem::take(&mut effects.reseal)).await;
             if effects.keep.is_empty() {
                 return all_kept;
             }

@@ -1,12 +1,13 @@
 //! What routes, the landscape in one process, and tests ask a running Core.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use openkcm_component::quarantine::Quarantine;
 use openkcm_component::{Applied, Holds, MeshHandle, MeshStatus};
 use openkcm_contracts::v1::{KeyDefine, LinkState, TenantDefine};
 use openkcm_contracts::{
-    KeyPath, LinkEpoch, RegionId, Revision, ServicePath, SystemPath, TenantId, Timestamp, VersionId,
+    KeyPath, LinkEpoch, RegionId, Revision, RootRef, ServicePath, SystemPath, TenantId, Timestamp, VersionId,
 };
 use openkcm_host::Clock;
 use openkcm_http::Readiness;
@@ -55,6 +56,7 @@ pub struct Handle {
     pub(super) settled: watch::Receiver<u64>,
     pub(super) turns: Turns,
     pub(super) purge: PurgePolicy,
+    pub(super) change_wait: Duration,
     pub(super) purges_shown: Shown,
 }
 
@@ -69,6 +71,8 @@ pub struct TenantView {
     pub standing: Result<(), Refusal>,
     /// When the lease that it is served under runs out, told by the wall clock.
     pub leased_until: Option<Timestamp>,
+    /// Roots of the link that nothing is sealed to yet, and how long that is waited for still.
+    pub awaited_roots: Vec<(RootRef, Duration)>,
     /// Versions of its keys that would be lost with this Core's disk.
     pub versions_at_risk: usize,
 }
@@ -107,6 +111,8 @@ pub struct Status {
     pub lines: Vec<(String, LineView)>,
     /// Purges, and what they have destroyed.
     pub purges: Counts,
+    /// Tenants with a root in their link that is waited for.
+    pub roots_awaited: usize,
     /// Plaintext keys in locked memory, and the bytes that are locked.
     pub locked_memory: openkcm_secrets::Usage,
     /// The time, as this Core sees it.
@@ -182,7 +188,8 @@ impl Handle {
     /// # Errors
     /// When the store can't be read.
     pub async fn tenant(&self, id: &TenantId) -> Result<Option<TenantView>, StoreError> {
-        let (of, keyring, core) = (id.clone(), self.keyring.clone(), self.core.clone());
+        let (of, wait) = (id.clone(), self.change_wait);
+        let (keyring, core) = (self.keyring.clone(), self.core.clone());
         self.store
             .read(move |view| {
                 let definition = store::held_tenant(view, &of)?.map(|held| (held.fact, held.revision));
@@ -194,9 +201,17 @@ impl Handle {
                 let ring = keyring.tenant(&of);
                 let standing = ring.as_ref().map_or(Err(Refusal::UNKNOWN), |ring| ring.standing());
                 let leased_until = ring.and_then(|ring| ring.leased_until()).map(|until| until.wall);
+                let awaited_roots = store::owners::awaited(view, &of, wait)?;
                 let core = core.lock().unwrap_or_else(PoisonError::into_inner);
                 let versions_at_risk = core.versions_at_risk_of(&of);
-                Ok(Some(TenantView { definition, link, standing, leased_until, versions_at_risk }))
+                Ok(Some(TenantView {
+                    definition,
+                    link,
+                    standing,
+                    leased_until,
+                    awaited_roots,
+                    versions_at_risk,
+                }))
             })
             .await
     }
@@ -247,7 +262,7 @@ impl Handle {
     pub async fn status(&self) -> Result<Status, StoreError> {
         let (core, mesh) = (self.core.clone(), self.mesh.clone());
         // A step may hold the control state for a while: waited for where waiting is fine.
-        let (mesh, at_risk, of_core, purges) = self
+        let (mesh, at_risk, of_core, purges, roots_awaited) = self
             .store
             .read(move |view: &dyn Read| {
                 let core = core.lock().unwrap_or_else(PoisonError::into_inner);
@@ -258,7 +273,8 @@ impl Handle {
                 let store::Applied { registry, cmk } = store::applied(view)?;
                 let purges = store::purge::counts(view)?;
                 let mesh = mesh.status(view, Applied { registry, cmk })?;
-                Ok::<_, StoreError>((mesh, at_risk, (lease, probes, warm_up), purges))
+                let roots_awaited = store::owners::waiting(view)?;
+                Ok::<_, StoreError>((mesh, at_risk, (lease, probes, warm_up), purges, roots_awaited))
             })
             .await?;
         let (lease, probes, warm_up) = of_core;
@@ -274,6 +290,7 @@ impl Handle {
             warm_up,
             lines: self.turns.lines(),
             purges,
+            roots_awaited,
             locked_memory: openkcm_secrets::usage(),
             now: self.clock.now(),
         })

@@ -58,6 +58,10 @@ const HYDRATION_PATIENCE: Duration = Duration::from_secs(5);
 /// versions are read in less. A mesh that answers and never comes to an end must not keep it from rotating.
 const HYDRATION_LIMIT: Duration = Duration::from_secs(3600);
 
+/// How long another root of a link is waited for, unless an operator decides otherwise: long enough that a weekend passes
+/// with someone looking.
+pub const CHANGE_WAIT: Duration = Duration::from_secs(72 * 3600);
+
 /// What an operator decides.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -73,6 +77,9 @@ pub struct Options {
     pub purge: PurgePolicy,
     /// The longest pause between two probes of a tenant's L1.
     pub probed_every: Duration,
+    /// How long a root that comes into a tenant's link is waited for before anything is sealed to it, where the tenant's
+    /// owner has not signed for it.
+    pub change_wait: Duration,
     /// How fast each L1 provider is asked.
     pub pace: PacePolicy,
 }
@@ -99,7 +106,7 @@ impl Service {
     /// # Errors
     /// When the data directory or the store can't be used.
     pub async fn start(options: Options, surroundings: Surroundings) -> Result<Self, StartError> {
-        let Options { data_dir, region, access, leases, purge, probed_every, pace } = options;
+        let Options { data_dir, region, access, leases, purge, probed_every, pace, change_wait } = options;
         let Surroundings { roots, common } = surroundings;
         let store = open_store(&data_dir, COMPONENT, Some(&region), store::SPACES)?;
         let now = Moment::of(&*common.clock);
@@ -110,8 +117,7 @@ impl Service {
             .with_probes(probed_every);
         let core = Arc::new(Mutex::new(core));
         let (inputs, queue) = mpsc::channel(MAX_WAITING_INPUTS);
-        let (settled_sender, settled) = watch::channel(0);
-        let traffic = Traffic::default();
+        let ((settled_sender, settled), traffic) = (watch::channel(0), Traffic::default());
         let provider = Provider::new(roots, pace, common.clock.clone(), keyring.clone(), inputs.clone());
         let turns = provider.turns();
         let mut control = ControlLoop {
@@ -132,13 +138,13 @@ impl Service {
         control.start().await?;
         let answers = answers(&store, &region, &common);
         let (receiving, telling) = (inputs.clone(), answers.clone());
-        let receiver = MeshReceiver { keyring: keyring.clone(), inputs: receiving, answers: telling };
-        let receiver = Arc::new(receiver);
+        let receiver =
+            Arc::new(MeshReceiver { keyring: keyring.clone(), inputs: receiving, answers: telling });
         let mesh = Mesh::start(plan(&store, &region, receiver, traffic), &common);
         let mut tasks = JoinSet::new();
         tasks.spawn(control.run());
         tasks.spawn(manifests(&answers, &core).run());
-        let purges = purges(&answers, purge, inputs.clone());
+        let purges = purges(&answers, (purge, change_wait), inputs.clone());
         let purges_shown = purges.shown.clone();
         tasks.spawn(purges.run());
         tasks.spawn(answers.recount());
@@ -156,6 +162,7 @@ impl Service {
             settled,
             turns,
             purge,
+            change_wait,
             purges_shown,
         };
         let mut registry = metrics_registry(COMPONENT);
@@ -217,9 +224,13 @@ fn manifests(answers: &Answers, core: &Arc<Mutex<Core>>) -> Manifests {
 }
 
 /// What destroys.
-fn purges(answers: &Answers, policy: PurgePolicy, inputs: mpsc::Sender<Input>) -> Purges {
+fn purges(
+    answers: &Answers,
+    (policy, change_wait): (PurgePolicy, Duration),
+    inputs: mpsc::Sender<Input>,
+) -> Purges {
     let Answers { store, region, clock, .. } = answers.clone();
-    Purges { store, region, policy, clock, inputs, shown: purges::Shown::default() }
+    Purges { store, region, policy, change_wait, clock, inputs, shown: purges::Shown::default() }
 }
 
 /// What a region hears on a lane of its own.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use openkcm_contracts::problem::Code;
@@ -21,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::control_loop::Input;
-use crate::control::{ProbeJob, Probed, SealJob, Sealed, UnsealJob, Unsealed, Wanted};
+use crate::control::{ProbeJob, Probed, ResealJob, Resealed, SealJob, Sealed, UnsealJob, Unsealed, Wanted};
 use crate::keyring::Keyring;
 use crate::rules::{Moment, PacePolicy, Refusal};
 use crate::sealing::open_seal;
@@ -107,6 +108,16 @@ impl Provider {
             let answer = asker.seal(job).await;
             // As above.
             let _ = inputs.send(Input::Sealed(answer)).await;
+        });
+    }
+
+    /// Has an L2 sealed to further roots. This is always answered.
+    pub(super) fn reseal(&self, job: ResealJob) {
+        let (asker, inputs) = (self.asker.clone(), self.inputs.clone());
+        tokio::spawn(async move {
+            let answer = asker.reseal(job).await;
+            // As above.
+            let _ = inputs.send(Input::Resealed(answer)).await;
         });
     }
 
@@ -217,6 +228,57 @@ impl Asker {
         let (root, roots, key) = (job.roots[place].clone(), self.roots.clone(), job.key.clone());
         let binding = binding(&job.path, job.version);
         async move { roots.seal(&root, &binding, &key).await }
+    }
+
+    /// Seals to each root, and has it open that again: only then is there a seal that can be relied on. A root that
+    /// limits the rate is left for the next time.
+    async fn reseal(&self, job: ResealJob) -> Resealed {
+        let (mut seals, mut refusal) = (Vec::new(), Refusal::HYDRATING);
+        for root in &job.roots {
+            match self.proven_seal(&job, root).await {
+                Some(Ok(ciphertext)) => seals.push(Seal { by: SealedBy::Root(root.clone()), ciphertext }),
+                Some(Err(error)) => {
+                    log(&job.path, root, &error);
+                    refusal = refuse(&error);
+                    if matches!(error, RootError::Denied { .. }) {
+                        let denied_by = Some(root.clone());
+                        return Resealed { outcome: Err(refusal), denied_by, job };
+                    }
+                }
+                None => {}
+            }
+        }
+        let outcome = if seals.is_empty() { Err(refusal) } else { Ok(seals) };
+        Resealed { job, outcome, denied_by: None }
+    }
+
+    async fn proven_seal(&self, job: &ResealJob, root: &RootRef) -> Option<Result<String, RootError>> {
+        let about = About::System { path: &job.path, again: false };
+        let question = || Question { root, about, wanted: &job.wanted };
+        let (roots, of, key) = (self.roots.clone(), root.clone(), job.key.clone());
+        let bound = binding(&job.path, job.sealed.version);
+        let sealing = move || async move { roots.seal(&of, &bound, &key).await };
+        let ciphertext = match self.ask(question(), None, sealing).await {
+            Asked::Told(Ok(sealed), _) => BASE64.encode(sealed),
+            Asked::Told(Err(error), _) => return Some(Err(error)),
+            Asked::Throttled | Asked::Unwanted => return None,
+        };
+        let (roots, of, again) = (self.roots.clone(), root.clone(), ciphertext.clone());
+        let bound = binding(&job.path, job.sealed.version);
+        let opening = move || async move { open_seal(&roots, &of, &bound, &again).await };
+        match self.ask(question(), None, opening).await {
+            Asked::Told(Ok(opened), _) => {
+                let is_same = verify_slices_are_equal(opened.expose(), job.key.expose()).is_ok();
+                let reason = "it opens what it has just sealed as another key";
+                Some(if is_same {
+                    Ok(ciphertext)
+                } else {
+                    Err(RootError::Unopenable { reason: reason.into() })
+                })
+            }
+            Asked::Told(Err(error), _) => Some(Err(error)),
+            Asked::Throttled | Asked::Unwanted => None,
+        }
     }
 
     /// Waits for a turn, and asks. `version`: one that is not to be asked about twice at once.

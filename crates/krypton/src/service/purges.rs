@@ -1,6 +1,6 @@
 //! When things are destroyed: the purge clock ticks, what is due goes step by step, an operator's word is taken.
 //!
-//! What is destroyed is refused since its tombstone was committed: nobody waits for this task.
+//! By the same clock other roots of a link are waited for (`store/owners.rs`). What is destroyed is refused since its tombstone was committed: nobody waits for this task.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::control_loop::Input;
 use crate::rules::{PurgePolicy, Ticker};
+use crate::store::owners;
 use crate::store::purge::{self, Advanced, Counts, Stage, Tombstone};
 
 /// How often it is looked whether something is due.
@@ -33,6 +34,8 @@ pub(super) struct Purges {
     pub(super) store: Store,
     pub(super) region: RegionId,
     pub(super) policy: PurgePolicy,
+    /// How long a root that comes into a link is waited for, without its owner's word.
+    pub(super) change_wait: Duration,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) shown: Shown,
@@ -40,12 +43,12 @@ pub(super) struct Purges {
 
 /// The counts as the metrics show them. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Shown(Arc<[AtomicU64; 3]>);
+pub(crate) struct Shown(Arc<[AtomicU64; 4]>);
 
 impl Shown {
-    fn set(&self, counts: Counts) {
+    fn set(&self, counts: Counts, roots_awaited: usize) {
         let Counts { waiting, held, destroyed } = counts;
-        for (shown, count) in self.0.iter().zip([waiting, held, destroyed]) {
+        for (shown, count) in self.0.iter().zip([waiting, held, destroyed, roots_awaited as u64]) {
             shown.store(count, Ordering::Relaxed);
         }
     }
@@ -54,6 +57,11 @@ impl Shown {
     pub(crate) fn get(&self) -> Counts {
         let [waiting, held, destroyed] = [0, 1, 2].map(|at: usize| self.0[at].load(Ordering::Relaxed));
         Counts { waiting, held, destroyed }
+    }
+
+    /// How many tenants had a root that is waited for.
+    pub(crate) fn roots_awaited(&self) -> u64 {
+        self.0[3].load(Ordering::Relaxed)
     }
 }
 
@@ -145,8 +153,14 @@ impl Purges {
 
     /// Does what is due. Says whether anyone settles it.
     async fn look(&self, ticker: &mut Ticker, is_tick: bool) -> Result<bool, StoreError> {
-        let policy = self.policy;
-        let (has_work, runs) = self.store.read(move |view| purge::has_work(view, &policy)).await?;
+        let (policy, wait) = (self.policy, self.change_wait);
+        let (has_work, runs) = self
+            .store
+            .read(move |view| {
+                let (has_work, runs) = purge::has_work(view, &policy)?;
+                Ok::<_, StoreError>((has_work || owners::has_come(view, wait)?, runs))
+            })
+            .await?;
         let must_tick = is_tick && runs;
         if !has_work && !must_tick {
             self.show().await?;
@@ -155,7 +169,11 @@ impl Purges {
         loop {
             let ran = ticker.tick(self.clock.now(), self.clock.boottime());
             let (region, now) = (self.region.clone(), self.clock.now());
-            let step = self.store.write(move |tx| purge::advance(tx, &region, &policy, ran, now));
+            let step = self.store.write(move |tx| {
+                let mut step = purge::advance(tx, &region, &policy, ran, now)?;
+                step.changes.tenants.extend(owners::advance(tx, wait)?);
+                Ok::<_, StoreError>(step)
+            });
             let Advanced { changes, held, done, more } = step.await?;
             report(&held, &done);
             if !changes.is_empty() && self.inputs.send(Input::Destroyed(changes)).await.is_err() {
@@ -169,7 +187,9 @@ impl Purges {
     }
 
     async fn show(&self) -> Result<(), StoreError> {
-        self.shown.set(self.store.read(purge::counts).await?);
+        let read = |view: &dyn Read| Ok::<_, StoreError>((purge::counts(view)?, owners::waiting(view)?));
+        let (counts, roots_awaited) = self.store.read(read).await?;
+        self.shown.set(counts, roots_awaited);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use openkcm_contracts::v1::{L1Reference, L1Revoke, LinkState};
+use openkcm_contracts::v1::{KeySealed, L1Reference, L1Revoke, LinkState};
 use openkcm_contracts::{
     Event, KeyPath, LinkEpoch, Meeting, Revision, ServicePath, SystemPath, TenantId, Timestamp, VersionId,
     meet,
@@ -19,19 +19,16 @@ use serde::de::DeserializeOwned;
 use super::digests::Gathered;
 use super::lease::Taken;
 use super::slices::Slice;
+use super::versions::Received;
 use super::{
-    APPLIED, Applied, DEFINITIONS, Held, LAST, LINKS, TENANTS, definition_key, lease, manifest, purge,
-    versions,
+    APPLIED, Applied, DEFINITIONS, Held, LAST, LINKS, TENANTS, definition_key, lease, manifest, owners,
+    purge, versions,
 };
 
 /// The highest counter that is believed of a peer: far beyond any honest rotation, and far below
 /// where counting on would overflow. This Core counts no further either, since its peers would not
 /// take what it made.
 pub const MAX_COUNTER: u64 = 1 << 48;
-
-/// The most seals of one version that are believed of a peer: twice as many as a link has roots. Each
-/// may be a question to the tenant's provider.
-const MAX_SEALS: usize = 8;
 
 /// What changed, and has to be settled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -146,6 +143,7 @@ fn merge_one(
                 lease::told_anew(tx, &fact.tenant)?;
             }
             TENANTS.put(tx, key, &Held { revision, fact: fact.clone() })?;
+            owners::hear(tx, &fact.tenant)?;
             Ok(changes.tenant(true, &fact.tenant))
         }
         Event::KeyDefine(fact) => {
@@ -159,8 +157,8 @@ fn merge_one(
         }
         Event::L1Reference(fact) => Ok(changes.tenant(refer(tx, revision, fact, sums)?, &fact.tenant)),
         Event::L1Revoke(fact) => Ok(changes.tenant(revoke(tx, fact)?, &fact.tenant)),
-        Event::KeySealed(fact) if fact.counter > MAX_COUNTER || fact.seals.len() > MAX_SEALS => {
-            tracing::warn!(path = %fact.path(), maker = %fact.maker, version = %fact.version,
+        Event::KeySealed(fact) if fact.counter > MAX_COUNTER || fact.seals.len() > KeySealed::MAX_SEALS => {
+            tracing::warn!(path = %fact.path(), teller = %fact.teller(), version = %fact.version,
                 "a peer's version was not taken: no honest Core counts so far, or seals so often");
             Ok(true)
         }
@@ -170,12 +168,12 @@ fn merge_one(
             purge::hear(tx, (revision, fact), &intake.stream.audience, now, (changes, sums))
         }
         Event::KeySealed(fact) => {
-            let news = versions::receive(tx, fact)?;
-            if news {
-                changes.received += 1;
+            let received = versions::receive(tx, fact)?;
+            changes.received += u64::from(received == Received::Version);
+            if received != Received::Nothing {
                 changes.versions_of(fact.path());
             }
-            Ok(news)
+            Ok(received != Received::Nothing)
         }
         Event::SovereignLease(fact) => {
             let taken = lease::take(tx, fact)?;
@@ -223,6 +221,7 @@ fn refer(
     if !meet(held, (revision, fact)).replaces() {
         return Ok(false);
     }
+    owners::hear_once(tx, &fact.tenant)?;
     if fact.state == LinkState::Unlinked {
         // What its gate was told at once is also what a restart finds: this epoch is over.
         link.revoked = link.revoked.max(Some(fact.epoch));
@@ -234,6 +233,7 @@ fn refer(
     sums.link(link.reference.as_ref(), (revision, fact));
     link.reference = Some(Held { revision, fact: fact.clone() });
     LINKS.put(tx, fact.tenant.as_str(), &link)?;
+    owners::hear(tx, &fact.tenant)?;
     Ok(true)
 }
 
@@ -250,6 +250,7 @@ fn revoke(tx: &mut dyn Write, fact: &L1Revoke) -> Result<bool, StoreError> {
     }
     link.revoked = Some(fact.epoch);
     LINKS.put(tx, fact.tenant.as_str(), &link)?;
+    owners::hear(tx, &fact.tenant)?;
     Ok(true)
 }
 

@@ -1,7 +1,7 @@
 //! The Core's own store: the facts that it was told, and the sealed versions that it made or received.
 //!
-//! No plaintext key is ever here. Facts are merged by their author's revision; sealed versions never
-//! change and only grow in number, so the merge of two regions is their union.
+//! No plaintext key is ever here. Facts are merged by their author's revision; of sealed versions there are ever more,
+//! each with ever more seals, so the merge of two regions is their union.
 
 mod absorb;
 mod denials;
@@ -9,6 +9,7 @@ mod digests;
 pub mod lease;
 mod listing;
 pub mod manifest;
+pub mod owners;
 pub mod purge;
 mod recount;
 mod slices;
@@ -23,7 +24,9 @@ pub use listing::{asked, look};
 pub use recount::{Recount, Wrong, recount, recount_links};
 pub use slices::{SLICE, Slice, Slices};
 pub use v1::{Applied, Held, LinkRecord};
-pub use versions::{first_l2_versions, holds, keep, key_versions, service_versions, system_versions};
+pub use versions::{
+    first_l2_versions, holds, is_first_word, keep, key_versions, reseal, service_versions, system_versions,
+};
 
 use openkcm_contracts::v1::{KeyDefine, KeySealed, TenantDefine};
 use openkcm_contracts::{KeyPath, ServiceId, ServicePath, SystemPath, TenantId};
@@ -52,6 +55,9 @@ pub const SPACES: &[Space] = &[
     LINKS.space(),
     L2_VERSIONS.space(),
     L3_VERSIONS.space(),
+    versions::RESEALS.space(),
+    owners::OWNERS.space(),
+    owners::AWAITED.space(),
     APPLIED.space(),
     manifest::TOLD.space(),
     manifest::AWAITED.space(),

@@ -1,7 +1,8 @@
 //! Sealed versions: kept until a tombstone ends them, united with those of other regions, told to them.
 //!
-//! The key of a version is its name, counter, id and maker, so that a peer that speaks of another
-//! maker's version can't touch it.
+//! The key of a record is a version's name, counter and id, and who tells of it: its maker, or a Core that has sealed
+//! it anew. So each Core writes only records of its own, here and on the mesh, and two that seal the same version anew
+//! never take away each other's seals. What may open a version is the union over its records.
 
 use openkcm_contracts::v1::{Audience, KeySealed};
 use openkcm_contracts::{Event, KeyPath, Revision, ServicePath, SystemPath, TenantId, Timestamp};
@@ -9,7 +10,21 @@ use openkcm_orbital::{Letter, outbox};
 use openkcm_store::{Read, StoreError, Table, Write};
 
 use super::purge::{self, Ledger};
-use super::{L2_VERSIONS, L3_VERSIONS};
+use super::{L2_VERSIONS, L3_VERSIONS, MAX_COUNTER};
+
+/// How often this Core has told of a version anew, by the key of its record.
+pub(super) const RESEALS: Table<u32> = Table::new("reseals");
+
+/// What a word on a sealed version came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Received {
+    /// All of it was held.
+    Nothing,
+    /// Seals of a version that its teller had told of.
+    Seals,
+    /// The first word of its teller on the version.
+    Version,
+}
 
 /// Keeps versions that this Core made, with the letters that tell of them, in one transaction; not those that a
 /// tombstone ends which came meanwhile.
@@ -24,12 +39,69 @@ pub fn keep(tx: &mut dyn Write, made: &[KeySealed], now: Timestamp) -> Result<()
         }
         kept += 1;
         table(sealed).put(tx, &record_key(sealed), sealed)?;
-        // A sealed version never changes, so its counter serves as its revision for ever.
-        let revision = Revision::new(1, sealed.counter);
-        let letter = Letter::new(&Event::KeySealed(sealed.clone()), Audience::Cores, revision, now);
-        outbox::put(tx, &letter)?;
+        tell(tx, sealed, 0, now)?;
     }
     count(tx, kept)
+}
+
+/// Adds seals to what this Core tells of versions, with the letters that tell of all that it has of each, in one
+/// transaction. Nothing is added to what was destroyed meanwhile.
+///
+/// # Errors
+/// When the store can't be written.
+pub fn reseal(tx: &mut dyn Write, resealed: &[KeySealed], now: Timestamp) -> Result<(), StoreError> {
+    let mut begun = 0;
+    for sealed in resealed {
+        if purge::ends(tx.as_read(), sealed)? || !purge::takes(tx.as_read(), sealed)? {
+            continue;
+        }
+        let key = record_key(sealed);
+        let held = table(sealed).get(tx.as_read(), &key)?;
+        let times = match held {
+            None if sealed.resealed_by.is_some() => {
+                begun += 1;
+                table(sealed).put(tx, &key, sealed)?;
+                tell(tx, sealed, 0, now)?;
+                continue;
+            }
+            // What this Core has made and holds no more is not begun anew by a seal.
+            None => continue,
+            Some(_) => RESEALS.get(tx.as_read(), &key)?.unwrap_or(0).saturating_add(1),
+        };
+        let Some(mut record) = held else { continue };
+        if is_l3(sealed) {
+            // The seal that it was made with stays, and the newest: one under each L2 that ever was is too many.
+            record.seals.truncate(1);
+        }
+        if record.unite(sealed) {
+            table(sealed).put(tx, &key, &record)?;
+            RESEALS.put(tx, &key, &times)?;
+            tell(tx, &record, times, now)?;
+        }
+    }
+    count(tx, begun)
+}
+
+/// Above every counter that is believed: how often a version was told of anew stands there, so that a later word on it
+/// has a higher revision. Where that is at its end, the mesh takes words of one revision in the order in which they
+/// are told.
+const TIMES_AT: u32 = MAX_COUNTER.trailing_zeros() + 1;
+const MOST_TIMES: u32 = (1 << (u64::BITS - TIMES_AT)) - 1;
+
+fn tell(tx: &mut dyn Write, sealed: &KeySealed, times: u32, now: Timestamp) -> Result<(), StoreError> {
+    let revision = Revision::new(1, sealed.counter | u64::from(times.min(MOST_TIMES)) << TIMES_AT);
+    let letter = Letter::new(&Event::KeySealed(sealed.clone()), Audience::Cores, revision, now);
+    outbox::put(tx, &letter)
+}
+
+/// Whether a letter is the first that tells of a version at all, so that the version is nowhere but here while it waits.
+pub fn is_first_word(letter: &Letter, sealed: &KeySealed) -> bool {
+    sealed.resealed_by.is_none() && letter.revision == Revision::new(1, sealed.counter)
+}
+
+/// A version is destroyed: how often it was told of does not matter any more.
+pub(super) fn forget_reseals(tx: &mut dyn Write, sealed: &KeySealed) -> Result<(), StoreError> {
+    RESEALS.delete(tx, &record_key(sealed))
 }
 
 /// Counts versions that came to be held.
@@ -50,17 +122,21 @@ pub fn holds(store: &dyn Read, sealed: &KeySealed) -> Result<bool, StoreError> {
     Ok(table(sealed).get(store, &record_key(sealed))?.is_some())
 }
 
-/// Keeps a version that a peer made. Says whether it is new here.
+/// Keeps what a Core tells of a version. Says what of it is new here.
 ///
 /// # Errors
 /// When the store can't be written.
-pub(super) fn receive(tx: &mut dyn Write, sealed: &KeySealed) -> Result<bool, StoreError> {
+pub(super) fn receive(tx: &mut dyn Write, sealed: &KeySealed) -> Result<Received, StoreError> {
     let key = record_key(sealed);
-    if table(sealed).get(tx.as_read(), &key)?.is_some() {
-        return Ok(false);
+    let Some(mut held) = table(sealed).get(tx.as_read(), &key)? else {
+        table(sealed).put(tx, &key, sealed)?;
+        return Ok(Received::Version);
+    };
+    if !held.unite(sealed) {
+        return Ok(Received::Nothing);
     }
-    table(sealed).put(tx, &key, sealed)?;
-    Ok(true)
+    table(sealed).put(tx, &key, &held)?;
+    Ok(Received::Seals)
 }
 
 /// The sealed versions of a system's L2, of every generation, the oldest counter first.
@@ -107,10 +183,14 @@ fn list(store: &dyn Read, table: &Table<KeySealed>, prefix: &str) -> Result<Vec<
     Ok(table.list(store, prefix, None, usize::MAX)?.into_iter().map(|(_, sealed)| sealed).collect())
 }
 
+fn is_l3(sealed: &KeySealed) -> bool {
+    sealed.service.is_some()
+}
+
 fn table(sealed: &KeySealed) -> &'static Table<KeySealed> {
-    if sealed.service.is_some() { &L3_VERSIONS } else { &L2_VERSIONS }
+    if is_l3(sealed) { &L3_VERSIONS } else { &L2_VERSIONS }
 }
 
 fn record_key(sealed: &KeySealed) -> String {
-    format!("{}/{:016x}.{}.{}", sealed.path(), sealed.counter, sealed.version, sealed.maker)
+    format!("{}/{:016x}.{}.{}", sealed.path(), sealed.counter, sealed.version, sealed.teller())
 }

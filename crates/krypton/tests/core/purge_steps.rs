@@ -119,6 +119,7 @@ fn version(number: u16, of: u64) -> KeySealed {
         made_at: NOW,
         maker: region("a"),
         seals: vec![Seal { by: SealedBy::L2(VersionId::from_bytes([9; 16])), ciphertext: "c2VhbGVk".into() }],
+        resealed_by: None,
     }
 }
 

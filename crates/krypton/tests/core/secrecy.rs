@@ -141,6 +141,9 @@ async fn use_everything(secrets: &mut Vec<Vec<u8>>) {
     a.ask(SYSTEM, "rotate", &json!({})).await;
     world.tell(8, &facts::linked_to("acme", 8, &[facts::local("another")])).await;
     a.refuses(SERVICE, "material_not_here").await;
+    std::fs::write(world.disabled_marker("acme"), "").expect("the directory is here");
+    world.tell(10, &facts::link("acme", 10)).await;
+    a.refuses(SERVICE, "l1_denied").await;
 }
 
 #[tokio::test]

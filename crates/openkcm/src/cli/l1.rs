@@ -17,7 +17,7 @@ use super::arrival::{self, Expected, names};
 use super::globals::{Globals, ListFlags, parse_pair};
 use super::render::{self, Column};
 use super::session::{self, Session};
-use super::{output, report};
+use super::{output, owner_key, report};
 
 const COLUMNS: &[Column] = &[
     ("TENANT", "/tenant"),
@@ -42,6 +42,9 @@ pub(crate) enum Command {
     List(List),
     /// Make a root key of the provider `local` on this machine, for trying things out
     CreateLocal(CreateLocal),
+    /// The key with which a tenant's owner signs changes of its roots
+    #[command(subcommand)]
+    OwnerKey(owner_key::Command),
 }
 
 #[derive(Args)]
@@ -49,7 +52,8 @@ pub(crate) enum Command {
 Examples:
   openkcm l1 link acme --provider local --key acme
   openkcm l1 link acme --provider openbao --key transit/acme --option namespace=acme --ttl 1h
-  openkcm l1 link acme --root openbao:transit/acme --root vault:transit/acme-escrow")]
+  openkcm l1 link acme --root openbao:transit/acme --root vault:transit/acme-escrow
+  openkcm l1 link acme --root openbao:transit/acme --root vault:transit/new --sign-with acme-owner.key")]
 pub(crate) struct Link {
     /// The tenant
     tenant: TenantId,
@@ -68,6 +72,13 @@ pub(crate) struct Link {
     /// How long a Core may serve without hearing from the CMK Server, if less than usual
     #[arg(long, value_name = "SPAN")]
     ttl: Option<Period>,
+    /// The public half of the owner's key, as `l1 owner-key show` prints it: the first link pins it, and another one takes
+    /// its place only in a link that it signs
+    #[arg(long, value_name = "KEY")]
+    owner_key_public: Option<String>,
+    /// Sign for these roots with the owner's key in this file, so that regions seal to new ones at once
+    #[arg(long, value_name = "FILE")]
+    sign_with: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -121,14 +132,21 @@ pub(crate) async fn run(command: Command, session: &Session) -> anyhow::Result<(
             };
             session.show_list(cmk.tenants().state(Some(state)), &flags, COLUMNS).await
         }
-        Command::CreateLocal(_) => unreachable!("needs no landscape, so it was done before one was opened"),
+        Command::CreateLocal(_) | Command::OwnerKey(_) => {
+            unreachable!("needs no landscape, so it was done before one was opened")
+        }
     }
 }
 
 async fn link(session: &Session, arguments: Link) -> anyhow::Result<()> {
     let begun = session.now();
     let tenant = arguments.tenant.clone();
-    let linked = session.client().cmk().link(&tenant, &spec(arguments)?).await;
+    let key = arguments.sign_with.clone();
+    let mut spec = spec(arguments)?;
+    if let Some(file) = key {
+        spec.owner_word = Some(owner_key::sign(session, &tenant, &spec, &file).await?);
+    }
+    let linked = session.client().cmk().link(&tenant, &spec).await;
     let linked = linked.with_context(|| format!("can't link {tenant}"))?;
     let regions = regions_of(session, &tenant, &linked).await;
     let expected = linked.revision.map(|revision| Expected::Linked(tenant, revision));
@@ -145,14 +163,15 @@ async fn unlink(session: &Session, tenant: TenantId) -> anyhow::Result<()> {
 }
 
 fn spec(arguments: Link) -> anyhow::Result<L1Spec> {
-    let Link { provider, key, options, mut roots, ttl, .. } = arguments;
+    let Link { provider, key, options, mut roots, ttl, owner_key_public, .. } = arguments;
     if let (Some(provider), Some(key)) = (provider, key) {
         roots.insert(0, RootRef { provider, key, options: options.into_iter().collect() });
     }
     if roots.is_empty() {
         return Err(report::Usage("a root is needed: --provider and --key, or --root PROVIDER:KEY").into());
     }
-    Ok(L1Spec { roots, ttl: ttl.map(|ttl| ttl.to_string()) })
+    let ttl = ttl.map(|ttl| ttl.to_string());
+    Ok(L1Spec { roots, ttl, owner_key: owner_key_public, owner_word: None })
 }
 
 /// Where the tenant is served, as the CMK Server knows it; or else where it ever told of the link.

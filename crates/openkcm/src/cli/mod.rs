@@ -20,6 +20,7 @@ mod globals;
 mod key;
 mod l1;
 pub(crate) mod output;
+mod owner_key;
 mod progress;
 mod purge;
 mod quarantine;
@@ -156,6 +157,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Mesh(command) => component::run_mesh(&command, format),
         Command::Signer(command) => init::run_signer(&command, format),
         Command::L1(l1::Command::CreateLocal(arguments)) => l1::create_local(&arguments, &globals),
+        Command::L1(l1::Command::OwnerKey(command)) => owner_key::run(&command, &globals),
         command => Session::open(&globals).and_then(|session| run_in(command, &session)),
     };
     result.map_err(|error| report::Failure::new(error, format).into())

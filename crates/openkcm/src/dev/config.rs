@@ -58,6 +58,7 @@ pub(super) struct Configured {
     pub(super) roots: ConfiguredRoots,
     pub(super) leases: LeaseTerms,
     pub(super) purges: PurgePolicy,
+    pub(super) change_wait: Duration,
     pub(super) probed_every: Duration,
     pub(super) pace: PacePolicy,
 }
@@ -97,5 +98,6 @@ pub(super) fn read(arguments: &DevArguments, home: &Home) -> anyhow::Result<Conf
     })?;
     let pace = file.l1.pace().map_err(|(key, expected)| anyhow!("{key}: {expected}"))?;
     let roots = ConfiguredRoots { config, directory };
-    Ok(Configured { roots, leases, purges, probed_every: file.probe.every.duration(), pace })
+    let change_wait = file.l1.change_wait.map_or(Duration::ZERO, Period::duration);
+    Ok(Configured { roots, leases, purges, change_wait, probed_every: file.probe.every.duration(), pace })
 }

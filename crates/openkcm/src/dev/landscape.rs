@@ -188,6 +188,7 @@ impl Common<'_> {
             leases: LeasePolicy::default(),
             purge: self.parts.configured.purges,
             probed_every: self.parts.configured.probed_every,
+            change_wait: self.parts.configured.change_wait,
             pace: self.parts.configured.pace,
         };
         let surroundings =

@@ -41,7 +41,7 @@ async fn make(home: &Home) -> anyhow::Result<()> {
     client.registry().put_key(&KeyPath::System(system), &KeySpec::default()).await?;
     client.registry().put_key(&KeyPath::Service(path.clone()), &KeySpec::default()).await?;
     let root = RootRef { provider: "local".into(), key: "demo".into(), options: Default::default() };
-    client.cmk().link(tenant, &L1Spec { roots: vec![root], ttl: None }).await?;
+    client.cmk().link(tenant, &L1Spec { roots: vec![root], ..L1Spec::default() }).await?;
     // The events take milliseconds; the component would have us wait for whole seconds.
     let client = client.with_patience(Patience::NONE);
     for region in &landscape.regions {

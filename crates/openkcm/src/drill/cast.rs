@@ -169,7 +169,7 @@ impl Cast {
     fn l1_of(&self, tenant: &TenantId) -> L1Spec {
         let own =
             || RootRef { provider: "local".into(), key: tenant.as_str().into(), options: Default::default() };
-        L1Spec { roots: vec![self.root.clone().unwrap_or_else(own)], ttl: None }
+        L1Spec { roots: vec![self.root.clone().unwrap_or_else(own)], ..L1Spec::default() }
     }
 
     async fn until_active(

@@ -163,6 +163,9 @@ every = "1m"
 [l1]
 unwraps_per_second = 500
 concurrent = 64
+# A root that comes into a tenant's link later, without the signature of the tenant's owner: nothing is sealed to it for so
+# long, in which this Core runs.
+change_wait = "72h"
 "#
         }
     }

@@ -139,6 +139,7 @@ impl Start<'_> {
             leases: self.config.lease_policy,
             purge: self.config.purge,
             probed_every: self.config.probed_every,
+            change_wait: self.config.change_wait,
             pace: self.config.pace,
         };
         let (roots, common) = (self.parts.roots.clone(), self.parts.surroundings());

@@ -38,7 +38,7 @@ pub(crate) async fn put_service(client: &Client, service: &str) -> Resource {
 /// Links a tenant to the `local` root of its name.
 pub(crate) async fn link(client: &Client, tenant: &str) -> Resource {
     let root = RootRef { provider: "local".into(), key: tenant.into(), options: Default::default() };
-    let spec = L1Spec { roots: vec![root], ttl: None };
+    let spec = L1Spec { roots: vec![root], ..L1Spec::default() };
     let linked = client.cmk().link(&tenant_id(tenant), &spec).await;
     linked.unwrap_or_else(|error| panic!("{tenant} is not linked: {error}"))
 }

@@ -268,6 +268,7 @@ fn unlinking() -> Letter {
         roots: Vec::new(),
         owner_key: None,
         ttl: None,
+        owner_word: None,
     };
     Letter::new(&Event::L1Reference(fact), Audience::Region(region("a")), LATER, SystemClock.now())
 }

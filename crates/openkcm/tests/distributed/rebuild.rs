@@ -93,7 +93,7 @@ async fn a_cmk_server_with_an_older_store_links_nothing_and_brings_no_unlinked_t
     until_standing(&client, "cmk", "stale").await;
     for tenant in ["acme", "other"] {
         let root = RootRef { provider: "local".into(), key: "another".into(), options: Default::default() };
-        let spec = L1Spec { roots: vec![root], ttl: None };
+        let spec = L1Spec { roots: vec![root], ..L1Spec::default() };
         let refused = client.cmk().link(&tenant_id(tenant), &spec).await.expect_err("it is behind");
         assert_eq!(refused.code(), Some(Code::AuthorityStale), "{tenant}: {refused}");
     }

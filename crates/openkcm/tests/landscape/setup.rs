@@ -121,7 +121,11 @@ pub(crate) async fn define(client: &Client, service: &str) {
 pub(crate) async fn link(client: &Client, path: &ServicePath) {
     let root =
         RootRef { provider: "local".into(), key: path.tenant.to_string(), options: Default::default() };
-    client.cmk().link(&path.tenant, &L1Spec { roots: vec![root], ttl: None }).await.expect("a link");
+    client
+        .cmk()
+        .link(&path.tenant, &L1Spec { roots: vec![root], ..L1Spec::default() })
+        .await
+        .expect("a link");
 }
 
 /// Waits until a region encrypts with a service, without asking it to; gives what it shows of the key.

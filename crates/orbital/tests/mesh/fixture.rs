@@ -129,6 +129,7 @@ pub(crate) fn event(kind: EventType) -> Event {
             roots: Vec::new(),
             owner_key: None,
             ttl: None,
+            owner_word: None,
         }),
         EventType::L1Revoke => {
             Event::L1Revoke(L1Revoke { tenant: acme, epoch, reason: "unlinked by its owner".into() })
@@ -171,6 +172,7 @@ pub(crate) fn event(kind: EventType) -> Event {
             made_at: NOW,
             maker: region_id("a"),
             seals: Vec::new(),
+            resealed_by: None,
         }),
     }
 }

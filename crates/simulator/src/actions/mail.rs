@@ -135,6 +135,7 @@ impl World {
             state: LinkState::Linked,
             owner_key: None,
             ttl: None,
+            owner_word: None,
         };
         let audience = Audience::Region(landscape::region(index));
         let stream = Stream { lane: Lane::Facts, audience: audience.clone() };

@@ -59,6 +59,7 @@ impl Input {
             Self::Told(letters) => format!("{} letter(s) told", letters.len()),
             Self::Answer(Answer::Unsealed(_)) => "an answer to an unseal".into(),
             Self::Answer(Answer::Sealed(_)) => "an answer to a seal".into(),
+            Self::Answer(Answer::Resealed(_)) => "an answer to a seal to further roots".into(),
             Self::Answer(Answer::Probed(answer)) => format!("an answer to a probe of {}", answer.job.tenant),
             Self::Hydrated => "hydrated".into(),
             Self::CaughtUp => "caught up".into(),
@@ -253,6 +254,9 @@ impl CoreNode {
             Input::Answer(Answer::Sealed(answer)) => {
                 self.step(around, |core, view, now| core.sealed(view, answer, now))
             }
+            Input::Answer(Answer::Resealed(answer)) => {
+                self.step(around, |core, view, now| core.resealed(view, answer, now))
+            }
             Input::Answer(Answer::Probed(answer)) => self.take_probed(answer, around),
             Input::Hydrated => self.step(around, Core::hydrated),
             Input::CaughtUp => {
@@ -396,6 +400,7 @@ impl CoreNode {
         loop {
             let denials = std::mem::take(&mut effects.denials);
             self.post.disk.commit(|tx| store::keep_denials(tx, &denials));
+            self.keep_seals(std::mem::take(&mut effects.reseal), around)?;
             self.ask(&mut effects, around);
             if effects.keep.is_empty() {
                 return Ok(());
@@ -419,6 +424,21 @@ impl CoreNode {
         }
     }
 
+    /// Keeps new seals of versions that are held.
+    fn keep_seals(&mut self, resealed: Vec<KeySealed>, around: &mut Around<'_>) -> Result<(), Crashed> {
+        if resealed.is_empty() {
+            return Ok(());
+        }
+        self.point(Reached::CrashBeforeReseal, around)?;
+        let now = self.post.now();
+        self.post.disk.commit(|tx| store::reseal(tx, &resealed, now));
+        around.coverage.reach(Reached::Resealed);
+        if resealed.iter().any(|sealed| sealed.resealed_by.is_some()) {
+            around.coverage.reach(Reached::ResealedAnothers);
+        }
+        Ok(())
+    }
+
     /// Hands the provider its questions.
     fn ask(&mut self, effects: &mut Effects, around: &mut Around<'_>) {
         if around.bug == Some(Bug::LeakPlaintext) {
@@ -427,6 +447,7 @@ impl CoreNode {
         around.provider.seen.extend(effects.seal.iter().map(|job| *job.key.expose()));
         let unseals = effects.unseal.drain(..).map(Question::Unseal);
         let questions = unseals.chain(effects.seal.drain(..).map(Question::Seal));
+        let questions = questions.chain(effects.reseal_l2.drain(..).map(Question::Reseal));
         let questions = questions.chain(effects.probe.drain(..).map(Question::Probe));
         let (core, life) = (self.index, self.life);
         around.provider.waiting.extend(questions.map(|question| Job { core, life, question }));

@@ -6,6 +6,7 @@ use openkcm_contracts::v1::KeyDefine;
 use openkcm_contracts::{DefinitionState, Event, KeyPath};
 use openkcm_host::Clock;
 use openkcm_krypton::store;
+use openkcm_krypton::store::owners;
 use openkcm_krypton::store::purge::{self, Decision};
 use openkcm_krypton::{Brake, PurgePolicy};
 use openkcm_orbital::Intake;
@@ -22,11 +23,15 @@ pub(crate) const POLICY: PurgePolicy = PurgePolicy {
     brake: Brake { percent: 10, least: 3, window: Duration::from_secs(120) },
 };
 
+/// How long Cores wait for another root: within a history.
+pub(crate) const CHANGE_WAIT: Duration = Duration::from_secs(90);
+
 impl CoreNode {
     /// Whether its task of purges has something to do.
     pub(crate) fn may_destroy(&self) -> bool {
-        let (has_work, _) = purge::has_work(self.post.disk.view(), &POLICY).expect("memory does not fail");
-        has_work
+        let view = self.post.disk.view();
+        let (has_work, _) = purge::has_work(view, &POLICY).expect("memory does not fail");
+        has_work || owners::has_come(view, CHANGE_WAIT).expect("memory does not fail")
     }
 
     /// Lets the purge clock run on, and destroys what is due.
@@ -43,7 +48,11 @@ impl CoreNode {
             _ => POLICY,
         };
         let region = self.region.clone();
-        let step = self.post.disk.commit(|tx| purge::advance(tx, &region, &policy, ran, now));
+        let step = self.post.disk.commit(|tx| {
+            let mut step = purge::advance(tx, &region, &policy, ran, now)?;
+            step.changes.tenants.extend(owners::advance(tx, CHANGE_WAIT)?);
+            Ok(step)
+        });
         if !step.held.is_empty() {
             around.coverage.reach(Reached::PurgeHeld);
         }

@@ -71,7 +71,7 @@ pub(super) async fn give_all_back(client: &Client, ledger: &Ledger) {
         }
         let id = &tenant.system.tenant;
         if !lock(&tenant.link).linked {
-            let spec = L1Spec { roots: vec![local_root(id.as_str())], ttl: None };
+            let spec = L1Spec { roots: vec![local_root(id.as_str())], ..L1Spec::default() };
             insist(ledger, &format!("linking {id}"), || async { client.cmk().link(id, &spec).await }).await;
             lock(&tenant.link).linked = true;
         }

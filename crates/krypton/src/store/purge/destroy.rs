@@ -15,7 +15,7 @@ use openkcm_store::{Read, StoreError, Table, Write};
 use super::records::{DESTROYED, Ledger, Stage, TOMBSTONES, Tombstone, close, destroyed_key, open, put};
 use super::tombstone;
 use crate::rules::PurgePolicy;
-use crate::store::{Changes, L2_VERSIONS, L3_VERSIONS};
+use crate::store::{Changes, L2_VERSIONS, L3_VERSIONS, versions};
 
 /// Records that one step looks at: some ten milliseconds, in which no other change is committed.
 const AT_ONCE: usize = 256;
@@ -270,7 +270,8 @@ impl Step<'_> {
         let path = sealed.path();
         records_of(layer).delete(tx, name)?;
         DESTROYED.put(tx, &destroyed_key(&path, sealed.version), &sealed.generation)?;
-        if sealed.maker == *self.region {
+        versions::forget_reseals(tx, sealed)?;
+        if sealed.teller() == self.region {
             let word = Event::KeySealed(KeySealed { seals: Vec::new(), ..sealed.clone() });
             // Above the revision of the word that told of it, which is of term 1.
             let revision = Revision::new(2, sealed.counter);

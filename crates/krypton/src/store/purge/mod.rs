@@ -74,6 +74,14 @@ fn stamp(ledger: &mut Ledger) -> u64 {
     ledger.clock + u64::try_from(LONGEST_TICK.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// A moment on the purge clock that is not before now, for what else is waited for by it; it runs from now on.
+pub(super) fn clock(tx: &mut dyn Write) -> Result<u64, StoreError> {
+    let mut ledger = Ledger::read(tx.as_read())?;
+    let now = stamp(&mut ledger);
+    ledger.write(tx)?;
+    Ok(now)
+}
+
 /// Notes what a definition that takes the place of another has ended, or that it has not ended after all.
 pub(super) fn observe(
     tx: &mut dyn Write,

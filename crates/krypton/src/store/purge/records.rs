@@ -100,6 +100,11 @@ impl Ledger {
         Ok(LEDGER.get(view, THE)?.unwrap_or_default())
     }
 
+    /// The purge clock, in milliseconds.
+    pub(in crate::store) fn now(&self) -> u64 {
+        self.clock
+    }
+
     pub(in crate::store) fn write(&self, tx: &mut dyn Write) -> Result<(), StoreError> {
         LEDGER.put(tx, THE, self)
     }

@@ -28,6 +28,7 @@ fn made_up(of_l3: bool, id: u8, counter: u64, maker: &str) -> KeySealed {
         made_at: Timestamp::from_millis(u64::MAX),
         maker: region(maker),
         seals: vec![Seal { by, ciphertext: "AAAA".into() }],
+        resealed_by: None,
     }
 }
 

@@ -6,6 +6,9 @@
 mod attacks;
 mod failures;
 mod orders;
+mod owners;
+mod replaced;
+mod reseal;
 mod shares;
 
 use std::cell::Cell;
@@ -14,9 +17,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openkcm_contracts::v1::{KeySealed, Seal, SealedBy, SovereignLease};
-use openkcm_contracts::{Audience, Event, Lane, Period, Revision, Role, Timestamp, VersionId};
+use openkcm_contracts::{
+    Audience, Event, KeyPath, Lane, Period, RegionId, Revision, Role, RootRef, Timestamp, VersionId,
+};
 use openkcm_host::{BootInstant, Entropy, ManualClock, SeededEntropy, random_array};
-use openkcm_krypton::control::{Core, Effects, SealJob, Sealed, UnsealJob, Unsealed};
+use openkcm_krypton::control::{Core, Effects, ResealJob, Resealed, SealJob, Sealed, UnsealJob, Unsealed};
 use openkcm_krypton::data::{DataPlane, Decrypted, Encrypted};
 use openkcm_krypton::keyring::Keyring;
 use openkcm_krypton::rules::{Moment, Refusal};
@@ -40,6 +45,7 @@ pub(crate) struct Bench {
     /// Questions to the provider that are not answered yet.
     pub(crate) unseal: Vec<UnsealJob>,
     pub(crate) seal: Vec<SealJob>,
+    pub(crate) reseal: Vec<ResealJob>,
     region: String,
     entropy: Arc<dyn Entropy>,
 }
@@ -83,6 +89,7 @@ impl Bench {
             now,
             unseal: Vec::new(),
             seal: Vec::new(),
+            reseal: Vec::new(),
             region: name.into(),
             entropy,
         }
@@ -117,6 +124,10 @@ impl Bench {
         loop {
             self.unseal.append(&mut effects.unseal);
             self.seal.append(&mut effects.seal);
+            self.reseal.append(&mut effects.reseal_l2);
+            let (resealed, now) = (std::mem::take(&mut effects.reseal), self.now);
+            let kept: Result<(), StoreError> = self.store.write(|tx| store::reseal(tx, &resealed, now));
+            kept.expect("memory does not fail");
             if effects.keep.is_empty() {
                 return;
             }
@@ -135,8 +146,8 @@ impl Bench {
 
     /// Hears of a sealed version, and settles.
     pub(crate) fn hears_of(&mut self, sealed: &KeySealed) {
-        let maker = sealed.maker.to_string();
-        let changes = self.absorbs(sealed.counter, Event::KeySealed(sealed.clone()), Some(&maker));
+        let teller = sealed.teller().to_string();
+        let changes = self.absorbs(sealed.counter, Event::KeySealed(sealed.clone()), Some(&teller));
         self.step(|core, view, now| core.settle(view, &changes, now));
     }
 
@@ -205,13 +216,18 @@ impl Bench {
 
     /// The provider answers everything that it was asked, and what it is asked for that.
     pub(crate) fn answers(&mut self) {
-        while !(self.unseal.is_empty() && self.seal.is_empty()) {
+        while !(self.unseal.is_empty() && self.seal.is_empty() && self.reseal.is_empty()) {
             let jobs = std::mem::take(&mut self.unseal).into_iter();
             let answers = jobs.map(|job| unsealed(unseal(&job), job)).collect();
             self.step(|core, view, now| core.unsealed_together(view, answers, now));
             for job in std::mem::take(&mut self.seal) {
                 let outcome = Ok(seal(&job));
                 self.step(|core, view, now| core.sealed(view, sealed(outcome, job), now));
+            }
+            for job in std::mem::take(&mut self.reseal) {
+                let seals = seal_to(&job.roots, &format!("{}|{}", job.path, job.sealed.version), &job.key);
+                let answer = Resealed { job, outcome: Ok(seals), denied_by: None };
+                self.step(|core, view, now| core.resealed(view, answer, now));
             }
         }
     }
@@ -284,6 +300,34 @@ impl Bench {
         (l2.expect("memory does not fail"), l3.expect("memory does not fail"))
     }
 
+    /// So long the Core runs, on its purge clock; what is waited for so long is trusted, with a wait of `wait`.
+    pub(crate) fn runs(&mut self, time: Duration, wait: Duration) {
+        let (region, now) = (region(&self.region), self.now);
+        let policy = openkcm_krypton::PurgePolicy::default();
+        let trusted: Result<_, StoreError> = self.store.write(|tx| {
+            store::purge::advance(tx, &region, &policy, time, now)?;
+            store::owners::advance(tx, wait)
+        });
+        let tenants = trusted.expect("memory does not fail").into_iter().collect();
+        let changes = Changes { tenants, ..Changes::default() };
+        self.step(|core, view, now| core.settle(view, &changes, now));
+        self.answers();
+    }
+
+    /// A caller has a key rotated; the provider answers, and the mesh takes what is told of it.
+    pub(crate) fn rotates(&mut self, key: &str) -> VersionId {
+        let path: KeyPath = key.parse().expect("a key's name");
+        let version = Cell::new(None);
+        self.step(|core, view, now| {
+            let (made, effects) = core.rotate(view, &path, now).expect("it serves");
+            version.set(Some(made));
+            Ok(effects)
+        });
+        self.answers();
+        self.tells();
+        version.get().expect("it was begun")
+    }
+
     pub(crate) fn random_key(&self) -> SecretKey {
         SecretKey::generate(&*self.entropy).expect("memory")
     }
@@ -313,9 +357,13 @@ fn at_start() -> Moment {
 
 /// What the provider of the bench seals: the key itself, which only it can read; it stays on the bench.
 fn seal(job: &SealJob) -> Vec<Seal> {
-    let hex: String = job.key.expose().iter().map(|byte| format!("{byte:02x}")).collect();
-    let ciphertext = format!("{}|{}|{hex}", job.path, job.version);
-    job.roots
+    seal_to(&job.roots, &format!("{}|{}", job.path, job.version), &job.key)
+}
+
+fn seal_to(roots: &[RootRef], name: &str, key: &SecretKey) -> Vec<Seal> {
+    let hex: String = key.expose().iter().map(|byte| format!("{byte:02x}")).collect();
+    let ciphertext = format!("{name}|{hex}");
+    roots
         .iter()
         .map(|root| Seal { by: SealedBy::Root(root.clone()), ciphertext: ciphertext.clone() })
         .collect()
@@ -338,17 +386,18 @@ pub(crate) const AWAY: Refusal =
 
 /// The versions of several Cores: each tells the others all that it made, until nobody has news.
 pub(crate) fn exchange(cores: &mut [Bench]) {
-    let mut told: BTreeMap<VersionId, KeySealed> = BTreeMap::new();
+    let mut told: BTreeMap<(VersionId, RegionId), KeySealed> = BTreeMap::new();
     loop {
         let before = told.len();
         for core in cores.iter_mut() {
             core.answers();
-            told.extend(core.tells().into_iter().map(|sealed| (sealed.version, sealed)));
+            let words = core.tells().into_iter();
+            told.extend(words.map(|sealed| ((sealed.version, sealed.teller().clone()), sealed)));
         }
         for (core, sealed) in cores.iter_mut().flat_map(|core| {
             let own = core.region.clone();
             let news: Vec<KeySealed> =
-                told.values().filter(|sealed| sealed.maker.as_str() != own).cloned().collect();
+                told.values().filter(|sealed| sealed.teller().as_str() != own).cloned().collect();
             std::iter::once((core, news))
         }) {
             sealed.iter().for_each(|sealed| core.hears_of(sealed));
@@ -358,6 +407,18 @@ pub(crate) fn exchange(cores: &mut [Bench]) {
             return;
         }
     }
+}
+
+/// Two regions that serve with what the first one made.
+pub(crate) fn two_that_serve() -> [Bench; 2] {
+    let (first, mut second) = (Bench::serving("a"), Bench::new("b"));
+    let (l2, l3) = first.held();
+    l2.iter().chain(&l3).for_each(|sealed| second.hears_of(sealed));
+    for (counter, event) in facts::all() {
+        second.hears(counter, event);
+    }
+    second.answers();
+    [first, second]
 }
 
 /// A store whose reads fail after some.

@@ -104,8 +104,8 @@ impl Heard {
         match self.clone() {
             Self::Fact(counter, event) => core.absorbs(counter, event, None),
             Self::Sealed(sealed) => {
-                let maker = sealed.maker.to_string();
-                core.absorbs(sealed.counter, Event::KeySealed(sealed), Some(&maker))
+                let teller = sealed.teller().to_string();
+                core.absorbs(sealed.counter, Event::KeySealed(sealed), Some(&teller))
             }
         }
     }
@@ -120,7 +120,7 @@ fn add(to: &mut Changes, more: Changes) {
 }
 
 impl Bench {
-    fn with_share(self, share: usize) -> Self {
+    pub(super) fn with_share(self, share: usize) -> Self {
         Self { core: self.core.with_share(share), ..self }
     }
 

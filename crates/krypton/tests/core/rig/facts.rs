@@ -113,5 +113,6 @@ fn reference(tenant: &str, epoch: u64, state: LinkState, roots: &[RootRef]) -> E
         roots: roots.to_vec(),
         owner_key: None,
         ttl: None,
+        owner_word: None,
     })
 }

@@ -74,8 +74,10 @@ impl Running {
     ) -> Self {
         let access = Access::Token(Token::new(TOKEN).expect("a token"));
         let (leases, probed_every) = (LeasePolicy::default(), PROBED_EVERY);
+        let change_wait = openkcm_krypton::CHANGE_WAIT;
         let region_id = region(name);
-        let options = Options { data_dir, region: region_id, access, leases, purge, probed_every, pace };
+        let options =
+            Options { data_dir, region: region_id, access, leases, purge, probed_every, pace, change_wait };
         let service = eventually("the lock of the one before", async || {
             match Service::start(options.clone(), surroundings.clone()).await {
                 Ok(service) => Some(service),

@@ -52,6 +52,7 @@ pub(super) fn check(file: File, layers: Layers) -> Result<Config, ConfigError> {
         lease_terms: file.lease_terms,
         lease_policy: file.lease_policy,
         purge,
+        change_wait: file.l1.change_wait(),
         pace,
         probed_every: file.probed_every.duration(),
         directory,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use openkcm_cmk::LeaseTerms;
 use openkcm_contracts::{Period, RegionId, Role};
 use openkcm_http::SpiffeId;
-use openkcm_krypton::{LeasePolicy, PacePolicy, PurgePolicy};
+use openkcm_krypton::{CHANGE_WAIT, LeasePolicy, PacePolicy, PurgePolicy};
 use openkcm_orbital::nats::Storage;
 use openkcm_roots::RootsConfig;
 use serde::de::{DeserializeOwned, Error as _};
@@ -139,22 +139,28 @@ impl Default for Purge {
     }
 }
 
-/// `[l1]`, of a Core: how fast it asks each L1 provider.
+/// `[l1]`, of a Core: how fast it asks each L1 provider, and how a root that comes into a link later is dealt with.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a section with keys of its own")]
 pub(crate) struct L1 {
     pub(crate) unwraps_per_second: u32,
     pub(crate) concurrent: usize,
+    pub(crate) change_wait: Option<Period>,
 }
 
 impl Default for L1 {
     fn default() -> Self {
         let PacePolicy { per_second, concurrent } = PacePolicy::default();
-        Self { unwraps_per_second: per_second, concurrent }
+        Self { unwraps_per_second: per_second, concurrent, change_wait: None }
     }
 }
 
 impl L1 {
+    /// How long a root that comes into a link later is waited for.
+    pub(crate) fn change_wait(self) -> Duration {
+        self.change_wait.map_or(CHANGE_WAIT, Period::duration)
+    }
+
     /// The pace, and what is wrong with it, if anything is: the key, and what was expected.
     pub(crate) fn pace(self) -> Result<PacePolicy, (&'static str, String)> {
         let (most, concurrent) = (PacePolicy::MOST_PER_SECOND, PacePolicy::MOST_CONCURRENT);

@@ -48,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) lease_policy: LeasePolicy,
     /// How long a Core waits before it destroys, and how much at once.
     pub(crate) purge: PurgePolicy,
+    /// How long a Core seals nothing to a root that came into a link without its owner's word.
+    pub(crate) change_wait: Duration,
     /// How fast a Core asks each L1 provider.
     pub(crate) pace: PacePolicy,
     /// How often each tenant's L1 is asked.
