@@ -176,7 +176,12 @@ impl Attempt<'_> {
         }
         match verdict {
             Verdict::Tenant => place.refused(&self.region, said.retry_after(), now),
-            Verdict::Unknown => place.unknown(&self.region, now),
+            Verdict::Unknown => {
+                if self.tenants_probe {
+                    place.served(&self.region);
+                }
+                place.unknown(&self.region, now);
+            }
             _ => place.served(&self.region),
         }
     }

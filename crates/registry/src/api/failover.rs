@@ -182,6 +182,7 @@ pub(crate) async fn begin(
 ///
 /// Each tenant that its failover moved gets the list of regions that it had before, unless an operator has said
 /// meanwhile where it is to be: that one stays, and is counted. Versions that were made on either side are kept on both.
+/// `If-Match` with the ETag of the failover that is meant is needed: a retry that comes late undoes no later one.
 #[utoipa::path(post, path = "/v1/regions/{region}/failback", operation_id = "begin_failback", tag = "failover",
     params(("region" = String, Path, description = "The region that was failed over, and is there again."), IfMatch),
     responses(
@@ -189,7 +190,11 @@ pub(crate) async fn begin(
             headers(("ETag" = String, description = "Its revision."))),
         (status = 404, description = "`not_failed_over`: it never was.",
             body = openkcm_http::ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "`precondition_failed`: it is another failover that holds now.",
+            body = openkcm_http::ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "`unknown_region`: it is none of this landscape's.",
+            body = openkcm_http::ProblemBody, content_type = "application/problem+json"),
+        (status = 428, description = "`precondition_required`: it was sent without `If-Match`.",
             body = openkcm_http::ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`authority_stale`, or `not_ready` while the Registry does not know yet whether it \
             is current.",

@@ -1,7 +1,8 @@
 //! Telling a region of the keys of a tenant that has come to it, a bounded number at a time.
 //!
 //! A tenant may have a million services: how far a region was told is kept, and gone on from in transactions of their
-//! own. What always holds: a key that is changed meanwhile is told by its change, and told again is the same word.
+//! own. What always holds: a key that is changed meanwhile is told by its change, and told again is the same word; the tenant
+//! itself is told when all its keys are, so that a region which was left by it before serves nothing as it was then.
 
 use openkcm_contracts::{RegionId, Timestamp};
 use openkcm_orbital::words::standing;
@@ -76,7 +77,13 @@ fn go_on(
             (ToldKeys::Services(_), last) => break Some(ToldKeys::Services(last)),
         };
     };
-    failovers::set_untold(tx, region, &tenant.tenant, rest.as_ref())
+    let was_begun = failovers::is_untold_of(tx.as_read(), region, &tenant.tenant)?;
+    failovers::set_untold(tx, region, &tenant.tenant, rest.as_ref())?;
+    if rest.is_none() && was_begun {
+        // Its keys are told, as they are now: the region may serve it.
+        tell(tx, telling::of_tenant_to(region, tenant), tenant.revision, now)?;
+    }
+    Ok(())
 }
 
 /// Tells a region of keys after a name, as many as are left to be looked at. Says where to go on, if anywhere.

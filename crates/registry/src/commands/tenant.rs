@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use openkcm_contracts::{TenantId, Timestamp};
+use openkcm_contracts::{Audience, TenantId, Timestamp};
 use openkcm_store::{StoreError, Write};
 
 use super::{Failure, moment, tell, tellings};
 use crate::rules::{Landscape, Outcome, Precondition, TenantSpec, telling, tenant};
-use crate::store::{self, TenantRecord, purges};
+use crate::store::{self, TenantRecord, failovers, purges};
 
 /// Defines a tenant, changes it, or defines an offboarded one again.
 ///
@@ -89,6 +89,18 @@ pub(super) fn save(
     left: &mut usize,
 ) -> Result<(), StoreError> {
     store::save_tenant(tx, record)?;
-    tell(tx, telling::of_tenant(before, record), record.revision, now)?;
-    tellings::begin(tx, record, &telling::new_regions(before, record), now, left)
+    // Keys first: a region may still hold them from an earlier stay, as they were before they were deleted, made anew or
+    // found to be compromised. A key whose tenant is not there is served to nobody.
+    tellings::begin(tx, record, &telling::new_regions(before, record), now, left)?;
+    let mut told = Vec::new();
+    for (audience, event) in telling::of_tenant(before, record) {
+        let waits = match &audience {
+            Audience::Region(region) => failovers::is_untold_of(tx.as_read(), region, &record.tenant)?,
+            _ => false,
+        };
+        if !waits {
+            told.push((audience, event));
+        }
+    }
+    tell(tx, told, record.revision, now)
 }

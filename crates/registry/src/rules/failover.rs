@@ -121,6 +121,8 @@ pub fn back(
     if !held.is_in_force() {
         return Ok(Outcome::Unchanged(held.clone()));
     }
+    // A retry that comes late could mean an earlier failover, and give everything back to a region that is lost again.
+    precondition.require(held.revision)?;
     Ok(Outcome::Changed(Failover {
         revision: at.revision,
         phase: FailoverPhase::Returning,

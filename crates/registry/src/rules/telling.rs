@@ -31,6 +31,11 @@ pub fn of_tenant(before: Option<&TenantRecord>, after: &TenantRecord) -> Vec<Tol
         .collect()
 }
 
+/// A tenant, told to this region.
+pub fn of_tenant_to(region: &RegionId, record: &TenantRecord) -> Vec<Told> {
+    vec![(Audience::Region(region.clone()), Event::TenantDefine(tenant_word(record)))]
+}
+
 /// The last word of regions that a tenant has left.
 pub fn of_tenant_left(left: &[RegionId], record: &TenantRecord) -> Vec<Told> {
     let withdrawn = Event::TenantDefine(tenant_define(record, TenantState::Withdrawn));

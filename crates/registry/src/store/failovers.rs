@@ -121,6 +121,15 @@ pub fn is_untold(view: &dyn Read, region: &RegionId) -> Result<bool, StoreError>
     Ok(!UNTOLD.list(view, &format!("{region}/"), None, 1)?.is_empty())
 }
 
+/// Whether a region is yet to be told of the keys of this tenant, and so of the tenant itself.
+pub(crate) fn is_untold_of(
+    view: &dyn Read,
+    region: &RegionId,
+    tenant: &TenantId,
+) -> Result<bool, StoreError> {
+    Ok(UNTOLD.get(view, &key(region, tenant))?.is_some())
+}
+
 /// A region was told so far of a tenant's keys; of all when there is nothing to go on after.
 pub(crate) fn set_untold(
     tx: &mut dyn Write,

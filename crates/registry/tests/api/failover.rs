@@ -46,11 +46,18 @@ async fn a_failover_is_committed_worked_off_and_given_back() {
     assert_eq!(regions.body["items"][0]["failover"]["state"], "moved");
     assert_eq!(regions.body["items"][1].get("failover"), None);
     world.post(FAILOVER, TO_C).await.is(StatusCode::OK);
-    world.post(FAILBACK, "").await.is(StatusCode::OK);
+    world.post(FAILBACK, "").await.is_refused(428, "precondition_required", Some("If-Match"));
+    give_back(&world).await;
     let back = until(&world, "returned").await;
     assert_eq!((&back.body["returned"], &back.body["kept"]), (&1.into(), &0.into()));
     assert_eq!(world.get("/v1/tenants/acme").await.body["regions"], serde_json::json!(["a", "b"]));
     assert!(world.get("/v1/regions/a/failover/tenants").await.names("tenant").is_empty());
+}
+
+/// Gives the tenants back by the failover that there is.
+async fn give_back(world: &World) {
+    let held = world.get(FAILOVER).await.etag();
+    world.call(Method::POST, FAILBACK, &[("if-match", &held)], "").await.is(StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,7 +84,7 @@ async fn what_makes_no_sense_is_refused_by_its_name() {
     world.post(FAILOVER, r#"{"to":"b"}"#).await.is_refused(409, "failover_in_force", None);
     world.post("/v1/regions/b/failover", r#"{"to":"a"}"#).await.is_refused(409, "failover_in_force", None);
     until(&world, "moved").await;
-    world.post(FAILBACK, "").await.is(StatusCode::OK);
+    give_back(&world).await;
     let returned = until(&world, "returned").await;
     world.post(FAILOVER, TO_C).await.is_refused(428, "precondition_required", Some("If-Match"));
     let again = world.call(Method::POST, FAILOVER, &[("if-match", &returned.etag())], TO_C).await;

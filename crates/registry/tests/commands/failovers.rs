@@ -36,6 +36,12 @@ fn fail_over(registry: &mut Registry, from: &str, to: &str) -> Failover {
     outcome.record().clone()
 }
 
+/// Gives the tenants of a region back by the failover that there is.
+fn give_back(registry: &mut Registry, from: &str) {
+    let held = of(registry, from).revision;
+    registry.fail_back(from, &at(held)).unwrap();
+}
+
 #[test]
 fn the_survivor_takes_the_place_of_the_lost_region_in_each_tenants_list() {
     let mut registry =
@@ -59,12 +65,12 @@ fn the_survivor_hears_of_all_keys_and_the_lost_region_that_it_has_the_tenant_no_
     assert_eq!(
         registry.letters(),
         [
+            "region.c key.acme.hr 1.2 Defined 1.2 of 1.1",
+            "region.c key.acme.hr.payroll 1.3 Defined 1.3 of 1.2",
             "region.c tenant.acme 1.5 Active 1.1",
             "region.b tenant.acme 1.5 Active 1.1",
             "cmk tenant.acme 1.5 Active 1.1",
             "region.a tenant.acme 1.5 Withdrawn 1.1",
-            "region.c key.acme.hr 1.2 Defined 1.2 of 1.1",
-            "region.c key.acme.hr.payroll 1.3 Defined 1.3 of 1.2",
         ]
     );
 }
@@ -99,6 +105,56 @@ fn steps_of_any_size_come_to_the_same_end() {
         let (steps, in_parts, moved) = letters(limit);
         assert!(steps > 1 && in_parts == at_once && moved == 3, "{limit}: {in_parts:?}");
     }
+}
+
+#[test]
+fn a_region_hears_of_a_tenant_after_all_its_keys_however_small_the_steps_and_whatever_changes_meanwhile() {
+    for limit in 1..8 {
+        let mut registry = with(&[("apex", &["a"]), ("bell", &["a"])]);
+        fail_over(&mut registry, "a", "b");
+        registry.work(500);
+        // The lost region holds all this as it was before.
+        registry.delete("apex/hr/payroll").unwrap();
+        registry.letters();
+        give_back(&mut registry, "a");
+        let mut told: Vec<String> = Vec::new();
+        let mut relabelled = false;
+        loop {
+            let now = registry.now;
+            let step = registry.store.write(|tx| commands::work(tx, now, limit)).unwrap();
+            told.extend(registry.letters());
+            if !relabelled && regions_of(&registry, "apex") == ["a"] {
+                registry.relabel("apex");
+                told.extend(registry.letters());
+                relabelled = true;
+            }
+            if !step.more {
+                break;
+            }
+        }
+        for name in ["apex", "bell"] {
+            let first = told.iter().position(|word| word.starts_with(&format!("region.a tenant.{name} ")));
+            let last = told.iter().rposition(|word| word.starts_with(&format!("region.a key.{name}.")));
+            assert!(first > last && last.is_some(), "{limit}: {told:#?}");
+            let keys = told.iter().filter(|word| word.starts_with(&format!("region.a key.{name}."))).count();
+            assert!(keys >= 3, "{limit}: {told:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_late_retry_gives_nothing_back() {
+    let mut registry = with(&[("apex", &["a"])]);
+    let said = fail_over(&mut registry, "a", "b").revision;
+    registry.work(500);
+    assert!(matches!(refusal(registry.fail_back("a", &NONE)), Refusal::PreconditionRequired));
+    registry.fail_back("a", &at(said)).unwrap();
+    registry.work(500);
+    let again = of(&registry, "a").revision;
+    registry.fail_over("a", "b", &at(again)).unwrap();
+    registry.work(500);
+    assert!(matches!(refusal(registry.fail_back("a", &at(said))), Refusal::PreconditionFailed { .. }));
+    assert_eq!(regions_of(&registry, "apex"), ["b"]);
 }
 
 #[test]
@@ -173,7 +229,7 @@ fn what_was_left_is_moved_when_that_is_said_once_more() {
     registry.work(500);
     assert_eq!(regions_of(&registry, "bell"), ["b"]);
     assert_eq!((of(&registry, "a").total, of(&registry, "a").moved), (2, 2));
-    registry.fail_back("a", &NONE).unwrap();
+    give_back(&mut registry, "a");
     registry.work(500);
     assert_eq!(
         (regions_of(&registry, "apex"), regions_of(&registry, "bell")),
@@ -189,7 +245,7 @@ fn tenants_come_back_to_exactly_the_regions_that_they_had() {
         fail_over(&mut registry, "a", "b");
         registry.work(limit);
         registry.letters();
-        registry.fail_back("a", &NONE).unwrap();
+        give_back(&mut registry, "a");
         registry.work(limit);
         for (name, regions) in lists {
             assert_eq!(regions_of(&registry, name), regions, "{limit}");
@@ -215,7 +271,7 @@ fn a_tenant_that_an_operator_placed_meanwhile_stays_there_and_is_counted() {
     registry.tenant("bell", &["c"], &NONE).unwrap();
     let offboarded = registry.offboard("core").unwrap();
     registry.tenant("core", &["b"], &at(offboarded.record().revision)).unwrap();
-    registry.fail_back("a", &NONE).unwrap();
+    give_back(&mut registry, "a");
     registry.work(500);
     assert_eq!(regions_of(&registry, "apex"), ["a"]);
     assert_eq!(regions_of(&registry, "bell"), ["c"]);
@@ -233,7 +289,7 @@ fn a_failover_that_was_a_mistake_is_turned_round_in_the_middle() {
         (regions_of(&registry, "apex"), regions_of(&registry, "bell")),
         (vec!["b".into()], vec!["a".into()])
     );
-    registry.fail_back("a", &NONE).unwrap();
+    give_back(&mut registry, "a");
     registry.work(2);
     assert_eq!(
         (regions_of(&registry, "apex"), regions_of(&registry, "bell")),
@@ -251,7 +307,7 @@ fn a_tenant_whose_survivor_is_lost_too_comes_back_by_either_failover_in_any_orde
         }
         assert_eq!(regions_of(&registry, "apex"), ["c"]);
         for region in [first, last] {
-            registry.fail_back(region, &NONE).unwrap();
+            give_back(&mut registry, region);
             registry.work(500);
         }
         assert_eq!(regions_of(&registry, "apex"), [expected], "{first} came back first");

@@ -199,6 +199,16 @@ impl Registry {
         store.write(|tx| commands::fail_back(tx, landscape, &region(from), condition, *now))
     }
 
+    /// An operator puts a label on a tenant, and leaves its regions as they are.
+    pub(crate) fn relabel(&mut self, name: &str) {
+        let regions = openkcm_registry::store::tenant(&self.store, &id(name)).unwrap().unwrap().regions;
+        let spec = TenantSpec { regions, labels: [("team".to_owned(), "blue".to_owned())].into() };
+        let Self { store, landscape, now } = self;
+        let defined: Change<TenantRecord> = store
+            .write(|tx| commands::define_tenant(tx, landscape, &id(name), spec, &Precondition::None, *now));
+        defined.unwrap();
+    }
+
     /// Works off what waits, in steps that look at so many things. Says how many steps that took.
     pub(crate) fn work(&mut self, limit: usize) -> usize {
         let mut steps = 0;

@@ -61,7 +61,9 @@ impl Moving {
         match self {
             Self::Region => {
                 let patient = stage.client()?.with_patience(Patience { total: patience });
-                let said = patient.call(&post(format!("/v1/regions/{from}/failback"))).await;
+                let registry = patient.registry();
+                let held = registry.failover_of(from).await.context("its failover can't be read")?;
+                let said = registry.failback(from, held.revision).await;
                 said.with_context(|| format!("the Registry does not give region {from} its tenants back"))?;
                 Ok(stage.story.tell(format!("the fail-back to {from} is committed")))
             }

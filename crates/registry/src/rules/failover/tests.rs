@@ -125,7 +125,10 @@ fn what_was_never_failed_over_does_not_come_back_and_what_came_back_does_so_once
     assert_eq!(give_back(None), Err(Refusal::NotFailedOver(region("a"))));
     let returned = returned();
     assert_eq!(give_back(Some(&returned)), Ok(Outcome::Unchanged(returned.clone())));
-    let begun = give_back(Some(&moved())).unwrap();
+    let held = moved();
+    assert_eq!(give_back(Some(&held)), Err(Refusal::PreconditionRequired));
+    let seen = Precondition::OneOf(vec![held.revision]);
+    let begun = back(&region("a"), Some(&held), &landscape(), &seen, moment(30, 1_000)).unwrap();
     assert_eq!(begun.to_save().map(|failover| failover.phase.clone()), Some(FailoverPhase::Returning));
 }
 
