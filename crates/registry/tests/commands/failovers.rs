@@ -359,8 +359,14 @@ fn a_region_that_is_added_by_hand_is_told_of_many_keys_in_parts() {
     let first = registry.letters();
     assert_eq!(first.iter().filter(|letter| letter.starts_with("region.b key.")).count(), 500);
     assert!(failovers::is_untold(&registry.store, &region("b")).unwrap());
+    assert!(
+        !first.iter().any(|letter| letter.starts_with("region.b tenant.")),
+        "it is told when all its keys are"
+    );
     registry.work(300);
-    assert_eq!(registry.letters().len(), 703);
+    let rest = registry.letters();
+    assert_eq!(rest.len(), 704);
+    assert!(rest[703].starts_with("region.b tenant.apex "), "{}", rest[703]);
     assert!(!failovers::is_untold(&registry.store, &region("b")).unwrap());
 }
 

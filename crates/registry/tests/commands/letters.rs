@@ -85,12 +85,12 @@ fn a_region_that_is_added_hears_of_all_keys_each_at_its_own_revision() {
     assert_eq!(
         registry.letters(),
         [
+            "region.c key.acme.hr 1.2 Defined 1.2 of 1.1",
+            "region.c key.acme.hr.payroll 1.3 Defined 1.3 of 1.2",
             "region.a tenant.acme 1.4 Active 1.1",
             "region.b tenant.acme 1.4 Active 1.1",
             "region.c tenant.acme 1.4 Active 1.1",
             "cmk tenant.acme 1.4 Active 1.1",
-            "region.c key.acme.hr 1.2 Defined 1.2 of 1.1",
-            "region.c key.acme.hr.payroll 1.3 Defined 1.3 of 1.2",
         ]
     );
 }
