@@ -69,7 +69,8 @@ fn a_version_that_encrypts_before_it_is_kept_is_caught() {
 
 #[test]
 fn a_merge_that_overwrites_is_caught() {
-    assert_eq!(caught(Bug::MergeByOverwriting), "no key lost");
+    // A Core that has forgotten a version may make another one in its place.
+    assert!(["no key lost", "no key made twice"].contains(&caught(Bug::MergeByOverwriting)));
 }
 
 #[test]
