@@ -65,6 +65,8 @@ async fn any_root_of_a_tenant_denies_for_all_and_only_its_own_yes_ends_that_also
     let (world, a, sealed) = serving(&[facts::local("acme"), facts::root("moody", "second")]).await;
     world.moody.set(Mood::Denies);
     comes_to(&world, &a, &sealed, "l1_denied").await;
+    // It is refused at once, and kept by the same step.
+    world.heard_by(&a).await;
     drop(a);
     // The root that denied does not answer any more; the other one would open everything.
     world.moody.set(Mood::Away);
