@@ -54,7 +54,7 @@ pub fn begin(tx: &mut dyn Write, rebuild: bool, now: Timestamp) -> Result<(), St
     if !rebuild {
         return words::begin(tx, last, now);
     }
-    store::forget_claims(tx)?;
+    store::forget_claims(tx, |_| true)?;
     let raised = words::begin_rebuild(tx, last, now)?;
     go_on_from(tx, raised)
 }

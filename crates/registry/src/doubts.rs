@@ -76,9 +76,9 @@ pub(crate) fn heard(
     let before = kept(tx.as_read(), region)?;
     let claims = doubt::claims(before.claims, applied, store::last_revision(tx.as_read())?);
     let is_in_doubt = claims.is_some() || drift::counts(tx.as_read(), region)?.stale > 0;
-    // An operator's word holds for what it was said of: what is claimed after that ended needs another.
     let mut unseen = before.unseen.clone().unwrap_or_else(|| differing.iter().copied().collect());
     unseen.retain(|bucket| differing.contains(bucket));
+    // An operator's word holds for what it was said of: what is claimed after that ended needs another.
     let overruled = before.overruled && (is_in_doubt || !unseen.is_empty());
     let after = Kept { claims, unseen: Some(unseen), overruled };
     if after == before { Ok(()) } else { DOUBTS.put(tx, region.as_str(), &after) }

@@ -1,6 +1,6 @@
 //! What is known of each region's Core: what it told last, what it was leased, where it differs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use openkcm_contracts::v1::Node;
 use openkcm_contracts::{Period, RegionId, Revision, TenantId, Timestamp};
@@ -146,21 +146,10 @@ pub fn claims(store: &dyn Read) -> Result<Vec<(RegionId, Revision)>, StoreError>
     Ok(claims.filter(|(_, claims)| Some(*claims) > last).collect())
 }
 
-/// Believes none of the claims that Cores have made: those that stand are made again.
-pub(crate) fn forget_claims(tx: &mut dyn Write) -> Result<(), StoreError> {
-    for (region, core) in cores(tx.as_read())?.into_iter().filter(|(_, core)| core.claims.is_some()) {
-        save_core(tx, &region, &Core { claims: None, ..core })?;
-    }
-    Ok(())
-}
-
-/// Believes none of the claims of regions that are not of the landscape any more: an operator took them out.
-pub(crate) fn forget_claims_beyond(
-    tx: &mut dyn Write,
-    landscape: &BTreeSet<RegionId>,
-) -> Result<(), StoreError> {
+/// Believes none of the claims that Cores of these regions have made: those that stand are made again.
+pub(crate) fn forget_claims(tx: &mut dyn Write, of: impl Fn(&RegionId) -> bool) -> Result<(), StoreError> {
     for (region, core) in cores(tx.as_read())? {
-        if core.claims.is_some() && !landscape.contains(&region) {
+        if core.claims.is_some() && of(&region) {
             save_core(tx, &region, &Core { claims: None, ..core })?;
         }
     }
@@ -206,7 +195,7 @@ mod tests {
             for name in ["a", "gone"] {
                 save_core(tx, &region(name), &Core { claims: claimed, ..Core::default() })?;
             }
-            forget_claims_beyond(tx, &[region("a")].into())
+            forget_claims(tx, |name| *name != region("a"))
         };
         store.write(change).expect("memory");
         assert_eq!(claims(&store).expect("memory"), [(region("a"), Revision::new(9, 1))]);

@@ -13,7 +13,7 @@ use openkcm_contracts::{Revision, TenantId, Timestamp};
 use openkcm_store::{Read, Space, StoreError, Table, Write};
 
 pub use cores::{Asked, Core, Difference, Given, Heard, Incarnation, Offer, claims, core, cores};
-pub(crate) use cores::{forget_claims, forget_claims_beyond, save_core, told};
+pub(crate) use cores::{forget_claims, save_core, told};
 pub use digests::{buckets, digest, narrow};
 pub use v1::{Health, Pointer, ProbeOutcome, Proof, Proofs, Tenant, UnlinkReason, Unlinked};
 

@@ -97,14 +97,3 @@ async fn sealed_versions_are_not_waited_for() {
     let a = world.start_on("a", &Way::new(world.mesh.clone(), Link::Sealless)).await;
     a.opens(SERVICE, &sealed, b"hello").await;
 }
-
-#[tokio::test]
-async fn a_core_that_is_started_anew_on_its_own_store_serves_without_the_mesh() {
-    let world = World::defined().await;
-    let a = world.start("a").await;
-    let sealed = a.sealed_when_usable(SERVICE, b"hello").await;
-    a.replicates().await;
-    drop(a);
-    let a = world.start_on("a", &Way::new(world.mesh.clone(), Link::Cut)).await;
-    a.opens(SERVICE, &sealed, b"hello").await;
-}
